@@ -1,0 +1,69 @@
+"""What a cluster is, as plain frozen values that every other module speaks in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A registration in /brokers/ids. ``czxid`` is the creation id: each registration has a new one."""
+
+    id: int
+    host: str
+    czxid: int
+
+    def __str__(self) -> str:
+        return f"broker {self.id} ({self.host})"
+
+
+@dataclass(frozen=True)
+class Jvm:
+    """A broker's process as it tells of itself. ``pid`` is None where the JVM does not say it."""
+
+    start_ms: int
+    uptime_ms: int
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The numbers that health is judged by. ``state`` is Kafka's BrokerState (3 is running)."""
+
+    state: int
+    under_replicated: int
+    offline_partitions: int
+    active_controllers: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One attempt at reading a broker's metrics: its sample, or why there is none.
+
+    ``asked_at`` and ``answered_at`` are monotonic seconds. ``emptied`` tells whether the proxy's cache was
+    emptied in between; where it was not, ``cache_s`` is how long (s) the proxy keeps an answer, if it says so.
+    ``silent`` means that nobody is there (the proxy finds no JVM, or nobody listens), in contrast to an
+    answer that could not be had or understood. ``denied`` means that we are not allowed to read it.
+    """
+
+    asked_at: float
+    answered_at: float
+    emptied: bool = True
+    cache_s: float | None = None
+    jvm: Jvm | None = None
+    metrics: Metrics | None = None
+    reason: str = ""
+    silent: bool = False
+    denied: bool = False
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command on a host ended, and the end of what it printed. ``seconds`` is how long it ran."""
+
+    command: str
+    status: int
+    output: str
+    seconds: float
+
+    def __str__(self) -> str:
+        said = f", and said: {self.output}" if self.output else ""
+        return f"`{self.command}` ended with status {self.status}{said}"

@@ -1,0 +1,100 @@
+"""The YAML files of a cluster type, and where they are looked up."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka_rolling_restart.errors import UsageError
+
+SYSTEM_FOLDER = Path("/etc/kafka_discovery")
+SERVER = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::\d+)?"
+ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:/[^\s,]*)?\Z")
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """One cluster of a cluster type, and the file that describes it."""
+
+    type: str
+    name: str
+    zookeeper: str
+    broker_list: tuple[str, ...]
+    path: Path
+
+
+def folders(base_path: str | None, environ: Mapping[str, str]) -> list[Path]:
+    """Return the places in which a cluster type is looked up, the first to be asked first."""
+    named = [base_path, environ.get("KAFKA_DISCOVERY_DIR")]
+    home = Path(environ.get("HOME") or "~").expanduser()
+    return [Path(folder).expanduser() for folder in named if folder] + [home / ".kafka_discovery", SYSTEM_FOLDER]
+
+
+def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConfig:
+    """Return the cluster ``name`` of a type, or the type's local cluster where no name is given.
+
+    Raises `UsageError`, in one line that names the file, where anything is missing or not as it should be.
+    """
+    path = _find(cluster_type, places)
+    content = _read(path)
+    clusters = _mapping(content.get("clusters"), path, "clusters")
+    chosen = name if name is not None else _local(content, path)
+    if chosen not in clusters:
+        raise UsageError(f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}")
+    return _cluster(cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path)
+
+
+def _find(cluster_type: str, places: list[Path]) -> Path:
+    if not cluster_type or "/" in cluster_type or cluster_type.startswith("."):
+        raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path")
+    for place in places:
+        path = place / f"{cluster_type}.yaml"
+        if path.exists():
+            return path
+    known = sorted({file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")})
+    looked = ", ".join(str(place) for place in places)
+    raise UsageError(f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known) or 'none'}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml  # imported here because --help must not wait for it
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    return _mapping(content, path, "the file")
+
+
+def _mapping(value: object, path: Path, where: str) -> dict[str, Any]:
+    if value is None:
+        raise UsageError(f"{path}: {where} is missing or empty")
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: {where} is to be a mapping, not {type(value).__name__}")
+    return {str(key): inner for key, inner in value.items()}
+
+
+def _local(content: dict[str, Any], path: Path) -> str:
+    local = content.get("local_config")
+    if not isinstance(local, dict) or local.get("cluster") is None:
+        names = _names(_mapping(content.get("clusters"), path, "clusters"))
+        raise UsageError(f"{path}: has no local_config.cluster, so name one with --cluster-name: {names}")
+    return str(local["cluster"])
+
+
+def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path) -> ClusterConfig:
+    where = f"clusters.{name}"
+    zookeeper = settings.get("zookeeper")
+    if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
+        raise UsageError(f"{path}: {where}.zookeeper is to be 'host:port,host:port/chroot', not {zookeeper!r}")
+    brokers = settings.get("broker_list")
+    if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
+        raise UsageError(f"{path}: {where}.broker_list is to be a list of 'host:port', not {brokers!r}")
+    return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
+
+
+def _names(clusters: Mapping[str, object]) -> str:
+    return ", ".join(sorted(clusters)) or "none"

@@ -1,0 +1,75 @@
+"""The ways a run can end other than well: each kind knows its exit status and says the next step."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What cron reads. An interface: numbers are never reused (see README.rst, "Exit statuses")."""
+
+    DONE = 0
+    DEFECT = 1
+    USAGE = 2
+    REFUSED = 3
+    STOPPED = 4
+    BROKER_DOWN = 5
+    LOCKED = 6
+
+
+class RollingRestartError(Exception):
+    """An expected end. The message is one line: what was seen, where, and what to do next."""
+
+    status: int = ExitStatus.DEFECT
+
+
+class UsageError(RollingRestartError):
+    """Wrong usage or configuration: nothing was contacted."""
+
+    status = ExitStatus.USAGE
+
+
+class Refused(RollingRestartError):
+    """The preflight, the first wait or the person said no: no broker was touched."""
+
+    status = ExitStatus.REFUSED
+
+
+class Stopped(RollingRestartError):
+    """The roll ended part-way; every broker that it stopped is back."""
+
+    status = ExitStatus.STOPPED
+
+
+class BrokerDown(RollingRestartError):
+    """The roll ended part-way and a broker may be down: a person is needed now."""
+
+    status = ExitStatus.BROKER_DOWN
+
+
+class LockHeld(RollingRestartError):
+    """Another run restarts this cluster at this moment."""
+
+    status = ExitStatus.LOCKED
+
+
+class Interrupted(RollingRestartError):
+    """A signal ended the run; every broker that it stopped is back."""
+
+    def __init__(self, signal_number: int, name: str) -> None:
+        super().__init__(f"ended by {name}")
+        self.status = 128 + signal_number
+        self.name = name
+
+
+class ZooKeeperUnavailable(Exception):
+    """ZooKeeper did not answer in time: what it holds is unknown, which is not the same as absent."""
+
+
+class SshError(Exception):
+    """A command could not be run on a host, or its end was not seen.
+
+    ``sent`` tells whether the command may have reached the host all the same.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent

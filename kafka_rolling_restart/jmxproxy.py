@@ -1,0 +1,177 @@
+"""One broker's metrics through JMXProxy: a fresh reading, or why there is none. Only this module knows requests.
+
+What JMXProxy does was measured on JMXProxy 3.4.0 in front of Kafka 3.9.1: it caches for 5 minutes by default,
+answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing).
+"""
+
+import json
+from typing import Any
+
+import requests
+
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
+
+MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
+RUNTIME = "java.lang:type=Runtime"
+STATE = ("kafka.server", "KafkaServer", "BrokerState")
+UNDER_REPLICATED = ("kafka.server", "ReplicaManager", "UnderReplicatedPartitions")
+OFFLINE = ("kafka.controller", "KafkaController", "OfflinePartitionsCount")
+CONTROLLERS = ("kafka.controller", "KafkaController", "ActiveControllerCount")
+
+
+class _NoAnswer(Exception):
+    def __init__(self, reason: str, *, silent: bool = False, denied: bool = False) -> None:
+        super().__init__(reason)
+        self.silent = silent
+        self.denied = denied
+
+
+class _NotFound(_NoAnswer):
+    """404: the proxy finds no JVM there, or the JVM has no such MBean (yet)."""
+
+
+class JmxProxy:
+    """The proxy of one broker. ``timeout`` (s) bounds connecting, each wait for bytes, and a whole body."""
+
+    def __init__(self, host: str, port: int, prefix: str, timeout: float, clock: Clock) -> None:
+        named = f"[{host}]" if ":" in host else host
+        self._endpoint = f"http://{named}:{port}/{prefix.strip('/')}"
+        self._config = f"{self._endpoint.rpartition('/')[0]}/config"
+        self._timeout = timeout
+        self._clock = clock
+        self._cache_s: float | None = None
+        self._name_first = False  # older brokers registered name=…,type=…
+
+    def read(self) -> Reading:
+        """Read the broker's metrics now; never raises for what the network or the proxy does."""
+        asked_at = self._clock.now()
+        emptied, jvm, metrics, failure = True, None, None, None
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the environment would be one more cache to lie to us
+            try:
+                emptied = self._empty(session)
+                jvm = self._jvm(session)
+                metrics = self._metrics(session)
+            except _NoAnswer as error:
+                failure = error
+        return Reading(
+            asked_at=asked_at,
+            answered_at=self._clock.now(),
+            emptied=emptied,
+            cache_s=self._cache_s,
+            jvm=jvm,
+            metrics=metrics,
+            reason=str(failure or ""),
+            silent=failure is not None and failure.silent and jvm is None,
+            denied=failure is not None and failure.denied,
+        )
+
+    def _empty(self, session: requests.Session) -> bool:
+        status, _ = self._request(session, "DELETE", self._endpoint)
+        if status == 404 or 200 <= status < 300:  # 404: it had nothing to forget
+            return True
+        if self._cache_s is None:
+            self._cache_s = self._cache_duration(session)
+        return False
+
+    def _cache_duration(self, session: requests.Session) -> float | None:
+        try:
+            milliseconds = self._get(session, self._config)["cache_duration"]
+            return float(milliseconds) / 1000
+        except (_NoAnswer, KeyError, TypeError, ValueError):
+            return None
+
+    def _jvm(self, session: requests.Session) -> Jvm:
+        # The uptime comes first: whatever is read after it is at least as new as it is.
+        uptime_ms = self._number(session, RUNTIME, "Uptime")
+        start_ms = self._number(session, RUNTIME, "StartTime")
+        return Jvm(start_ms, uptime_ms, _pid(self._get(session, f"{self._endpoint}/{RUNTIME}/Name")))
+
+    def _metrics(self, session: requests.Session) -> Metrics:
+        return Metrics(
+            state=self._kafka(session, STATE),
+            under_replicated=self._kafka(session, UNDER_REPLICATED),
+            offline_partitions=self._kafka(session, OFFLINE),
+            active_controllers=self._kafka(session, CONTROLLERS),
+        )
+
+    def _kafka(self, session: requests.Session, mbean: tuple[str, str, str]) -> int:
+        try:
+            return self._number(session, self._text(mbean), "Value")
+        except _NotFound:
+            self._name_first = not self._name_first
+        try:
+            return self._number(session, self._text(mbean), "Value")
+        except _NotFound as error:
+            raise _NoAnswer(f"its JVM answers, but has no {mbean[2]} (yet)") from error
+
+    def _text(self, mbean: tuple[str, str, str]) -> str:
+        domain, kind, name = mbean
+        keys = [f"type={kind}", f"name={name}"]
+        return f"{domain}:{','.join(reversed(keys) if self._name_first else keys)}"
+
+    def _number(self, session: requests.Session, mbean: str, attribute: str) -> int:
+        value = self._get(session, f"{self._endpoint}/{mbean}/{attribute}")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _NoAnswer(f"{mbean}/{attribute} is {str(value)[:80]!r}, which is not a whole number")
+        return value
+
+    def _get(self, session: requests.Session, url: str) -> Any:
+        status, body = self._request(session, "GET", url)
+        if status == 404:
+            raise _NotFound(f"JMXProxy finds no JVM behind {self._endpoint} (404)", silent=True)
+        if status in (401, 403):
+            meaning = "the JMX credentials are wrong" if status == 401 else "this endpoint is not allowed"
+            raise _NoAnswer(f"JMXProxy answers {status}: {meaning}", denied=True)
+        if status != 200:
+            raise _NoAnswer(f"JMXProxy answers with status {status} for {url}")
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise _NoAnswer(f"{url} answers with something that is not JSON: {body[:60]!r}") from error
+
+    def _request(self, session: requests.Session, method: str, url: str) -> tuple[int, bytes]:
+        deadline = self._clock.now() + self._timeout
+        try:
+            with session.request(method, url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+                return response.status_code, self._body(response, deadline)
+        except requests.Timeout as error:
+            raise _NoAnswer(f"{self._endpoint} did not answer within {self._timeout:g} s") from error
+        except (requests.RequestException, OSError, ValueError) as error:
+            refused = _is_refused(error)
+            raise _NoAnswer(f"{self._endpoint}: {_plain(error)}", silent=refused) from error
+
+    def _body(self, response: requests.Response, deadline: float) -> bytes:
+        body = b""
+        for chunk in response.iter_content(4096):
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise _NoAnswer(f"{self._endpoint} sends more than {MAX_BODY} bytes for one value")
+            if self._clock.now() > deadline:
+                raise _NoAnswer(f"{self._endpoint} did not finish its answer within {self._timeout:g} s")
+        return body
+
+
+def _pid(name: object) -> int | None:
+    pid = str(name).partition("@")[0]
+    return int(pid) if pid.isdigit() else None
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _is_refused(error: BaseException) -> bool:
+    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+
+
+def _plain(error: BaseException) -> str:
+    """Say the innermost cause: what the system said, without the libraries' wrapping."""
+    system = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    innermost = system[-1].strerror if system else str(_causes(error)[-1])
+    return str(innermost or type(error).__name__)

@@ -1,0 +1,191 @@
+"""ZooKeeper: which brokers are registered, which one is the controller, and the lock. Only this module knows kazoo."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
+
+from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, ZooKeeperUnavailable
+
+IDS = "/brokers/ids"
+LOCK = "/kafka-rolling-restart/lock"
+ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
+HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
+
+
+class ZooKeeper:
+    """A connection to an ensemble, with a limit (``timeout``, s) on every question.
+
+    Every question raises `ZooKeeperUnavailable` when it is not answered in time. Before each, the server is
+    told to catch up with its leader (`sync`), because a follower that lags answers with the past.
+    """
+
+    def __init__(self, hosts: str, timeout: float = 10) -> None:
+        self.hosts = hosts
+        self._timeout = timeout
+        self._client: Any = KazooClient(hosts=hosts)
+
+    def connect(self) -> None:
+        """Connect for the first time; kazoo reconnects by itself afterwards."""
+        try:
+            self._client.start(timeout=self._timeout)
+        except (KazooTimeoutError, KazooException, OSError, ValueError) as error:
+            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}") from error
+
+    def close(self) -> None:
+        """End the session; the lock goes with it."""
+        self._client.stop()
+        self._client.close()
+
+    def brokers(self) -> dict[int, Broker]:
+        """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
+        self._sync()
+        try:
+            names = self._ask(self._client.get_children_async(IDS))
+        except NoNodeError:
+            return {}
+        asked = {int(name): self._client.get_async(f"{IDS}/{name}") for name in names if name.isdigit()}
+        found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in sorted(asked.items())}
+        return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
+
+    def broker(self, broker_id: int) -> Broker | None:
+        """Return one broker's registration, or None where there is none."""
+        self._sync()
+        return self._broker(broker_id, self._client.get_async(f"{IDS}/{broker_id}"))
+
+    def controller(self) -> int | None:
+        """Return the controller's broker id, or None during an election."""
+        self._sync()
+        try:
+            data, _ = self._ask(self._client.get_async("/controller"))
+            return int(json.loads(data)["brokerid"])
+        except NoNodeError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
+
+    def children(self, path: str) -> list[str]:
+        """Return what is below a path, for a message about what is not there."""
+        try:
+            return sorted(self._ask(self._client.get_children_async(path)))
+        except NoNodeError:
+            return []
+
+    @contextmanager
+    def lock(self, holder: dict[str, object]) -> Iterator["Lock"]:
+        """Hold the cluster's lock for the block. Raises `LockHeld`, which tells who holds it."""
+        lock = Lock(self, holder)
+        lock.take()
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    def _sync(self) -> None:
+        self._ask(self._client.sync_async("/"))
+
+    def _ask(self, answer: Any) -> Any:
+        try:
+            return answer.get(timeout=self._timeout)
+        except NoNodeError:
+            raise
+        except NoAuthError as error:
+            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not let us read: {error!r}") from error
+        except (KazooTimeoutError, KazooException, OSError) as error:
+            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error!r}") from error
+
+    def _broker(self, broker_id: int, answer: Any) -> Broker | None:
+        try:
+            data, stat = self._ask(answer)
+        except NoNodeError:
+            return None
+        return Broker(broker_id, host_of(broker_id, data), stat.czxid)
+
+
+def host_of(broker_id: int, registration: bytes) -> str:
+    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint.
+
+    Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
+    """
+    try:
+        content = json.loads(registration)
+        named = content.get("host") or next(filter(None, map(_endpoint_host, content.get("endpoints") or [])), None)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise Refused(f"{IDS}/{broker_id} cannot be understood: {error}. Look at it with zookeeper-shell") from error
+    if not isinstance(named, str) or not HOST.match(named):
+        raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:80]!r}. Look at it with zookeeper-shell")
+    return named
+
+
+def _endpoint_host(endpoint: str) -> str | None:
+    match = ENDPOINT.match(endpoint)
+    return (match["v6"] or match["host"]) if match else None
+
+
+class Lock:
+    """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
+
+    def __init__(self, zookeeper: ZooKeeper, holder: dict[str, object]) -> None:
+        self._zookeeper = zookeeper
+        self._client = zookeeper._client
+        self._holder = holder
+        self._lock: Any = None
+
+    def take(self) -> None:
+        """Take the lock at once. Raises `LockHeld` where another run has it."""
+        self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
+        try:
+            taken = self._lock.acquire(blocking=False)
+            others = [] if taken else self._lock.contenders()
+        except NoAuthError as error:
+            raise Refused(f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing") from error
+        except (KazooException, KazooTimeoutError, OSError) as error:
+            raise ZooKeeperUnavailable(f"ZooKeeper at {self._zookeeper.hosts} does not answer: {error!r}") from error
+        if not taken:
+            raise LockHeld(f"another run restarts this cluster: {_who(others)}. Let it end, or stop it, then try again")
+
+    def still_held(self) -> bool:
+        """Tell whether our node is there and belongs to the session that we have now."""
+        self._zookeeper._sync()
+        try:
+            _, stat = self._zookeeper._ask(self._client.get_async(f"{LOCK}/{self._lock.node}"))
+        except NoNodeError:
+            return False
+        return bool(stat.ephemeralOwner == self._client.client_id[0])
+
+    def hold(self) -> None:
+        """Make sure that the lock is ours, and take it again where the session was lost. Raises `Stopped`."""
+        if self.still_held():
+            return
+        try:
+            self.take()
+        except LockHeld as error:
+            raise Stopped(f"the ZooKeeper session was lost, and since then {error}") from error
+
+    def show(self, broker: Broker) -> None:
+        """Let others see at which broker we are."""
+        data = json.dumps({**self._holder, "broker": broker.id}).encode()
+        self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
+
+    def release(self) -> None:
+        """Let go of the lock; where ZooKeeper does not answer it goes with the session."""
+        if self._client.connected and self._lock.is_acquired:
+            try:
+                self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"))
+            except (ZooKeeperUnavailable, NoNodeError):
+                return
+
+
+def _who(contenders: list[str]) -> str:
+    try:
+        holder = json.loads(contenders[0])
+        at = f", at broker {holder['broker']}" if "broker" in holder else ""
+        return f"{holder['user']} on {holder['host']}, pid {holder['pid']}, since {holder['since']}{at}"
+    except (IndexError, ValueError, KeyError, TypeError):
+        return f"who it is cannot be read from {LOCK}"

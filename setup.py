@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = "0.1.0"
+
+setup(
+    name="kafka-rolling-restart",
+    version=VERSION,
+    description="Restart every broker of a Kafka cluster, one at a time, and believe nothing that was not observed",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    packages=["kafka_rolling_restart"],
+    package_data={"kafka_rolling_restart": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31"],
+    extras_require={"test": ["kafka-python>=2.2", "pytest>=8"]},
+    entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Distributed Computing",
+    ],
+)
