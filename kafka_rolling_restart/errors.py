@@ -55,9 +55,13 @@ class Interrupted(RollingRestartError):
     """A signal ended the run; every broker that it stopped is back."""
 
     def __init__(self, signal_number: int, name: str) -> None:
-        super().__init__(f"ended by {name}")
+        super().__init__(f"ended by {name}; no broker is down by our hand")
         self.status = 128 + signal_number
         self.name = name
+
+
+class Defect(RollingRestartError):
+    """This program is wrong. Its cause is printed as a traceback before the message."""
 
 
 class ZooKeeperUnavailable(Exception):

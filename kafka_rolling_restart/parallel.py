@@ -23,9 +23,7 @@ def in_parallel(calls: Mapping[K, Callable[[], V]], workers: int = WORKERS) -> d
     return {key: outcomes[key]() for key in calls}
 
 
-def _work(
-    waiting: "SimpleQueue[tuple[K, Callable[[], V]]]", ended: "SimpleQueue[tuple[K, Callable[[], V]]]"
-) -> None:
+def _work(waiting: "SimpleQueue[tuple[K, Callable[[], V]]]", ended: "SimpleQueue[tuple[K, Callable[[], V]]]") -> None:
     while True:
         try:
             key, call = waiting.get_nowait()

@@ -36,7 +36,9 @@ class ZooKeeper:
         try:
             self._client.start(timeout=self._timeout)
         except (KazooTimeoutError, KazooException, OSError, ValueError) as error:
-            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}") from error
+            raise ZooKeeperUnavailable(
+                f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}"
+            ) from error
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
@@ -144,7 +146,9 @@ class Lock:
             taken = self._lock.acquire(blocking=False)
             others = [] if taken else self._lock.contenders()
         except NoAuthError as error:
-            raise Refused(f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing") from error
+            raise Refused(
+                f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing"
+            ) from error
         except (KazooException, KazooTimeoutError, OSError) as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self._zookeeper.hosts} does not answer: {error!r}") from error
         if not taken:

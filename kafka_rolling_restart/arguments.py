@@ -1,0 +1,166 @@
+"""The command line: its options, their units and defaults, and what of them is wrong before anything is touched."""
+
+import argparse
+import math
+import shlex
+from collections.abc import Sequence
+
+VERSION = "0.1.0"
+SKIP = "--skip"
+
+EPILOG = """\
+exit statuses:
+  0      all of the plan was restarted and the cluster is healthy
+  1      a defect of this program
+  2      wrong usage or configuration; no broker was touched
+  3      refused: the preflight, the first wait or you said no; no broker was touched
+  4      stopped part-way; every broker that it stopped is back
+  5      stopped part-way and a broker may be down: a person is needed now
+  6      another run holds the lock; no broker was touched
+  128+n  ended by signal n; every broker that it stopped is back
+
+examples:
+  kafka-rolling-restart --cluster-type main --cluster-name us-east
+      show the plan for that cluster, look at every broker, ask, and restart them one at a time
+
+  kafka-rolling-restart -t main -c us-east --no-confirm --skip 2 --task upgrade --task-args "--to 3.9.1"
+      from cron: leave out the first two brokers, and run the tasks in upgrade.py for each of the others
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; argparse ends the program with status 2 where it is wrong."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if len(options.task_args) > len(options.task):
+        parser.error(
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: they are paired by position"
+        )
+    return options
+
+
+def resume_line(argv: Sequence[str], skip: int) -> str:
+    """Return this command line with another --skip."""
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == SKIP:
+            next(words, None)
+        elif not word.startswith(f"{SKIP}="):
+            kept.append(word)
+    return shlex.join(["kafka-rolling-restart", *kept, SKIP, str(skip)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kafka-rolling-restart",
+        description="Restart every broker of a Kafka cluster, one at a time, going on only while the cluster is healthy.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an abbreviation that a later version makes ambiguous would break a cron job
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say every health check and every command")
+    _add_cluster(parser.add_argument_group("which cluster"))
+    _add_health(parser.add_argument_group("when the cluster is healthy"))
+    _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
+    _add_restart(parser.add_argument_group("what is done"))
+    return parser
+
+
+def _add_cluster(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-t", "--cluster-type", required=True, metavar="TYPE", help="read TYPE.yaml")
+    group.add_argument("-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)")
+    group.add_argument(
+        "--discovery-base-path",
+        metavar="DIR",
+        help="look for TYPE.yaml in DIR, then in $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery",
+    )
+
+
+def _add_health(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--check-interval", type=_seconds, default=10.0, metavar="S", help="s from one check to the next (default: 10)"
+    )
+    group.add_argument(
+        "--check-count", type=_count, default=12, metavar="N", help="healthy checks in a row (default: 12)"
+    )
+    group.add_argument(
+        "--unhealthy-time-limit",
+        type=_positive_seconds,
+        default=600.0,
+        metavar="S",
+        help="s that the cluster may be unhealthy, or a broker may take to stop and come back (default: 600)",
+    )
+
+
+def _add_metrics(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)")
+    group.add_argument(
+        "--jmxproxy-prefix", default="jmxproxy/localhost:9099/", metavar="PATH", help="(default: %(default)s)"
+    )
+    group.add_argument(
+        "--metrics-timeout", type=_positive_seconds, default=30.0, metavar="S", help="s for an answer (default: 30)"
+    )
+
+
+def _add_restart(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--no-confirm", action="store_true", help="do not ask; needed where there is no terminal")
+    group.add_argument(
+        SKIP, type=_natural, default=0, metavar="N", help="leave out the first N brokers in the order of their ids"
+    )
+    group.add_argument(
+        "--stop-command", default="service kafka stop", metavar="CMD", help="run with sudo (default: %(default)s)"
+    )
+    group.add_argument(
+        "--start-command", default="service kafka start", metavar="CMD", help="run with sudo (default: %(default)s)"
+    )
+    group.add_argument(
+        "--task", action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
+    )
+    group.add_argument(
+        "--task-args", action="append", default=[], metavar="ARGS", help="for the --task of the same place (repeatable)"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative; give a number of s such as 10")
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0; give a number of s such as 600")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of s") from error
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of s")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    value = _natural(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: at least 1 check is needed")
+    return value
+
+
+def _port(text: str) -> int:
+    value = _natural(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return value

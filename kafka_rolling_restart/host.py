@@ -1,0 +1,119 @@
+"""What we ask of a broker's host: may we stop and start the broker there, do it, and is its process there."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from kafka_rolling_restart.cluster import CommandResult, Jvm
+from kafka_rolling_restart.errors import SshError
+
+QUESTION_S = 15.0  # limit for `id`, `sudo -l` and `ps`
+AGE_TOLERANCE_S = 10.0  # between the JVM's uptime and the age that ps shows
+SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
+
+
+class Session(Protocol):
+    """An open connection to a host."""
+
+    def run(self, command: str, limit: float) -> CommandResult: ...
+
+
+class Shell(Protocol):
+    """A way to run commands on one host; what it raises is `SshError`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def session(self) -> AbstractContextManager[Session]: ...
+
+    def run(self, command: str, limit: float) -> CommandResult: ...
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What the preflight found on a host: its problems, and whether the broker's process can be seen there."""
+
+    problems: tuple[str, ...] = ()
+    process_visible: bool = False
+
+
+class BrokerHost:
+    """The host of one broker. The preflight finds out whether commands need sudo there."""
+
+    def __init__(self, shell: Shell, stop_command: str, start_command: str) -> None:
+        self._shell = shell
+        self._stop = stop_command
+        self._start = start_command
+        self._root = False
+
+    def preflight(self, jvm: Jvm | None) -> Readiness:
+        """Log in, and find out whether both commands may be run and whether the JVM's process can be seen."""
+        try:
+            with self._shell.session() as session:
+                self._root = session.run("id -u", QUESTION_S).output.strip() == "0"
+                problems = [self._forbidden(session, command) for command in (self._stop, self._start)]
+                age = _age(session, jvm.pid) if jvm and jvm.pid else None
+        except SshError as error:
+            return Readiness(problems=(str(error),))
+        visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
+        return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
+
+    def stop(self, limit: float) -> CommandResult:
+        """Run the stop command. That it ended says nothing about the broker. Raises `SshError`."""
+        return self._shell.run(self._privileged(self._stop), limit)
+
+    def start(self, limit: float) -> CommandResult:
+        """Run the start command. That it ended says nothing about the broker. Raises `SshError`."""
+        return self._shell.run(self._privileged(self._start), limit)
+
+    def process_age(self, pid: int) -> float | None:
+        """Return the age (s) of the process with this pid, None where there is none. Raises `SshError`."""
+        with self._shell.session() as session:
+            return _age(session, pid)
+
+    @property
+    def start_line(self) -> str:
+        """What a person types to start the broker by hand."""
+        return f"ssh {self._shell.name} {shlex.quote(self._privileged(self._start))}"
+
+    def _privileged(self, command: str) -> str:
+        return command if self._root else shlex.join(["sudo", "-n", *_words(command)])
+
+    def _forbidden(self, session: Session, command: str) -> str:
+        if self._root:
+            return self._missing(session, command)
+        result = session.run(shlex.join(["sudo", "-n", "-l", *_words(command)]), QUESTION_S)
+        if result.status == 0:
+            return ""
+        said = result.output or "sudo does not allow it"
+        return (
+            f"may not run `sudo -n {command}`: {said}. Allow it without a password in sudoers, then check: sudo -n -l"
+        )
+
+    def _missing(self, session: Session, command: str) -> str:
+        program = _words(command)[0]
+        if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
+            return ""
+        return f"there is no command {program!r}, which `{command}` needs. See --start-command and --stop-command"
+
+
+def is_same_process(age_s: float, expected_age_s: float) -> bool:
+    """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been given anew."""
+    return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
+
+
+def _words(command: str) -> Sequence[str]:
+    """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers all of it."""
+    return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
+
+
+def _age(session: Session, pid: int) -> float | None:
+    # A zombie has ended: it holds no port, no file lock and no registration.
+    result = session.run(f"ps -o etimes= -o stat= -p {pid}", QUESTION_S)
+    words = result.output.split()
+    if result.status != 0 or len(words) != 2 or not words[0].isdigit() or words[1].startswith("Z"):
+        return None
+    return float(words[0])

@@ -1,0 +1,370 @@
+"""The runbook: restart every broker of a Kafka cluster, one at a time.
+
+1. Parse the arguments; load the cluster's configuration; load the tasks.
+2. Read the brokers from ZooKeeper; make the plan; show it.
+3. Preflight, all brokers in parallel; report all problems at once.
+4. Ask for confirmation. Take the lock.
+5. For each broker of the plan:
+   1. wait until the cluster is healthy;
+   2. run the pre-stop tasks;
+   3. stop it, and wait until it is gone;
+   4. run the post-stop tasks;
+   5. start it, and wait until it is back.
+6. Wait until the cluster is healthy once more. Report.
+"""
+
+import argparse
+import getpass
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kafka_rolling_restart import arguments, config, task
+from kafka_rolling_restart.clock import Clock, SystemClock
+from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.errors import (
+    BrokerDown,
+    Defect,
+    ExitStatus,
+    Interrupted,
+    Refused,
+    RollingRestartError,
+    Stopped,
+    UsageError,
+    ZooKeeperUnavailable,
+)
+from kafka_rolling_restart.health import HealthRule, NeverHealthy, wait_until_healthy
+from kafka_rolling_restart.host import BrokerHost, Readiness
+from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.restart import Limits, Restart
+from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.watch import ClusterWatch
+
+if TYPE_CHECKING:
+    from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
+
+
+@dataclass
+class Roll:
+    """A run's plan and how far it has come. ``in_flight`` is the broker that is stopped by our hand, if any."""
+
+    brokers: dict[int, Broker]
+    plan: list[Broker]
+    hosts: dict[int, BrokerHost]
+    watch: ClusterWatch
+    tasks: task.Tasks
+    rule: HealthRule
+    clock: Clock
+    report: Report
+    signals: Signals
+    done: list[Broker] = field(default_factory=list)
+    in_flight: Broker | None = None
+
+    @property
+    def untouched(self) -> list[Broker]:
+        """The brokers of the plan that have not been stopped, in their order."""
+        return [broker for broker in self.plan if broker not in self.done and broker != self.in_flight]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
+    options = arguments.parse(argv)
+    report = Report(Writer(), options.verbose)
+    signals = Signals(report.signal)
+    signals.listen()
+    _silence_libraries()
+    try:
+        return _run(options, argv, report, signals)
+    except RollingRestartError as error:
+        if isinstance(error, Defect):
+            report.traceback(error)
+        report.error(str(error))
+        return int(error.status)
+    except ZooKeeperUnavailable as error:
+        report.error(f"{error}. No broker was touched")
+        return ExitStatus.REFUSED
+    finally:
+        report.close()
+
+
+def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> int:
+    # 1. Anything wrong here: nothing is contacted.
+    _require_somebody_to_ask(options)
+    places = config.folders(options.discovery_base_path, os.environ)
+    cluster = config.load(options.cluster_type, options.cluster_name, places)
+    tasks = task.load(options.task, options.task_args)
+
+    from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
+
+    zookeeper = ZooKeeper(cluster.zookeeper)
+    with closing(zookeeper):
+        # 2. The plan.
+        zookeeper.connect()
+        roll = _plan(options, zookeeper, tasks, report, signals)
+        report.text(_plan_lines(options, cluster, roll, zookeeper.controller()))
+        # 3. The preflight.
+        report.text(_preflight(roll))
+        # 4. The confirmation and the lock.
+        _confirm(options, cluster, report)
+        with zookeeper.lock(_holder()) as lock:
+            return _roll_and_report(roll, lock, options, argv)
+
+
+def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Restart the brokers of the plan, and say at any end who was restarted and who was not."""
+    try:
+        # 5. Each broker of the plan.
+        for place, broker in enumerate(roll.plan, 1):
+            _wait(roll)
+            _restart(roll, broker, f"{place}/{len(roll.plan)} {broker}", lock)
+        # 6. The last wait.
+        _wait(roll)
+    except RollingRestartError as error:
+        ended = _after_the_fact(roll, error)
+        skip = options.skip + len(roll.done) + (ended.status == ExitStatus.BROKER_DOWN and roll.in_flight is not None)
+        rest = bool(roll.untouched or (roll.in_flight and ended.status != ExitStatus.BROKER_DOWN))
+        roll.report.outcome(
+            roll.done, roll.in_flight, roll.untouched, arguments.resume_line(argv, skip) if rest else ""
+        )
+        raise ended from error
+    except Exception as error:
+        roll.report.outcome(roll.done, roll.in_flight, roll.untouched, "")
+        line = roll.hosts[roll.in_flight.id].start_line if roll.in_flight else ""
+        state = f"{roll.in_flight} may be DOWN; to start it, run: {line}" if line else "no broker is down by our hand"
+        raise Defect(f"a defect of this program ended the run ({error!r}); {state}") from error
+    roll.report.outcome(roll.done, None, [], "")
+    roll.report.say(f"all {len(roll.done)} brokers of the plan were restarted, and the cluster is healthy")
+    return ExitStatus.DONE
+
+
+def _require_somebody_to_ask(options: argparse.Namespace) -> None:
+    if not options.no_confirm and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for confirmation: give --no-confirm (cron), or run it at one")
+
+
+def _plan(
+    options: argparse.Namespace, zookeeper: "ZooKeeper", tasks: task.Tasks, report: Report, signals: Signals
+) -> Roll:
+    from kafka_rolling_restart.jmxproxy import JmxProxy
+    from kafka_rolling_restart.ssh import SshConfig
+
+    brokers = zookeeper.brokers()
+    if not brokers:
+        there = ", ".join(zookeeper.children("/")) or "nothing"
+        raise Refused(
+            f"no broker is registered in /brokers/ids at {zookeeper.hosts} (is the chroot right? there is: {there})"
+        )
+    _require_own_hosts(brokers)
+    if options.skip > len(brokers):
+        raise UsageError(f"--skip {options.skip} is more than the {len(brokers)} brokers of the cluster")
+    clock, ssh = SystemClock(), SshConfig(os.environ)
+    proxies = {
+        one.id: JmxProxy(one.host, options.jmxproxy_port, options.jmxproxy_prefix, options.metrics_timeout, clock)
+        for one in brokers.values()
+    }
+    return Roll(
+        brokers=brokers,
+        plan=list(brokers.values())[options.skip :],
+        hosts={
+            one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
+            for one in brokers.values()
+        },
+        watch=ClusterWatch(brokers, zookeeper, proxies),
+        tasks=tasks,
+        rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
+        clock=clock,
+        report=report,
+        signals=signals,
+    )
+
+
+def _require_own_hosts(brokers: Mapping[int, Broker]) -> None:
+    by_host: dict[str, list[int]] = {}
+    for broker in brokers.values():
+        by_host.setdefault(broker.host, []).append(broker.id)
+    shared = [f"{host}: {', '.join(map(str, ids))}" for host, ids in by_host.items() if len(ids) > 1]
+    if shared:
+        raise Refused(f"several brokers on one host, where the stop command would not know which: {'; '.join(shared)}")
+
+
+def _plan_lines(
+    options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll, controller: int | None
+) -> list[str]:
+    rule, known, expected = roll.rule, len(roll.brokers), len(cluster.broker_list)
+    lines = [
+        f"cluster {cluster.type}/{cluster.name}, configured in {cluster.path}, ZooKeeper {cluster.zookeeper}",
+        f"{known} brokers are registered; the configuration expects {expected}",
+        f"healthy: {rule.count} checks in a row, {rule.interval:g} s apart, with at most {rule.limit:g} s unhealthy",
+        f"stop: {options.stop_command}   start: {options.start_command}",
+    ]
+    if known < expected:
+        missing = expected - known
+        lines.insert(
+            2, f"WARNING: {missing} expected brokers are not registered; they are not watched and not restarted"
+        )
+    wanted = options.discovery_base_path
+    if wanted and cluster.path.parent != config.folders(wanted, {})[0]:
+        lines.insert(1, f"WARNING: there is no {cluster.type}.yaml in {wanted}; the file above was found instead")
+    for broker in roll.brokers.values():
+        place = f"{roll.plan.index(broker) + 1}." if broker in roll.plan else "skipped"
+        lines.append(f"  {place:>7} {broker}{' (controller)' if broker.id == controller else ''}")
+    return lines
+
+
+def _preflight(roll: Roll) -> list[str]:
+    """Look at every broker: metrics first, because they tell the process to look for on its host."""
+    readings = roll.watch.read_all()
+    calls: dict[int, Callable[[], Readiness]] = {
+        broker.id: partial(roll.hosts[broker.id].preflight, readings[broker.id].jvm) for broker in roll.plan
+    }
+    ready = in_parallel(calls)
+    problems = [
+        f"{broker}: its metrics do not answer: {readings[broker.id].reason}"
+        for broker in roll.brokers.values()
+        if readings[broker.id].metrics is None
+    ]
+    problems += [f"{broker}: {problem}" for broker in roll.plan for problem in ready[broker.id].problems]
+    for problem in problems:
+        roll.report.error(problem)
+    if problems:
+        raise Refused(f"the preflight found {len(problems)} problem(s), see above; no broker was touched")
+    unseen = [broker for broker in roll.plan if not ready[broker.id].process_visible]
+    notes = [
+        f"NOTE: {one}: its process cannot be seen on its host (container?): one proof less that it is gone"
+        for one in unseen
+    ]
+    for broker in roll.brokers.values():
+        if not readings[broker.id].emptied:
+            kept = readings[broker.id].cache_s
+            keeps = f"for {kept:g} s" if kept is not None else "for an unknown time"
+            notes.append(f"NOTE: {broker}: its JMXProxy does not let us empty its cache, which keeps answers {keeps}")
+    return [*notes, "preflight: every host lets us in, both commands are allowed, all metrics answer"]
+
+
+def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, report: Report) -> None:
+    if options.no_confirm:
+        return
+    report.ask(f"Restart these brokers of {cluster.type}/{cluster.name}? [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused("not confirmed; no broker was touched")
+
+
+def _holder() -> dict[str, object]:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"user": getpass.getuser(), "host": socket.gethostname(), "pid": os.getpid(), "since": since}
+
+
+def _wait(roll: Roll) -> None:
+    roll.report.begin_wait(roll.rule.count)
+    try:
+        wait_until_healthy(
+            roll.watch.check,
+            roll.rule,
+            roll.clock,
+            lambda verdict, healthy: roll.report.verdict(verdict, healthy, roll.rule.count),
+        )
+    except NeverHealthy as reasons:
+        seen = f"the cluster was not healthy for {roll.rule.limit:g} s: {reasons}"
+        if not roll.done:
+            raise Refused(f"{seen}. No broker was touched; mend the cluster, then try again") from reasons
+        raise Stopped(f"{seen}. Mend the cluster before you go on") from reasons
+
+
+def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
+    """Restart one broker (steps 5.2 to 5.5 of the runbook)."""
+
+    def tell(text: str) -> None:
+        roll.report.say(f"{label}: {text}")
+
+    _hold_lock(lock, broker)
+    _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
+    restart = Restart(
+        broker,
+        roll.hosts[broker.id],
+        roll.watch.metrics[broker.id],
+        roll.watch.registry,
+        roll.clock,
+        Limits(roll.rule.limit),
+        tell,
+    )
+    restart.look_before()
+    _hold_lock(lock, broker)  # the tasks may have taken long
+    with roll.signals.put_off():
+        began = roll.clock.now()
+        roll.in_flight = broker
+        try:
+            trouble = restart.stop()
+        except Stopped:
+            roll.in_flight = None  # it was seen to run as before
+            raise
+        failure = _failure_of_post_stop(roll, broker, tell)
+        restart.start()
+        roll.done.append(broker)
+        roll.in_flight = None
+        tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
+        if trouble or failure:
+            raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
+
+
+def _hold_lock(lock: "Lock", broker: Broker) -> None:
+    try:
+        lock.hold()
+        lock.show(broker)
+    except ZooKeeperUnavailable as error:
+        raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
+
+
+def _run_tasks(tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
+    for one in tasks:
+        try:
+            one.run(broker.host)
+        except RollingRestartError:
+            raise  # a signal
+        except (Exception, SystemExit) as error:
+            raise Stopped(
+                f"{broker} {consequence}: task {type(one).__name__} failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _failure_of_post_stop(roll: Roll, broker: Broker, tell: Callable[[str], None]) -> str:
+    """Run the post-stop tasks; a failure is kept for later, because the broker is down now."""
+    try:
+        _run_tasks(roll.tasks.post_stop, broker, "was started all the same")
+    except Stopped as error:
+        tell(f"{error}; starting it, then the roll ends")
+        return str(error)
+    return ""
+
+
+def _after_the_fact(roll: Roll, error: RollingRestartError) -> RollingRestartError:
+    """Return the error that is true of the brokers: one that we stopped and that is not there makes it status 5."""
+    if roll.in_flight is not None:
+        if isinstance(error, BrokerDown):
+            return error
+        line = roll.hosts[roll.in_flight.id].start_line
+        return BrokerDown(f"{error}, with {roll.in_flight} stopped and not seen back. To start it, run: {line}")
+    if isinstance(error, Interrupted):
+        return error
+    try:
+        registered = roll.watch.registry.brokers() if roll.done else {}
+    except (ZooKeeperUnavailable, RollingRestartError):
+        return error
+    lost = [broker for broker in roll.done if broker.id not in registered]
+    if not lost:
+        return error
+    line = roll.hosts[lost[0].id].start_line
+    return BrokerDown(f"{error}. {lost[0]} was restarted and is not registered any more; to start it, run: {line}")
+
+
+def _silence_libraries() -> None:
+    logging.getLogger().addHandler(logging.NullHandler())
+    for name in ("kazoo", "paramiko", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

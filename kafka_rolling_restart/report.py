@@ -1,0 +1,136 @@
+"""What a person sees. Writing is never waited for: a stopped terminal or a full disk cannot hold up a restart."""
+
+import os
+import threading
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+from queue import SimpleQueue
+
+from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.health import Health, Verdict
+
+STDOUT, STDERR = 1, 2
+GOODBYE_S = 2.0
+
+
+class Writer:
+    """Write lines to file descriptors on a daemon thread, in order.
+
+    Nothing is buffered in Python, so that nothing can fail at exit; `put` is safe within a signal handler.
+    What cannot be written (closed pipe, lost terminal, full disk) is lost silently.
+    """
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[tuple[int, bytes] | threading.Event] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def put(self, descriptor: int, text: str) -> None:
+        """Hand over text to be written."""
+        self._lines.put((descriptor, text.encode("utf-8", "replace")))
+
+    def drain(self, seconds: float = GOODBYE_S) -> None:
+        """Wait until all was written, but not longer than ``seconds``."""
+        written = threading.Event()
+        self._lines.put(written)
+        written.wait(seconds)
+
+    def _work(self) -> None:
+        while True:
+            item = self._lines.get()
+            if isinstance(item, threading.Event):
+                item.set()
+            else:
+                _write(*item)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            threading.Event().wait(0.05)
+        except OSError:
+            return
+
+
+class Report:
+    """One line an event on stdout, with the time and the broker; what went wrong on stderr."""
+
+    def __init__(self, writer: Writer, verbose: bool = False) -> None:
+        self._writer = writer
+        self._verbose = verbose
+        self._last_reasons: tuple[str, ...] | None = None
+
+    def say(self, text: str) -> None:
+        """Say what happens, in one line on stdout."""
+        self._writer.put(STDOUT, f"{_time()} {clean(text)}\n")
+
+    def detail(self, text: str) -> None:
+        """Say what only --verbose wants to hear."""
+        if self._verbose:
+            self.say(text)
+
+    def error(self, text: str) -> None:
+        """Say what went wrong, in one line on stderr; everything before it is written first."""
+        self._writer.put(STDERR, f"kafka-rolling-restart: {clean(text)}\n")
+
+    def traceback(self, error: BaseException) -> None:
+        """Show where a defect happened, on stderr, with its control characters."""
+        self._writer.put(STDERR, "".join(traceback.format_exception(error)))
+
+    def text(self, lines: Sequence[str]) -> None:
+        """Show lines without a time, such as the plan."""
+        self._writer.put(STDOUT, "".join(f"{clean(line)}\n" for line in lines))
+
+    def ask(self, question: str) -> None:
+        """Show a question and leave the cursor behind it."""
+        self._writer.put(STDOUT, f"{clean(question)} ")
+        self._writer.drain()
+
+    def close(self) -> None:
+        """Let what was said be written."""
+        self._writer.drain()
+
+    def signal(self, name: str) -> None:
+        """Say that a signal was heard and is put off; safe within a signal handler."""
+        self.say(f"{name} heard: it is obeyed once the broker in hand is back (a second one ends at once)")
+
+    def begin_wait(self, count: int) -> None:
+        """Forget the reasons of the last wait, so that each wait says its own."""
+        self._last_reasons = None
+        self.say(f"waiting until the cluster is healthy in {count} checks")
+
+    def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
+        """Say why the cluster is not healthy when the reason changes, and that it is again."""
+        reasons = verdict.reasons
+        if verdict.health is Health.HEALTHY:
+            if self._last_reasons:
+                self.say("the cluster is healthy again")
+            self.detail(f"healthy check {healthy}/{count}")
+        elif reasons != self._last_reasons:
+            self.say(f"the cluster is {verdict.health.value}: {'; '.join(reasons)}")
+        self._last_reasons = reasons
+
+    def outcome(
+        self, done: Sequence[Broker], in_flight: Broker | None, untouched: Sequence[Broker], resume: str
+    ) -> None:
+        """Say who was restarted, who was in hand, who is untouched, and how to go on."""
+        self.say(
+            f"restarted: {_ids(done)}; in flight: {_ids([in_flight] if in_flight else [])}; untouched: {_ids(untouched)}"
+        )
+        if resume:
+            self.say(f"to go on with the rest: {resume}")
+
+
+def clean(text: str) -> str:
+    """Return the text without control characters: hosts and metrics are not to write on our terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _ids(brokers: Sequence[Broker]) -> str:
+    return ", ".join(f"broker {broker.id}" for broker in brokers) or "none"
+
+
+def _time() -> str:
+    return datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")

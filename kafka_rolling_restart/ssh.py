@@ -1,0 +1,228 @@
+"""Run commands on a host over SSH: what they printed, how they ended. Only this module knows paramiko."""
+
+import os
+import shlex
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from kafka_rolling_restart.cluster import CommandResult
+from kafka_rolling_restart.errors import SshError, UsageError
+
+CONNECT_S = 15.0
+SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
+KEEPALIVE_S = 10
+TAIL = 2000  # bytes of output that are kept of each stream
+DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
+LOOK_S = 0.02
+
+
+class SshConfig:
+    """~/.ssh/config as far as it is honoured: HostName, User, Port, IdentityFile, UserKnownHostsFile."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._home = Path(environ.get("HOME") or "~").expanduser()
+        self._user = environ.get("USER") or environ.get("LOGNAME")
+        path = self._home / ".ssh" / "config"
+        try:
+            self._config = paramiko.SSHConfig.from_path(str(path)) if path.exists() else paramiko.SSHConfig()
+        except (OSError, UnicodeDecodeError, paramiko.SSHException) as error:
+            raise UsageError(f"{path}: cannot be used: {error}") from error
+
+    def host(self, name: str) -> "SshHost":
+        """Return how the host is reached."""
+        found = self._config.lookup(name)
+        if "proxycommand" in found or "proxyjump" in found:
+            raise UsageError(
+                f"~/.ssh/config asks for a ProxyCommand or ProxyJump to {name}, which is not supported yet"
+            )
+        known = found.get("userknownhostsfile", str(self._home / ".ssh" / "known_hosts"))
+        return SshHost(
+            name=name,
+            address=found.get("hostname", name),
+            port=int(found.get("port", 22)),
+            user=found.get("user") or self._user or _login_name(),
+            keys=tuple(self._expand(key) for key in found.get("identityfile", [])),
+            known_hosts=tuple(self._expand(file) for file in shlex.split(known)),
+        )
+
+    def _expand(self, path: str) -> Path:
+        if path.startswith("~/"):
+            return self._home / path[2:]
+        return Path(path)
+
+
+class SshHost:
+    """One host. Connections live for one question (a `session`), never through a wait."""
+
+    def __init__(
+        self, name: str, address: str, port: int, user: str, keys: tuple[Path, ...], known_hosts: tuple[Path, ...]
+    ) -> None:
+        self.name = name
+        self.user = user
+        self._address = address
+        self._port = port
+        self._keys = keys
+        self._known_hosts = known_hosts
+
+    @contextmanager
+    def session(self) -> Iterator["SshSession"]:
+        """Connect, and disconnect at the end of the block. Raises `SshError` with what to do next."""
+        client = paramiko.SSHClient()
+        client.set_missing_host_key_policy(_RefuseUnknown())
+        try:
+            self._load_known_hosts(client)
+            self._connect(client)
+            yield SshSession(client)
+        finally:
+            client.close()
+
+    def run(self, command: str, limit: float) -> CommandResult:
+        """Run one command on a connection of its own, for ``limit`` s at most. Raises `SshError`."""
+        with self.session() as session:
+            return session.run(command, limit)
+
+    def _load_known_hosts(self, client: paramiko.SSHClient) -> None:
+        for file in (*self._known_hosts, Path("/etc/ssh/ssh_known_hosts")):
+            if file.exists():
+                try:
+                    client.load_system_host_keys(str(file))
+                except (OSError, UnicodeDecodeError, paramiko.SSHException) as error:
+                    raise SshError(f"{file}: cannot be read: {error}") from error
+
+    def _connect(self, client: paramiko.SSHClient) -> None:
+        where = f"ssh {self.user}@{self._address} port {self._port}"
+        keys: Any = [str(key) for key in self._keys if key.exists()]
+        try:
+            client.connect(
+                self._address,
+                port=self._port,
+                username=self.user,
+                key_filename=keys or None,
+                look_for_keys=not self._keys,
+                sock=_connected(self._address, self._port),
+                timeout=CONNECT_S,
+                banner_timeout=CONNECT_S,
+                auth_timeout=CONNECT_S,
+            )
+        except _UnknownHostKey as error:
+            raise SshError(f"{where}: {error}. {self._how_to_trust()}") from error
+        except paramiko.BadHostKeyException as error:
+            raise SshError(
+                f"{where}: its host key is not the one in {self._known_hosts[0]}: somebody may be in between. "
+                f"Find out why it changed; if that is right: ssh-keygen -R '[{self._address}]:{self._port}'"
+            ) from error
+        except paramiko.AuthenticationException as error:
+            raise SshError(f"{where}: login refused: {error}. Try: ssh {self.name} true") from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise SshError(f"{where}: {error or type(error).__name__}. Try: ssh {self.name} true") from error
+        transport = client.get_transport()
+        if transport is not None:
+            transport.set_keepalive(KEEPALIVE_S)
+
+    def _how_to_trust(self) -> str:
+        file = self._known_hosts[0]
+        return (
+            f"Compare the key with the host's own, then add it: ssh-keyscan -p {self._port} {self._address} >> {file}"
+        )
+
+
+class SshSession:
+    """An open connection to a host."""
+
+    def __init__(self, client: paramiko.SSHClient) -> None:
+        self._client = client
+
+    def run(self, command: str, limit: float) -> CommandResult:
+        """Run a command without a terminal and without input, reading both streams, for ``limit`` s at most.
+
+        Raises `SshError` (with ``sent``) where its end was not seen.
+        """
+        began = time.monotonic()
+        try:
+            channel = self._open()
+            channel.exec_command(command)
+            channel.shutdown_write()
+            status, output = _follow(channel, began + limit)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise SshError(f"the connection broke while `{command}` ran: {error}", sent=True) from error
+        if status is None:
+            after = time.monotonic() - began
+            raise SshError(f"`{command}` did not end within {after:.0f} s; its end was not seen", sent=True)
+        return CommandResult(command, status, output, time.monotonic() - began)
+
+    def _open(self) -> Any:
+        transport = self._client.get_transport()
+        if transport is None:
+            raise paramiko.SSHException("not connected")
+        return transport.open_session(timeout=CONNECT_S)
+
+
+def _follow(channel: Any, deadline: float) -> tuple[int | None, str]:
+    """Read both streams until the command has ended; return its status (None: not seen) and their last lines."""
+    tails = {"out": b"", "err": b""}
+    ended_at = None
+    while True:
+        read = _drain(channel, tails)
+        now = time.monotonic()
+        if channel.exit_status_ready() and ended_at is None:
+            ended_at = now
+        if ended_at is not None and not read and (channel.eof_received or now - ended_at > DRAIN_S):
+            break
+        if now > deadline or (ended_at is not None and now - ended_at > SILENT_S):
+            break
+        if channel.closed and not read and ended_at is None:
+            raise EOFError("the host closed it")
+        if not read:
+            time.sleep(LOOK_S)
+    status = channel.recv_exit_status() if ended_at is not None else None
+    channel.close()
+    if status == -1:
+        raise EOFError("the host closed it without a status")
+    text = b"\n".join(filter(None, (tails["out"].strip(), tails["err"].strip())))
+    return status, _printable(text)
+
+
+def _drain(channel: Any, tails: dict[str, bytes]) -> bool:
+    read = False
+    if channel.recv_ready():
+        tails["out"] = (tails["out"] + channel.recv(65536))[-TAIL:]
+        read = True
+    if channel.recv_stderr_ready():
+        tails["err"] = (tails["err"] + channel.recv_stderr(65536))[-TAIL:]
+        read = True
+    return read
+
+
+def _printable(text: bytes) -> str:
+    """Return the text on one line, without a host's control characters."""
+    line = " | ".join(part.strip() for part in text.decode("utf-8", "replace").splitlines() if part.strip())
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _connected(address: str, port: int) -> socket.socket:
+    connection = socket.create_connection((address, port), timeout=CONNECT_S)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # keepalives alone do not notice that nobody acknowledges them
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
+    return connection
+
+
+def _login_name() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+class _UnknownHostKey(paramiko.SSHException):
+    pass
+
+
+class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        raise _UnknownHostKey(f"its host key is not known ({key.get_name()} {key.fingerprint})")
