@@ -5,6 +5,7 @@ answers for a stopped broker out of its cache, and forgets what it knows on DELE
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -34,12 +35,21 @@ class _NotFound(_NoAnswer):
 class JmxProxy:
     """The proxy of one broker. ``timeout`` (s) bounds connecting, each wait for bytes, and a whole body."""
 
-    def __init__(self, host: str, port: int, prefix: str, timeout: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        prefix: str,
+        timeout: float,
+        clock: Clock,
+        open_session: Callable[[], requests.Session] = requests.Session,
+    ) -> None:
         named = f"[{host}]" if ":" in host else host
         self._endpoint = f"http://{named}:{port}/{prefix.strip('/')}"
         self._config = f"{self._endpoint.rpartition('/')[0]}/config"
         self._timeout = timeout
         self._clock = clock
+        self._open_session = open_session
         self._cache_s: float | None = None
         self._name_first = False  # older brokers registered name=…,type=…
 
@@ -47,7 +57,7 @@ class JmxProxy:
         """Read the broker's metrics now; never raises for what the network or the proxy does."""
         asked_at = self._clock.now()
         emptied, jvm, metrics, failure = True, None, None, None
-        with requests.Session() as session:
+        with self._open_session() as session:
             session.trust_env = False  # a proxy of the environment would be one more cache to lie to us
             try:
                 emptied = self._empty(session)

@@ -1,0 +1,152 @@
+"""A clock, a broker on its host, and a proxy, each as short as the real thing is from outside."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import requests
+from requests.adapters import BaseAdapter
+
+from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
+
+STATUSES = (302, 401, 403, 404, 500)
+SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=0)
+
+
+class FakeClock:
+    """Time that passes only in sleep(); what was planned for a time happens when it comes."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self._planned: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        until = self.time + max(seconds, 0)
+        due = sorted((item for item in self._planned if item[0] <= until), key=lambda item: item[0])
+        self._planned = [item for item in self._planned if item[0] > until]
+        for at, event in due:
+            self.time = max(at, self.time)
+            event()
+        self.time = until
+
+    def plan(self, seconds: float, event: Callable[[], None]) -> None:
+        self._planned.append((self.time + seconds, event))
+
+
+class FakeBroker:
+    """A broker seen through its registration, its metrics and its host at once, as measured on Kafka 3.9.1.
+
+    After a stop the registration goes first, then the metrics, and the process last; a start finds a process
+    alive and does nothing, or makes a new one.
+    """
+
+    start_line = "ssh n1 'sudo -n service kafka start'"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.czxid = 10
+        self.registered = True
+        self.process: int | None = 100  # its pid
+        self.born = clock.now() - 5000
+        self.metrics = True
+        self.cached: Reading | None = None  # what a proxy that may not be emptied goes on saying
+        self.stop_status, self.start_status = 0, 0
+        self.stop_takes_effect, self.start_takes_effect = True, True
+        self.stop_returns_after, self.process_ends_after = 3.0, 2.5
+        self.ps_hidden = self.ssh_down = self.zookeeper_down = False
+        self.stops: list[float] = []
+        self.starts: list[float] = []
+
+    # The registry
+    def broker(self, broker_id: int) -> Broker | None:
+        if self.zookeeper_down:
+            raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
+        return Broker(broker_id, "n1", self.czxid) if self.registered else None
+
+    def brokers(self) -> dict[int, Broker]:
+        found = self.broker(1)
+        return {1: found} if found else {}
+
+    # The metrics
+    def read(self) -> Reading:
+        now = self.clock.now()
+        if self.cached is not None:
+            return Reading(now, now, emptied=False, cache_s=300, jvm=self.cached.jvm, metrics=self.cached.metrics)
+        if not self.metrics:
+            return Reading(now, now, reason="404", silent=True)
+        uptime = round((now - self.born) * 1000)
+        return Reading(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
+
+    # The host
+    def stop(self, limit: float) -> CommandResult:
+        self._reach_host()
+        self.stops.append(self.clock.now())
+        if self.stop_takes_effect:
+            self.clock.plan(0.3, self._unregister)
+            self.clock.plan(0.7, self._silence)
+            self.clock.plan(self.process_ends_after, self._end)
+        self.clock.sleep(self.stop_returns_after)
+        return CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
+
+    def start(self, limit: float) -> CommandResult:
+        self._reach_host()
+        self.starts.append(self.clock.now())
+        if self.start_takes_effect and self.process is None:
+            self.process, self.born, self.metrics = 200, self.clock.now(), True
+            self.clock.plan(4, self._register)
+        return CommandResult("service kafka start", self.start_status, "", 0.1)
+
+    def process_age(self, pid: int) -> float | None:
+        self._reach_host()
+        return self.clock.now() - self.born if pid == self.process and not self.ps_hidden else None
+
+    def _reach_host(self) -> None:
+        if self.ssh_down:
+            raise SshError("ssh n1: Connection refused")
+
+    def _unregister(self) -> None:
+        self.registered = False
+
+    def _silence(self) -> None:
+        self.metrics = False
+
+    def _end(self) -> None:
+        self.process = None
+
+    def _register(self) -> None:
+        self.registered, self.czxid = True, self.czxid + 7
+
+
+class FakeProxy(BaseAdapter):
+    """Answers as JMXProxy does: by the text of the path, out of a dictionary; an exception in it is raised."""
+
+    def __init__(self, answers: dict[str, Any], delete: int = 200) -> None:
+        super().__init__()
+        self.answers = answers
+        self.delete = delete
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        session.mount("http://", self)
+        return session
+
+    def send(self, request: requests.PreparedRequest, *_args: Any, **_options: Any) -> requests.Response:
+        response = requests.Response()
+        response.request = request
+        if request.method == "DELETE":
+            response.status_code, response.raw = self.delete, io.BytesIO()
+            return response
+        answer = self.answers.get(str(request.path_url).removeprefix("/jmxproxy/localhost:9099/"), 404)
+        if isinstance(answer, Exception):
+            raise answer
+        response.status_code = answer if answer in STATUSES else 200
+        response.raw = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        return response
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,117 @@
+from collections.abc import Iterator
+
+import pytest
+
+from kafka_rolling_restart.cluster import Broker, Jvm, Metrics, Reading
+from kafka_rolling_restart.health import (
+    Freshness,
+    Health,
+    HealthRule,
+    NeverHealthy,
+    Verdict,
+    judge,
+    wait_until_healthy,
+)
+from tests.fakes import FakeClock
+
+BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11)}
+HEALTHY, UNHEALTHY, UNKNOWN = (
+    Verdict(Health.HEALTHY),
+    Verdict(Health.UNHEALTHY, ("broker 2 is not registered",)),
+    Verdict(Health.UNKNOWN, ("waiting",)),
+)
+
+
+def reading(at: float, uptime_ms: int, metrics: Metrics | None = None, emptied: bool = True) -> Reading:
+    sound = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=0)
+    return Reading(at, at + 0.1, emptied, None if emptied else 300.0, Jvm(5, uptime_ms), metrics or sound)
+
+
+def both(first: Metrics | None = None, second: Metrics | None = None) -> dict[int, Reading]:
+    controller = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
+    return {1: reading(100, 50_000, first or controller), 2: reading(100, 60_000, second)}
+
+
+def test_a_sound_cluster_is_healthy() -> None:
+    assert judge(BROKERS, BROKERS, both(), Freshness()) == HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("registered", "readings", "reason"),
+    [
+        (None, both(), "ZooKeeper does not answer"),
+        ({1: BROKERS[1]}, both(), "broker 2 is not registered"),
+        (BROKERS, both(second=Metrics(2, 0, 0, 0)), "broker 2 is recovering its logs (state 2)"),
+        (BROKERS, both(second=Metrics(3, 6, 0, 0)), "6 under-replicated partitions: broker 2: 6"),
+        (BROKERS, both(Metrics(3, 6, 0, 1), Metrics(3, 6, 0, 0)), "12 under-replicated partitions: broker 1: 6, broker 2: 6"),
+        (BROKERS, both(Metrics(3, 0, 4, 1)), "4 offline partitions"),
+        (BROKERS, both(Metrics(3, 0, 0, 0)), "0 active controllers instead of one"),
+        (BROKERS, both(second=Metrics(3, 0, 0, 1)), "2 active controllers instead of one: broker 1, broker 2"),
+        (BROKERS, {**both(), 2: Reading(100, 130, reason="timed out")}, "broker 2 does not answer: timed out"),
+    ],
+)
+def test_whatever_is_wrong_is_not_healthy_and_is_said(
+    registered: dict[int, Broker] | None, readings: dict[int, Reading], reason: str
+) -> None:
+    verdict = judge(BROKERS, registered, readings, Freshness())
+    assert verdict.health is Health.UNHEALTHY
+    assert any(said.startswith(reason) for said in verdict.reasons)
+
+
+def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Reading]:
+    return {1: reading(at, uptime_ms, Metrics(3, 0, 0, 1), emptied)}
+
+
+def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
+    freshness, alone = Freshness(), {1: BROKERS[1]}
+    assert judge(alone, alone, one(100, 50_000), freshness) == HEALTHY
+    verdict = judge(alone, alone, one(110, 50_000), freshness)
+    assert verdict.health is Health.UNHEALTHY
+    assert verdict.reasons == ("the metrics of broker 1 are 10 s old: its proxy answers out of its cache",)
+    assert judge(alone, alone, one(120, 70_000), freshness) == HEALTHY
+
+
+def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long_as_it_may_keep_it() -> None:
+    freshness, alone = Freshness(), {1: BROKERS[1]}
+    assert judge(alone, alone, one(100, 50_000, emptied=False), freshness) == HEALTHY
+    assert judge(alone, alone, one(200, 50_000, emptied=False), freshness).health is Health.UNKNOWN
+    assert judge(alone, alone, one(410, 50_000, emptied=False), freshness).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(420, 370_000, emptied=False), freshness) == HEALTHY
+
+
+def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple[FakeClock, list[int]]:
+    clock, counts = FakeClock(), []
+    left: Iterator[Verdict] = iter(verdicts)
+
+    def check() -> Verdict:
+        clock.sleep(takes)
+        return next(left)
+
+    wait_until_healthy(check, rule, clock, lambda _verdict, healthy: counts.append(healthy))
+    return clock, counts
+
+
+def test_healthy_checks_are_consecutive_and_an_interval_apart() -> None:
+    clock, counts = wait([HEALTHY, HEALTHY, UNHEALTHY, HEALTHY, HEALTHY, HEALTHY], HealthRule(3, 10, 600))
+    assert counts == [1, 2, 0, 1, 2, 3]
+    assert clock.now() == 1000 + 5 * 10
+
+
+def test_a_flapping_cluster_reaches_the_limit_of_unhealthy_time() -> None:
+    with pytest.raises(NeverHealthy, match="broker 2 is not registered"):
+        wait([HEALTHY, UNHEALTHY] * 4, HealthRule(3, 10, 30))
+
+
+def test_a_long_healthy_count_does_not_use_up_the_limit() -> None:
+    clock, _ = wait([UNHEALTHY] + [HEALTHY] * 50, HealthRule(50, 10, 20))
+    assert clock.now() > 1000 + 490
+
+
+def test_a_check_that_takes_long_is_unhealthy_time_when_it_fails() -> None:
+    with pytest.raises(NeverHealthy):
+        wait([UNHEALTHY], HealthRule(3, 10, 30), takes=30)
+
+
+def test_an_unknown_verdict_neither_counts_nor_breaks_the_row() -> None:
+    _, counts = wait([HEALTHY, UNKNOWN, HEALTHY], HealthRule(2, 10, 15))
+    assert counts == [1, 1, 2]

@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+import requests
+
+from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
+from kafka_rolling_restart.jmxproxy import MAX_BODY, JmxProxy
+from tests.fakes import FakeClock, FakeProxy
+
+RUNTIME = "java.lang:type=Runtime"
+URP = "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions/Value"
+SOUND: dict[str, Any] = {
+    f"{RUNTIME}/Uptime": 60_000,
+    f"{RUNTIME}/StartTime": 1_700_000_000_000,
+    f"{RUNTIME}/Name": "4711@n1",
+    "kafka.server:type=KafkaServer,name=BrokerState/Value": 3,
+    URP: 6,
+    "kafka.controller:type=KafkaController,name=OfflinePartitionsCount/Value": 0,
+    "kafka.controller:type=KafkaController,name=ActiveControllerCount/Value": 1,
+}
+
+
+def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Reading:
+    proxy = FakeProxy({**SOUND, **(changes or {})}, delete)
+    return JmxProxy("n1", 9090, prefix, 30, FakeClock(), proxy.session).read()
+
+
+@pytest.mark.parametrize("prefix", ["jmxproxy/localhost:9099/", "/jmxproxy/localhost:9099", "jmxproxy/localhost:9099"])
+def test_all_numbers_are_read_with_or_without_the_slashes_of_the_prefix(prefix: str) -> None:
+    found = read(prefix=prefix)
+    assert found.jvm == Jvm(1_700_000_000_000, 60_000, 4711)
+    assert found.metrics == Metrics(3, 6, 0, 1)
+    assert found.emptied and not found.reason
+
+
+def test_the_order_of_older_brokers_is_learned() -> None:
+    older = {key.replace("type=", "x=", 1): value for key, value in SOUND.items() if not key.startswith("java")}
+    flipped = {}
+    for key in older:
+        domain, _, rest = key.partition(":")
+        pairs, _, attribute = rest.partition("/")
+        kind, name = pairs.split(",")
+        flipped[f"{domain}:{name},{kind.replace('x=', 'type=')}/{attribute}"] = older[key]
+    gone = dict.fromkeys((key for key in SOUND if not key.startswith("java")), 404)
+    assert read({**gone, **flipped}).metrics == Metrics(3, 6, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"<html>", "not JSON"),
+        (None, "'None', which is not a whole number"),
+        ("6", "'6', which is not a whole number"),
+        (True, "'True', which is not a whole number"),
+        (500, "status 500"),
+        (302, "status 302"),
+        (404, "has no UnderReplicatedPartitions (yet)"),
+        (requests.ConnectionError(ConnectionResetError(104, "Connection reset by peer")), "reset"),
+        (requests.ReadTimeout(), "did not answer within 30 s"),
+        (b"1" * (MAX_BODY + 1), f"more than {MAX_BODY} bytes"),
+        (b"[" * 60_000, "not JSON"),
+    ],
+)
+def test_whatever_is_wrong_is_a_reason_and_never_a_traceback(answer: Any, reason: str) -> None:
+    found = read({URP: answer})
+    assert found.metrics is None and reason in found.reason
+
+
+def test_a_broker_that_is_down_is_silent() -> None:
+    found = read({f"{RUNTIME}/Uptime": 404})
+    assert found.silent and found.jvm is None and "404" in found.reason
+
+
+def test_a_refused_connection_is_silent_but_a_timeout_is_not() -> None:
+    refused = requests.ConnectionError()
+    refused.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    assert read({f"{RUNTIME}/Uptime": refused}).silent
+    assert not read({f"{RUNTIME}/Uptime": requests.ReadTimeout()}).silent
+
+
+@pytest.mark.parametrize(("status", "denied"), [(401, True), (403, True), (500, False)])
+def test_a_refusal_is_told_from_a_failure(status: int, denied: bool) -> None:
+    assert read({f"{RUNTIME}/Uptime": status}).denied is denied
+
+
+def test_nothing_to_empty_is_empty_and_a_refusal_to_empty_tells_how_long_answers_are_kept() -> None:
+    assert read(delete=404).emptied
+    found = read({"/jmxproxy/config": {"cache_duration": 300_000}}, delete=405)
+    assert not found.emptied and found.cache_s == 300

@@ -1,0 +1,162 @@
+import pytest
+
+from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.errors import BrokerDown, Stopped
+from kafka_rolling_restart.restart import Limits, Restart
+from tests.fakes import FakeBroker, FakeClock
+
+
+class Scene:
+    """One broker in hand, and what was told."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.broker = FakeBroker(self.clock)
+        self.told: list[str] = []
+        one = Broker(1, "n1", 10)
+        limits = Limits(waiting=120)
+        self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.told.append)
+
+    def stop(self) -> str:
+        self.restart.look_before()
+        return self.restart.stop()
+
+    def whole(self) -> None:
+        self.stop()
+        self.restart.start()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_broker_is_stopped_and_a_new_process_is_seen_in_its_place(scene: Scene) -> None:
+    scene.whole()
+    assert scene.broker.process == 200 and scene.broker.registered
+    assert (len(scene.broker.stops), len(scene.broker.starts)) == (1, 1)
+
+
+def test_start_is_not_sent_while_the_old_process_lives(scene: Scene) -> None:
+    scene.broker.stop_returns_after, scene.broker.process_ends_after = 0.0, 40.0
+    scene.whole()
+    assert scene.broker.starts[0] - scene.broker.stops[0] >= 40
+    assert len(scene.broker.starts) == 1
+
+
+def test_start_is_not_sent_while_the_registration_lingers(scene: Scene) -> None:
+    scene.broker.stop_takes_effect = False
+    scene.broker.process, scene.broker.stop_returns_after = 100, 0.0
+    scene.clock.plan(0, lambda: None)
+    scene.restart.look_before()
+    scene.broker.process, scene.broker.metrics = None, False  # killed: its session times out 18 s later
+    scene.clock.plan(18, scene.broker._unregister)
+    scene.restart.stop()
+    assert scene.clock.now() - scene.broker.stops[0] >= 18
+
+
+def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_process_cannot_be_seen(scene: Scene) -> None:
+    scene.broker.ps_hidden = True
+    scene.broker.stop_returns_after, scene.broker.process_ends_after = 0.0, 8.0
+    scene.whole()
+    assert len(scene.broker.starts) == 2
+    assert scene.broker.process == 200
+    assert any("is not coming" in line for line in scene.told)
+
+
+def test_a_stop_that_does_nothing_ends_the_roll_with_the_broker_running(scene: Scene) -> None:
+    scene.broker.stop_takes_effect = False
+    with pytest.raises(Stopped, match="still runs 1.. s after it was told to stop, so it was not restarted"):
+        scene.stop()
+    assert scene.broker.starts == []
+
+
+def test_a_stop_that_fails_and_changes_nothing_is_not_waited_for_to_the_limit(scene: Scene) -> None:
+    scene.broker.stop_takes_effect, scene.broker.stop_status = False, 3
+    with pytest.raises(Stopped, match="ended with status 3"):
+        scene.stop()
+    assert scene.clock.now() - scene.broker.stops[0] < 30
+
+
+def test_a_stop_that_fails_but_takes_the_broker_down_is_followed_by_a_start(scene: Scene) -> None:
+    scene.broker.stop_status = 3
+    scene.whole()
+    assert scene.broker.registered and scene.broker.process == 200
+
+
+def test_a_broker_that_never_quite_goes_is_reported_and_can_still_be_started(scene: Scene) -> None:
+    scene.broker.process_ends_after = 130
+    assert "was not gone" in scene.stop()
+    scene.restart.start()
+    assert scene.broker.process == 200 and scene.broker.registered
+
+
+def test_a_start_that_fails_is_tried_three_times_and_names_the_line_to_type(scene: Scene) -> None:
+    scene.broker.start_takes_effect, scene.broker.start_status = False, 1
+    scene.stop()
+    with pytest.raises(BrokerDown) as down:
+        scene.restart.start()
+    assert len(scene.broker.starts) == 3
+    assert "broker 1 (n1) is DOWN" in str(down.value)
+    assert str(down.value).endswith(f"run: {scene.broker.start_line}")
+
+
+def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> None:
+    scene.stop()
+    scene.broker.ssh_down = True
+    scene.clock.plan(60, lambda: setattr(scene.broker, "ssh_down", False))
+    scene.restart.start()
+    assert len(scene.broker.starts) == 1 and scene.broker.registered
+
+
+def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -> None:
+    scene.stop()
+    scene.broker.ssh_down = True
+    with pytest.raises(BrokerDown, match="Connection refused"):
+        scene.restart.start()
+    assert scene.clock.now() < 1000 + 200
+
+
+def test_nothing_is_stopped_when_the_host_does_not_let_us_in(scene: Scene) -> None:
+    scene.broker.ssh_down = True
+    with pytest.raises(Stopped, match="was not stopped"):
+        scene.stop()
+    assert scene.broker.stops == []
+
+
+def test_nothing_is_stopped_that_is_not_seen_to_run(scene: Scene) -> None:
+    scene.broker.metrics = False
+    with pytest.raises(Stopped, match="not certain that it runs: 404"):
+        scene.stop()
+    assert scene.broker.stops == []
+
+
+def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_seen_to_be_gone(scene: Scene) -> None:
+    scene.restart.look_before()
+    scene.broker.zookeeper_down = True
+    scene.restart.stop()
+    scene.clock.plan(10, lambda: setattr(scene.broker, "zookeeper_down", False))
+    scene.restart.start()
+    assert len(scene.broker.starts) == 1 and scene.broker.process == 200
+
+
+def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_start(scene: Scene) -> None:
+    scene.restart.look_before()
+    scene.broker.cached = scene.broker.read()
+    scene.restart.stop()
+    assert scene.clock.now() - scene.broker.stops[0] < 10
+
+
+def test_a_cache_that_still_answers_is_no_proof_where_the_process_cannot_be_seen(scene: Scene) -> None:
+    scene.broker.ps_hidden = True
+    scene.restart.look_before()
+    scene.broker.cached = scene.broker.read()
+    assert "was not gone" in scene.restart.stop()
+
+
+def test_the_old_registration_or_the_old_process_is_not_taken_for_the_new_one(scene: Scene) -> None:
+    scene.stop()
+    scene.broker.start_takes_effect = False
+    scene.broker.registered, scene.broker.czxid = True, 11  # a registration, but no JVM
+    with pytest.raises(BrokerDown):
+        scene.restart.start()

@@ -1,0 +1,40 @@
+import signal
+
+import pytest
+
+from kafka_rolling_restart.errors import Interrupted
+from kafka_rolling_restart.signals import Signals
+
+
+def test_a_signal_is_obeyed_at_once_outside_of_the_critical_section() -> None:
+    with pytest.raises(Interrupted) as ended:
+        Signals(lambda _name: None).handle(signal.SIGTERM)
+    assert ended.value.status == 128 + 15
+
+
+def test_the_first_signal_is_said_and_put_off_until_the_critical_section_ends() -> None:
+    said: list[str] = []
+    signals, finished = Signals(said.append), False
+    with pytest.raises(Interrupted) as ended, signals.put_off():
+        signals.handle(signal.SIGHUP)
+        finished = True
+    assert finished and said == ["SIGHUP"] and ended.value.status == 128 + 1
+
+
+def test_a_second_signal_ends_the_critical_section_at_once() -> None:
+    signals = Signals(lambda _name: None)
+    with pytest.raises(Interrupted), signals.put_off():
+        signals.handle(signal.SIGINT)
+        signals.handle(signal.SIGINT)
+        raise AssertionError("the second signal did not end it")
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        Signals(lambda _name: None).listen()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

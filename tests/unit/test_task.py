@@ -1,0 +1,90 @@
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.task import Tasks, load
+
+SEED = """
+    from argparse import ArgumentParser
+    from kafka_utils.kafka_rolling_restart.task import PostStopTask, PreStopTask
+
+    class Before(PreStopTask):
+        def parse_args(self, args):
+            parser = ArgumentParser()
+            parser.add_argument("--to", default="nothing")
+            return parser.parse_args(args)
+
+        def run(self, host):
+            print(host, self.args.to)
+
+    class After(PostStopTask):
+        def parse_args(self, args):
+            return Before.parse_args(self, args)
+
+        def run(self, host):
+            raise RuntimeError(host)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    path, known = list(sys.path), set(sys.modules)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def load_text(here: Path, text: str, *arguments: str) -> Tasks:
+    (here / "mytask.py").write_text(textwrap.dedent(text))
+    return load(["mytask"], arguments)
+
+
+def test_a_task_of_the_older_tool_is_loaded_from_the_current_directory(here: Path) -> None:
+    tasks = load_text(here, SEED, "--to '3.9 .1'")
+    assert [type(one).__name__ for one in tasks.pre_stop] == ["Before"]
+    assert [type(one).__name__ for one in tasks.post_stop] == ["After"]
+    assert tasks.pre_stop[0].args.to == "3.9 .1"
+
+
+def test_an_installed_kafka_utils_is_used_and_its_classes_are_taken(here: Path) -> None:
+    package = here / "kafka_utils" / "kafka_rolling_restart"
+    package.mkdir(parents=True)
+    (here / "kafka_utils" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "task.py").write_text(
+        "class PreStopTask:\n    def __init__(self, args):\n        raise RuntimeError('takes text')\n"
+        "class PostStopTask:\n    pass\n"
+    )
+    tasks = load_text(here, SEED, "--to 4")
+    assert tasks.pre_stop[0].args.to == "4"
+    assert len(tasks.post_stop) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("x = 1", [], "holds no class derived from PreStopTask or PostStopTask"),
+        ("import nothing_like_it", [], "cannot be imported"),
+        ("1 / 0", [], "ZeroDivisionError"),
+        ("raise SystemExit(3)", [], "exits when it is imported"),
+        ("def (", [], "SyntaxError"),
+        (SEED, ["--unknown 3"], "do not suit mytask.Before"),
+        (SEED, ["'"], "No closing quotation"),
+        ("from kafka_rolling_restart.task import *\nclass A(PreStopTask): pass", [], "A lacks run()"),
+    ],
+)
+def test_whatever_is_wrong_with_a_task_is_one_line(here: Path, text: str, arguments: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_text(here, text, *arguments)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_module_that_is_not_there_is_said(here: Path) -> None:
+    with pytest.raises(UsageError, match="--task nowhere.at.all: no such module"):
+        load(["nowhere.at.all"], [])
