@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+SHOWN = 500  # characters of a command's output in a message
+
 
 @dataclass(frozen=True)
 class Broker:
@@ -65,5 +67,11 @@ class CommandResult:
     seconds: float
 
     def __str__(self) -> str:
-        said = f", and said: {self.output}" if self.output else ""
+        said = f", and said: {self.said}" if self.output else ""
         return f"`{self.command}` ended with status {self.status}{said}"
+
+    @property
+    def said(self) -> str:
+        """The end of the output, on one line."""
+        line = " | ".join(part.strip() for part in self.output.splitlines() if part.strip())
+        return line if len(line) <= SHOWN else f"...{line[-SHOWN:]}"

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.sudo import is_free_of_password
 
 QUESTION_S = 15.0  # limit for `id`, `sudo -l` and `ps`
 AGE_TOLERANCE_S = 10.0  # between the JVM's uptime and the age that ps shows
@@ -85,13 +86,17 @@ class BrokerHost:
     def _forbidden(self, session: Session, command: str) -> str:
         if self._root:
             return self._missing(session, command)
-        result = session.run(shlex.join(["sudo", "-n", "-l", *_words(command)]), QUESTION_S)
-        if result.status == 0:
+        words = _words(command)
+        allowed = session.run(shlex.join(["sudo", "-n", "-l", *words]), QUESTION_S)
+        mend = "Allow it without a password in sudoers (NOPASSWD), then check: sudo -n -ll"
+        if allowed.status != 0:
+            return f"may not run `sudo -n {command}`: {allowed.said or 'sudo does not allow it'}. {mend}"
+        if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
             return ""
-        said = result.output or "sudo does not allow it"
-        return (
-            f"may not run `sudo -n {command}`: {said}. Allow it without a password in sudoers, then check: sudo -n -l"
-        )
+        listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
+        if is_free_of_password(listing.output, allowed.output.strip()):
+            return ""
+        return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
 
     def _missing(self, session: Session, command: str) -> str:
         program = _words(command)[0]

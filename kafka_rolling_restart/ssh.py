@@ -17,7 +17,7 @@ from kafka_rolling_restart.errors import SshError, UsageError
 CONNECT_S = 15.0
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
 KEEPALIVE_S = 10
-TAIL = 2000  # bytes of output that are kept of each stream
+TAIL = 64 * 1024  # bytes of output that are kept of each stream
 DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
 LOOK_S = 0.02
 
@@ -200,9 +200,9 @@ def _drain(channel: Any, tails: dict[str, bytes]) -> bool:
 
 
 def _printable(text: bytes) -> str:
-    """Return the text on one line, without a host's control characters."""
-    line = " | ".join(part.strip() for part in text.decode("utf-8", "replace").splitlines() if part.strip())
-    return "".join(character if character.isprintable() else "?" for character in line)
+    """Return the lines without a host's control characters."""
+    lines = text.decode("utf-8", "replace").replace("\t", " ").splitlines()
+    return "\n".join("".join(one if one.isprintable() else "?" for one in line) for line in lines)
 
 
 def _connected(address: str, port: int) -> socket.socket:

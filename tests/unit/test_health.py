@@ -43,7 +43,11 @@ def test_a_sound_cluster_is_healthy() -> None:
         ({1: BROKERS[1]}, both(), "broker 2 is not registered"),
         (BROKERS, both(second=Metrics(2, 0, 0, 0)), "broker 2 is recovering its logs (state 2)"),
         (BROKERS, both(second=Metrics(3, 6, 0, 0)), "6 under-replicated partitions: broker 2: 6"),
-        (BROKERS, both(Metrics(3, 6, 0, 1), Metrics(3, 6, 0, 0)), "12 under-replicated partitions: broker 1: 6, broker 2: 6"),
+        (
+            BROKERS,
+            both(Metrics(3, 6, 0, 1), Metrics(3, 6, 0, 0)),
+            "12 under-replicated partitions: broker 1: 6, broker 2: 6",
+        ),
         (BROKERS, both(Metrics(3, 0, 4, 1)), "4 offline partitions"),
         (BROKERS, both(Metrics(3, 0, 0, 0)), "0 active controllers instead of one"),
         (BROKERS, both(second=Metrics(3, 0, 0, 1)), "2 active controllers instead of one: broker 1, broker 2"),

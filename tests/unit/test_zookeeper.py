@@ -20,7 +20,14 @@ def test_the_host_comes_from_the_registration(registration: str, host: str) -> N
 
 @pytest.mark.parametrize(
     "registration",
-    ["", "[]", '{"host": null, "endpoints": []}', '{"host": "-oProxyCommand=x"}', '{"host": "a;b"}', '{"host": "a\\u001b"}'],
+    [
+        "",
+        "[]",
+        '{"host": null, "endpoints": []}',
+        '{"host": "-oProxyCommand=x"}',
+        '{"host": "a;b"}',
+        '{"host": "a\\u001b"}',
+    ],
 )
 def test_a_registration_without_a_usable_host_is_refused_with_its_path(registration: str) -> None:
     with pytest.raises(Refused, match="/brokers/ids/7"):

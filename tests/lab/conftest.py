@@ -1,0 +1,52 @@
+"""Fixtures: one lab for the whole test session, as good as new for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .lab import Lab
+from .needs import missing
+
+HERE = Path(__file__).parent
+REQUIRE = "REQUIRE_LAB"
+BROKERS = 3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", "lab: needs the real ZooKeeper, Kafka and sshd of tests/lab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def lab_needs() -> None:
+    """Skip, or with REQUIRE_LAB=1 fail, where the machine lacks what the lab needs."""
+    problem = missing()
+    if problem and os.environ.get(REQUIRE) == "1":
+        pytest.fail(problem)
+    if problem:
+        pytest.skip(problem)
+
+
+@pytest.fixture(scope="session")
+def lab_session(lab_needs: None) -> Iterator[Lab]:
+    """Boot the lab of the session."""
+    with Lab(brokers=BROKERS) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(lab_session: Lab) -> Lab:
+    """Hand out the lab of the session, reset."""
+    lab_session.reset()
+    return lab_session

@@ -1,0 +1,142 @@
+"""A host of the lab: its broker, its sshd, its service scripts and its JMXProxy, each with its faults."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from .broker import Broker
+from .host_scripts.host import CALLS, EPOCH, FAULTS
+from .jars import Jars
+from .jmxproxy import JmxProxy
+from .sshd import Sshd
+
+STOP_MODES = ("normal", "early", "nothing", "fail", "hang", "stuck", "loud")
+START_MODES = ("normal", "nothing", "fail", "hang", "stuck", "dies", "loud")
+SUDO_MODES = ("free", "password", "denied", "asks")
+
+
+class ModeFile:
+    """An attribute that is a file which the host's scripts read at each call.
+
+    A list of modes is consumed by the calls, one each; the last one stays.
+    """
+
+    def __init__(self, modes: Sequence[str]) -> None:
+        self._modes = modes
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, service: Service, owner: type[object]) -> str | Sequence[str]:
+        path = service.faults / self._name
+        modes = path.read_text().split("\n") if path.exists() else [self._modes[0]]
+        return modes if len(modes) > 1 else modes[0]
+
+    def __set__(self, service: Service, value: str | Sequence[str]) -> None:
+        modes = [value] if isinstance(value, str) else list(value)
+        for mode in modes:
+            if mode not in self._modes:
+                raise ValueError(f"{self._name} is one of {', '.join(self._modes)}, not {mode!r}")
+        _replace(service.faults / self._name, "\n".join(modes))
+
+
+class Service:
+    """How the stand-ins for service, sudo, id and ps behave on a host.
+
+    stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never returns and does
+    nothing; `loud` prints 4 MiB on each stream, then stops. start_mode: `dies` starts a JVM that exits by itself after
+    2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing; `fail` says so and exits 1.
+    sudo: `asks` lists every command as allowed but wants a password to run it, because another entry is free.
+    """
+
+    stop_mode = ModeFile(STOP_MODES)
+    start_mode = ModeFile(START_MODES)
+    sudo = ModeFile(SUDO_MODES)
+
+    def __init__(self, folder: Path) -> None:
+        self.faults = folder / FAULTS
+        self._epoch = folder / EPOCH
+        self.reset()
+
+    @property
+    def uid(self) -> int | None:
+        """What `id -u` says; None for the truth."""
+        path = self.faults / "uid"
+        return int(path.read_text()) if path.exists() else None
+
+    @uid.setter
+    def uid(self, value: int | None) -> None:
+        _replace(self.faults / "uid", None if value is None else str(value))
+
+    @property
+    def ps_hidden(self) -> bool:
+        """Whether `ps` shows nothing and exits 1."""
+        return (self.faults / "ps_hidden").exists()
+
+    @ps_hidden.setter
+    def ps_hidden(self, value: bool) -> None:
+        _replace(self.faults / "ps_hidden", "yes" if value else None)
+
+    def reset(self) -> None:
+        """Behave well again; commands that hang come back."""
+        shutil.rmtree(self.faults, ignore_errors=True)
+        self.faults.mkdir()
+        epoch = int(self._epoch.read_text()) if self._epoch.exists() else 0
+        _replace(self._epoch, str(epoch + 1))
+
+
+class Host(Broker):
+    """One host; its broker is started, stopped, killed and frozen by its own methods."""
+
+    def __init__(self, number: int, address: str, folder: Path, sshd: Sshd) -> None:
+        super().__init__(number, address, folder)
+        self.sshd = sshd
+        self.service = Service(folder)
+        self.jmxproxy = JmxProxy(address, self.jolokia)
+
+    def calls(self) -> list[str]:
+        """List what was run on this host since the reset: one `time name arguments` a call."""
+        path = self.folder / CALLS
+        return path.read_text().splitlines() if path.exists() else []
+
+    def forget_calls(self) -> None:
+        """Empty the list of calls."""
+        (self.folder / CALLS).unlink(missing_ok=True)
+
+    def boot(self, jars: Jars, zookeeper: str, brokers: int) -> None:
+        """Start everything on this host."""
+        self.install(jars, zookeeper, brokers)
+        self.start()
+        self.sshd.start()
+        self.jmxproxy.start()
+
+    def shut_down(self) -> None:
+        """End everything on this host at once."""
+        self.service.reset()
+        self.sshd.stop()
+        self.jmxproxy.stop()
+        self.kill()
+
+    def reset(self) -> None:
+        """Take every fault off and forget the calls; whether the broker is up is left to the lab."""
+        self.service.reset()
+        self.thaw()
+        if self.is_lingering():
+            self.restart()
+        self.sshd.thaw()
+        self.sshd.start()
+        self.jmxproxy.reset_faults()
+        self.jmxproxy.start()
+        self.forget_calls()
+
+
+def _replace(path: Path, text: str | None) -> None:
+    """Change a file in one go, as scripts may read it at any time; None removes it."""
+    if text is None:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)

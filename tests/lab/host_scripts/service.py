@@ -1,0 +1,71 @@
+"""Stand-in for `service kafka start|stop`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from . import host, process
+
+STOP_TIMEOUT = 120.0  # s
+LOUD = 4 * 1024 * 1024  # bytes on each stream
+DYING = "dies"
+STUCK = "stuck"
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the arguments say, in the way that the host's faults say; return the exit status."""
+    host.record("service", arguments)
+    if arguments == ["kafka", "start"]:
+        return start(host.folder(), host.fault("start_mode", "normal"))
+    if arguments == ["kafka", "stop"]:
+        return stop(host.folder(), host.fault("stop_mode", "normal"))
+    print(f"service: unrecognized: {' '.join(arguments)}", file=sys.stderr)
+    return 1
+
+
+def start(folder: Path, mode: str) -> int:
+    """Start the broker."""
+    if mode == "nothing":
+        return 0
+    if mode == "fail":
+        print("Failed to start kafka.service: the lab wants it so", file=sys.stderr)
+        return 1
+    if mode == STUCK:
+        host.hang()
+        return 0
+    if mode == "loud":
+        _be_loud()
+    if not process.launch(folder, process.LAUNCH_DYING if mode == DYING else process.LAUNCH):
+        print("kafka is already running")
+    if mode == "hang":
+        host.hang()
+    return 0
+
+
+def stop(folder: Path, mode: str) -> int:
+    """Stop the broker."""
+    if mode == "nothing":
+        return 0
+    if mode == "fail":
+        print("Failed to stop kafka.service: the lab wants it so", file=sys.stderr)
+        return 1
+    if mode == STUCK:
+        host.hang()
+        return 0
+    if mode == "loud":
+        _be_loud()
+    pid = process.send(folder, signal.SIGTERM)
+    if mode == "hang":
+        host.hang()
+    if pid is None or mode in ("early", "hang"):
+        return 0
+    return 0 if process.wait_gone(pid, STOP_TIMEOUT) else 1
+
+
+def _be_loud() -> None:
+    line = "x" * 1023 + "\n"
+    for stream in (sys.stderr, sys.stdout):
+        stream.write(line * (LOUD // len(line)))
+        stream.flush()

@@ -1,0 +1,310 @@
+"""What was true of the cluster, by nobody's word: registrations in ZooKeeper, processes, replicas in sync."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from kazoo.client import KazooClient  # type: ignore[import-untyped,unused-ignore]
+from kazoo.exceptions import KazooException, NoNodeError  # type: ignore[import-untyped,unused-ignore]
+from kazoo.handlers.threading import KazooTimeoutError  # type: ignore[import-untyped,unused-ignore]
+from kazoo.retry import KazooRetry  # type: ignore[import-untyped,unused-ignore]
+
+REGISTRATIONS = "/brokers/ids"
+TOPICS = "/brokers/topics"
+PROCESS_POLL = 0.05  # s
+REPLICAS_POLL = 0.25  # s
+REGISTRATION_POLL = 1.0  # s; a net under the watch
+NOT_NOW = (KazooException, KazooTimeoutError)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The registrations from `time` (monotonic, s) on: the creation id by broker."""
+
+    time: float
+    czxids: Mapping[int, int]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The brokers that were registered."""
+        return frozenset(self.czxids)
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The processes from `time` (monotonic, s) on: the pid by broker."""
+
+    time: float
+    pids: Mapping[int, int]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The brokers whose process existed."""
+        return frozenset(self.pids)
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """From `time` (monotonic, s) on, how many partitions lacked a replica in their in-sync set."""
+
+    time: float
+    under_replicated: int
+
+
+@dataclass(frozen=True)
+class Down:
+    """A time in which a broker was down: its registration or its process was missing, or both."""
+
+    id: int
+    since: float
+    until: float | None
+
+
+class Observer:
+    """Watches a cluster over its own ZooKeeper connection, and tells what it saw since `clear`."""
+
+    def __init__(self, zookeeper: str, ids: Sequence[int], pids: Callable[[], Mapping[int, int]]) -> None:
+        self._ids = frozenset(ids)
+        self._pids = pids
+        retry = KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5)
+        self._client = KazooClient(hosts=zookeeper, timeout=5.0, connection_retry=retry, logger=_silent_logger())
+        self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._changed = threading.Event()
+        self._ended = threading.Event()
+        self._registered: list[Registered] = []
+        self._alive: list[Alive] = []
+        self._replicas: list[Replicas] = []
+        self._threads = [
+            threading.Thread(target=self._watch_registrations, name="observe registrations", daemon=True),
+            threading.Thread(
+                target=self._poll(self._look_at_processes, PROCESS_POLL), name="observe pids", daemon=True
+            ),
+            threading.Thread(target=self._poll(self._look_at_replicas, REPLICAS_POLL), name="observe isr", daemon=True),
+        ]
+
+    @property
+    def client(self) -> KazooClient:
+        """The observer's own connection, for what a test wants to read."""
+        return self._client
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._client.add_listener(lambda state: self._changed.set())
+        self._client.start(timeout=30)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._ended.set()
+        self._changed.set()
+        self._client.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5)
+        self._client.close()
+
+    def clear(self) -> None:
+        """Forget what was seen; what is true now is where the new history begins."""
+        self._look_at_registrations()
+        self._look_at_processes()
+        self._look_at_replicas()
+        with self._lock:
+            for history in (self._registered, self._alive, self._replicas):
+                del history[:-1]
+
+    def registrations(self) -> list[Registered]:
+        """Every change of the registrations, in order; the first is what was at `clear`."""
+        with self._lock:
+            return list(self._registered)
+
+    def processes(self) -> list[Alive]:
+        """Every change of the processes, in order; the first is what was at `clear`."""
+        with self._lock:
+            return list(self._alive)
+
+    def replicas(self) -> list[Replicas]:
+        """Every change of the number of under-replicated partitions, in order."""
+        with self._lock:
+            return list(self._replicas)
+
+    def downs(self) -> list[Down]:
+        """Every time that a broker was down, by when it began."""
+        return find_downs(self._ids, self.registrations(), self.processes())
+
+    def most_down(self) -> int:
+        """Tell the largest number of brokers that were down at any one time."""
+        return most_at_once(self.downs())
+
+    def restarted(self) -> list[int]:
+        """List the brokers in the order in which they came back with a new creation id."""
+        history = self.registrations()
+        known = dict(history[0].czxids) if history else {}
+        found = []
+        for entry in history[1:]:
+            new = {number: czxid for number, czxid in entry.czxids.items() if known.get(number) != czxid}
+            found += [number for number, _ in sorted(new.items(), key=lambda item: item[1])]
+            known |= new
+        return found
+
+    def new_jvms(self) -> list[int]:
+        """List the brokers that run now in another process than at `clear`."""
+        history = self.processes()
+        before, now = history[0].pids, self._pids()
+        return sorted(number for number, pid in now.items() if before.get(number) != pid)
+
+    def gaps(self) -> list[float]:
+        """List the seconds between one broker back and the next going down; negative where they overlapped."""
+        downs = self.downs()
+        return [
+            later.since - (float("inf") if earlier.until is None else earlier.until)
+            for earlier, later in pairwise(downs)
+        ]
+
+    def healthy_stretches(self) -> list[float]:
+        """List, for each gap, the seconds in which every partition had all its replicas in sync (seen every 0.25 s)."""
+        downs, replicas = self.downs(), self.replicas()
+        return [
+            healthy_time(replicas, earlier.until, later.since) if earlier.until is not None else 0.0
+            for earlier, later in pairwise(downs)
+        ]
+
+    def _watch_registrations(self) -> None:
+        while not self._ended.is_set():
+            self._changed.wait(REGISTRATION_POLL)
+            self._changed.clear()
+            if not self._ended.is_set():
+                self._look_at_registrations()
+
+    def _poll(self, look: Callable[[], None], interval: float) -> Callable[[], None]:
+        def poll() -> None:
+            while not self._ended.wait(interval):
+                look()
+
+        return poll
+
+    def _look_at_registrations(self) -> None:
+        """Record the registrations, if they can be read; a lost connection is no news of the brokers."""
+        with self._looking:
+            try:
+                czxids = self._read_registrations()
+            except NOT_NOW:
+                return
+            with self._lock:
+                if not self._registered or self._registered[-1].czxids != czxids:
+                    self._registered.append(Registered(time.monotonic(), czxids))
+
+    def _read_registrations(self) -> dict[int, int]:
+        children = self._client.get_children(REGISTRATIONS, watch=lambda event: self._changed.set())
+        stats = {int(child): self._client.exists(f"{REGISTRATIONS}/{child}") for child in children}
+        return {number: stat.czxid for number, stat in stats.items() if stat is not None}
+
+    def _look_at_processes(self) -> None:
+        pids = dict(self._pids())
+        with self._lock:
+            if not self._alive or self._alive[-1].pids != pids:
+                self._alive.append(Alive(time.monotonic(), pids))
+
+    def _look_at_replicas(self) -> None:
+        try:
+            under_replicated = self._count_under_replicated()
+        except NOT_NOW:
+            return
+        with self._lock:
+            if not self._replicas or self._replicas[-1].under_replicated != under_replicated:
+                self._replicas.append(Replicas(time.monotonic(), under_replicated))
+
+    def _count_under_replicated(self) -> int:
+        return sum(self._lacking(topic) for topic in self._client.get_children(TOPICS))
+
+    def _lacking(self, topic: str) -> int:
+        path = f"{TOPICS}/{topic}"
+        try:
+            partitions = json.loads(self._client.get(path)[0])["partitions"]
+            states = {number: self._client.get(f"{path}/partitions/{number}/state")[0] for number in partitions}
+        except NoNodeError:
+            return 1  # it is being made
+        return sum(len(json.loads(states[number])["isr"]) < len(copies) for number, copies in partitions.items())
+
+
+def find_downs(ids: frozenset[int], registered: Sequence[Registered], alive: Sequence[Alive]) -> list[Down]:
+    """Judge the history of each broker: down when its registration or its process is missing or another one.
+
+    A broker is back when both are there; where its process is another one than before, only with another registration,
+    as the one of the dead process stays until its session times out.
+    """
+    return sorted(
+        (down for number in ids for down in _downs_of(number, registered, alive)), key=lambda down: down.since
+    )
+
+
+def most_at_once(downs: Sequence[Down]) -> int:
+    """Count the largest number of downs that overlap."""
+    return max((sum(_covers(other, down.since) for other in downs) for down in downs), default=0)
+
+
+def healthy_time(replicas: Sequence[Replicas], begin: float, end: float) -> float:
+    """Add up the seconds between two times in which no partition was under-replicated."""
+    ends = [entry.time for entry in replicas[1:]] + [float("inf")]
+    return sum(
+        max(0.0, min(until, end) - max(entry.time, begin))
+        for entry, until in zip(replicas, ends, strict=True)
+        if entry.under_replicated == 0
+    )
+
+
+def _covers(down: Down, moment: float) -> bool:
+    return down.since <= moment and (down.until is None or moment < down.until)
+
+
+def _downs_of(number: int, registered: Sequence[Registered], alive: Sequence[Alive]) -> list[Down]:
+    downs: list[Down] = []
+    since: float | None = None
+    states = _states(number, registered, alive)
+    before = states[0][1:] if states else (None, None)
+    for moment, czxid, pid in states:
+        if since is None and (czxid is None or pid is None or (czxid, pid) != before):
+            since = moment
+        if since is not None and czxid is not None and pid is not None and (pid == before[1] or czxid != before[0]):
+            downs.append(Down(number, since, moment))
+            since = None
+        if since is None:
+            before = (czxid, pid)
+    return downs if since is None else [*downs, Down(number, since, None)]
+
+
+def _silent_logger() -> logging.Logger:
+    """Return a logger that keeps quiet about the connections that the lab cuts by intent."""
+    logger = logging.Logger("lab")
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def _states(
+    number: int, registered: Sequence[Registered], alive: Sequence[Alive]
+) -> list[tuple[float, int | None, int | None]]:
+    """Merge both histories of a broker: time, creation id, pid; from the moment on when both are known."""
+    moments = sorted({entry.time for entry in registered} | {entry.time for entry in alive})
+    if not registered or not alive:
+        return []
+    begin = max(registered[0].time, alive[0].time)
+    return [
+        (moment, _last(registered, moment).czxids.get(number), _last_alive(alive, moment).pids.get(number))
+        for moment in moments
+        if moment >= begin
+    ]
+
+
+def _last(history: Sequence[Registered], moment: float) -> Registered:
+    return [entry for entry in history if entry.time <= moment][-1]
+
+
+def _last_alive(history: Sequence[Alive], moment: float) -> Alive:
+    return [entry for entry in history if entry.time <= moment][-1]

@@ -1,0 +1,279 @@
+"""The tool on the real cluster: what the observer saw, not what the tool said."""
+
+from __future__ import annotations
+
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Finished, Lab
+
+QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
+
+TASK = """
+    from argparse import ArgumentParser
+    from pathlib import Path
+    from kafka_utils.kafka_rolling_restart.task import PostStopTask, PreStopTask
+
+    class Before(PreStopTask):
+        def parse_args(self, args):
+            parser = ArgumentParser()
+            parser.add_argument("--file")
+            parser.add_argument("--fail", default="")
+            return parser.parse_args(args)
+
+        def run(self, host):
+            with Path(self.args.file).open("a") as file:
+                file.write(f"{type(self).__name__} {host}\\n")
+            if self.args.fail == type(self).__name__:
+                raise RuntimeError("as asked")
+
+    class After(PostStopTask):
+        parse_args = Before.parse_args
+        run = Before.run
+"""
+
+
+def roll(lab: Lab, *arguments: str, cwd: Path | None = None) -> Finished:
+    return lab.run(*QUICK, *arguments, timeout=150, cwd=cwd)
+
+
+def service_calls(lab: Lab) -> list[str]:
+    return [call for host in lab.hosts for call in host.calls() if call.split()[1] == "service"]
+
+
+def refused(lab: Lab, finished: Finished, said: str) -> None:
+    """Check that a run was refused within seconds, saying why, and that nothing was touched."""
+    assert finished.status == 3, finished.stdout + finished.stderr
+    assert said in finished.stderr
+    assert service_calls(lab) == [] and lab.observer.downs() == []
+
+
+def test_a_whole_roll_has_one_broker_down_at_a_time_and_a_healthy_stretch_between_any_two(lab: Lab) -> None:
+    assert lab.hosts[0].jmxproxy.cache_duration == 300
+    finished = roll(lab)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert finished.stderr == ""
+    assert lab.observer.restarted() == [1, 2, 3] and lab.observer.new_jvms() == [1, 2, 3]
+    assert lab.observer.most_down() == 1
+    assert len(lab.observer.healthy_stretches()) == 2 and min(lab.observer.healthy_stretches()) > 0
+    assert finished.last_line.endswith("all 3 brokers of the plan were restarted, and the cluster is healthy")
+
+
+def test_a_stop_command_that_returns_at_once_loses_no_broker(lab: Lab) -> None:
+    for host in lab.hosts:
+        host.service.stop_mode = "early"
+    finished = roll(lab)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and lab.observer.most_down() == 1
+    assert len([call for call in service_calls(lab) if call.endswith("start")]) == 3
+
+
+def test_a_start_that_found_the_old_process_alive_is_sent_again_where_pids_cannot_be_seen(lab: Lab) -> None:
+    host = lab.hosts[2]
+    host.service.ps_hidden, host.service.stop_mode = True, "early"
+    host.service.start_mode = ["nothing", "normal"]
+    finished = roll(lab, "--skip", "2")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert "its process cannot be seen on its host" in finished.stdout
+    assert lab.observer.restarted() == [3]
+    assert "starting it again" in finished.stdout
+
+
+def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restarted(lab: Lab) -> None:
+    lab.hosts[0].service.stop_mode = "nothing"
+    finished = roll(lab, "--unhealthy-time-limit", "6")
+    assert finished.status == 4
+    assert "broker 1" in finished.last_line and "still runs" in finished.last_line
+    assert "was not restarted" in finished.last_line
+    assert "restarted: none; in flight: none; untouched: broker 1, broker 2, broker 3" in finished.stdout
+    assert lab.observer.downs() == []
+
+
+def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab: Lab) -> None:
+    lab.hosts[1].service.start_mode = "fail"
+    finished = roll(lab, "--unhealthy-time-limit", "30")
+    assert finished.status == 5
+    assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 start(s)" in finished.last_line
+    assert finished.last_line.endswith(f"run: ssh {lab.hosts[1].address} 'service kafka start'")
+    assert "--skip 2" in finished.stdout
+    assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
+
+
+def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(lab: Lab) -> None:
+    lab.hosts[0].jmxproxy.override = {("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6}
+    finished = roll(lab, "--unhealthy-time-limit", "3")
+    refused(lab, finished, "6 under-replicated partitions: broker 1: 6")
+
+
+def test_a_proxy_that_pretends_to_empty_its_cache_cannot_get_a_broker_stopped(lab: Lab) -> None:
+    lab.hosts[1].jmxproxy.pretend_emptying = True
+    refused(lab, roll(lab, "--unhealthy-time-limit", "3"), "its proxy answers out of its cache")
+
+
+def test_a_cache_that_may_not_be_emptied_is_said_once_and_each_sample_counts_once(lab: Lab) -> None:
+    for host in lab.hosts:
+        host.jmxproxy.refuse_emptying, host.jmxproxy.cache_duration = True, 3
+        host.jmxproxy.empty_cache()
+    finished = roll(lab, "--skip", "2")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert finished.stdout.count("does not let us empty its cache, which keeps answers for 3 s") == 3
+    assert lab.observer.restarted() == [3]
+
+
+def test_a_host_that_refuses_ssh_is_refused(lab: Lab) -> None:
+    lab.hosts[2].sshd.stop()
+    refused(lab, roll(lab), "Connection refused")
+
+
+def test_an_unknown_host_key_is_refused_with_the_line_that_would_add_it(lab: Lab) -> None:
+    known = lab.home / ".ssh" / "known_hosts"
+    known.write_text("")
+    finished = roll(lab)
+    refused(lab, finished, "its host key is not known (ssh-ed25519 SHA256:")
+    assert f"ssh-keyscan -p 22022 {lab.hosts[0].address} >> " in finished.stderr
+    assert "found 3 problem(s)" in finished.last_line
+
+
+def test_a_sudo_that_wants_a_password_is_refused(lab: Lab) -> None:
+    lab.hosts[1].service.uid, lab.hosts[1].service.sudo = 1000, "password"
+    refused(lab, roll(lab), "may not run `sudo -n service kafka stop`: sudo: a password is required")
+
+
+def test_a_sudo_that_allows_the_command_but_would_ask_for_a_password_is_refused(lab: Lab) -> None:
+    lab.hosts[1].service.uid, lab.hosts[1].service.sudo = 1000, "asks"
+    refused(lab, roll(lab), "`sudo -n service kafka stop` is allowed, but sudo would ask for a password")
+
+
+def test_a_login_that_is_not_root_uses_sudo_and_shell_syntax_goes_under_it_as_a_whole(lab: Lab) -> None:
+    lab.hosts[2].service.uid = 1000
+    finished = roll(lab, "--skip", "2", "--stop-command", "service kafka stop && echo gone")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert any("sudo -n sh -c service kafka stop && echo gone" in call for call in lab.hosts[2].calls())
+    assert lab.observer.restarted() == [3]
+
+
+def test_metrics_that_may_not_be_read_are_refused_and_all_problems_are_said_at_once(lab: Lab) -> None:
+    lab.hosts[0].jmxproxy.status, lab.hosts[1].jmxproxy.status = 401, 403
+    lab.hosts[2].sshd.stop()
+    finished = roll(lab)
+    refused(lab, finished, "the JMX credentials are wrong")
+    assert "this endpoint is not allowed" in finished.stderr and "Connection refused" in finished.stderr
+
+
+def test_skip_leaves_out_the_first_brokers(lab: Lab) -> None:
+    assert roll(lab, "--skip", "2").status == 0
+    assert lab.observer.restarted() == [3]
+
+
+@pytest.mark.parametrize("skip", ["4", "-1", "x"])
+def test_a_skip_that_makes_no_sense_touches_nothing(lab: Lab, skip: str) -> None:
+    finished = roll(lab, "--skip", skip)
+    assert finished.status == 2 and "--skip" in finished.stderr
+    assert service_calls(lab) == []
+
+
+def test_tasks_of_the_older_tool_run_around_the_stop(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    finished = roll(lab, "--skip", "2", "--task", "labtask", "--task-args", "--file done", cwd=tmp_path)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    address = lab.hosts[2].address
+    assert (tmp_path / "done").read_text() == f"Before {address}\nAfter {address}\n"
+
+
+def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail After", cwd=tmp_path)
+    assert finished.status == 4
+    assert "task After failed: RuntimeError: as asked" in finished.last_line
+    assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
+
+
+def test_a_pre_stop_task_that_fails_leaves_its_broker_alone(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail Before", cwd=tmp_path)
+    assert finished.status == 4 and "was not stopped: task Before failed" in finished.last_line
+    assert service_calls(lab) == []
+
+
+def test_4_mib_on_each_stream_block_nothing(lab: Lab) -> None:
+    lab.hosts[2].service.stop_mode = "loud"
+    finished = roll(lab, "--skip", "2")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert len(finished.stdout) < 20_000
+
+
+def test_nothing_happens_unless_the_answer_is_yes(lab: Lab) -> None:
+    arguments = [argument for argument in QUICK if argument != "--no-confirm"]
+    finished = lab.run(*arguments, timeout=60, input="\n")
+    refused(lab, finished, "not confirmed; no broker was touched")
+    assert "Restart these brokers of lab/main? [y/N]" in finished.stdout
+
+
+def test_without_a_terminal_and_without_no_confirm_nothing_is_contacted(lab: Lab) -> None:
+    finished = lab.run("--cluster-type", "lab", timeout=60)
+    assert finished.status == 2 and "--no-confirm" in finished.stderr and finished.stdout == ""
+
+
+def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) -> None:
+    file = lab.home / ".kafka_discovery" / "lab.yaml"
+    file.write_text(file.read_text().replace("/kafka/lab", "/kafka"))
+    refused(lab, roll(lab), "no broker is registered in /brokers/ids")
+
+
+def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab: Lab) -> None:
+    run = lab.launch(*QUICK)
+    run.wait_for("1/3 broker 1", 60)
+    run.send(signal.SIGTERM)
+    finished = run.finish(90)
+    assert finished.status == 128 + 15
+    assert "SIGTERM heard" in finished.stdout
+    assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
+    assert "--skip 1" in finished.stdout
+
+
+def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(lab: Lab) -> None:
+    lab.hosts[0].service.start_mode = "stuck"
+    run = lab.launch(*QUICK)
+    run.wait_for("starting it", 60)
+    run.send(signal.SIGINT)
+    run.wait_for("SIGINT heard", 10)
+    run.send(signal.SIGINT)
+    began = time.monotonic()
+    finished = run.finish(30)
+    assert time.monotonic() - began < 10
+    assert finished.status == 5
+    assert finished.last_line.endswith(f"To start it, run: ssh {lab.hosts[0].address} 'service kafka start'")
+
+
+def test_a_second_run_is_told_who_holds_the_lock_and_touches_nothing(lab: Lab) -> None:
+    first = lab.launch(*QUICK, "--check-interval", "5")
+    first.wait_for("waiting until the cluster is healthy", 60)
+    second = roll(lab)
+    assert second.status == 6
+    assert f"pid {first.pid}, since" in second.last_line
+    first.send(signal.SIGTERM)
+    assert first.finish(10).status == 128 + 15
+    assert service_calls(lab) == []
+
+
+def test_the_lock_dies_with_a_run_that_was_killed(lab: Lab) -> None:
+    first = lab.launch(*QUICK, "--check-interval", "5")
+    first.wait_for("waiting until the cluster is healthy", 60)
+    first.send(signal.SIGKILL)
+    first.finish(10)
+    deadline = time.monotonic() + 30  # its ZooKeeper session times out after 10 s
+    while (finished := roll(lab, "--skip", "3")).status == 6 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert finished.status == 0, finished.stdout + finished.stderr
+
+
+def test_a_closed_pipe_does_not_end_a_restart(lab: Lab) -> None:
+    run = lab.launch(*QUICK, "--skip", "2")
+    run.wait_for("stopping it", 60)
+    run.close_output()
+    assert run.finish(90).status == 0
+    assert lab.observer.restarted() == [3]
