@@ -51,11 +51,11 @@ class LockHeld(RollingRestartError):
     status = ExitStatus.LOCKED
 
 
-class Interrupted(RollingRestartError):
-    """A signal ended the run; every broker that it stopped is back."""
+class Interrupted(BaseException):
+    """A signal ended the run. Not an Exception, so that no library's `except Exception` swallows it."""
 
     def __init__(self, signal_number: int, name: str) -> None:
-        super().__init__(f"ended by {name}; no broker is down by our hand")
+        super().__init__(f"ended by {name}")
         self.status = 128 + signal_number
         self.name = name
 

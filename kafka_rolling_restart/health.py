@@ -1,6 +1,6 @@
 """Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -78,7 +78,7 @@ def _identity(reading: Reading) -> tuple[int, int]:
 
 def judge(
     expected: Mapping[int, Broker],
-    registered: Mapping[int, Broker] | None,
+    registered: Collection[int] | None,
     readings: Mapping[int, Reading],
     freshness: Freshness,
 ) -> Verdict:
@@ -93,7 +93,7 @@ def judge(
     return Verdict(Health.HEALTHY)
 
 
-def _unregistered(expected: Mapping[int, Broker], registered: Mapping[int, Broker] | None) -> list[str]:
+def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[str]:
     if registered is None:
         return ["ZooKeeper does not answer, so the registrations are not known"]
     return [f"broker {broker_id} is not registered" for broker_id in expected if broker_id not in registered]

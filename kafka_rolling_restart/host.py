@@ -54,7 +54,7 @@ class BrokerHost:
         """Log in, and find out whether both commands may be run and whether the JVM's process can be seen."""
         try:
             with self._shell.session() as session:
-                self._root = session.run("id -u", QUESTION_S).output.strip() == "0"
+                self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
                 problems = [self._forbidden(session, command) for command in (self._stop, self._start)]
                 age = _age(session, jvm.pid) if jvm and jvm.pid else None
         except SshError as error:
@@ -94,7 +94,7 @@ class BrokerHost:
         if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
             return ""
         listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
-        if is_free_of_password(listing.output, allowed.output.strip()):
+        if is_free_of_password(listing.output, _last_line(allowed)):
             return ""
         return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
 
@@ -115,10 +115,15 @@ def _words(command: str) -> Sequence[str]:
     return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
 
 
+def _last_line(result: CommandResult) -> str:
+    """Return the line that answers: a login script may have greeted us before it."""
+    return (result.output.strip().splitlines() or [""])[-1].strip()
+
+
 def _age(session: Session, pid: int) -> float | None:
     # A zombie has ended: it holds no port, no file lock and no registration.
     result = session.run(f"ps -o etimes= -o stat= -p {pid}", QUESTION_S)
-    words = result.output.split()
+    words = _last_line(result).split()
     if result.status != 0 or len(words) != 2 or not words[0].isdigit() or words[1].startswith("Z"):
         return None
     return float(words[0])

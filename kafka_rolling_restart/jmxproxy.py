@@ -22,10 +22,9 @@ CONTROLLERS = ("kafka.controller", "KafkaController", "ActiveControllerCount")
 
 
 class _NoAnswer(Exception):
-    def __init__(self, reason: str, *, silent: bool = False, denied: bool = False) -> None:
+    def __init__(self, reason: str, *, silent: bool = False) -> None:
         super().__init__(reason)
         self.silent = silent
-        self.denied = denied
 
 
 class _NotFound(_NoAnswer):
@@ -74,7 +73,6 @@ class JmxProxy:
             metrics=metrics,
             reason=str(failure or ""),
             silent=failure is not None and failure.silent and jvm is None,
-            denied=failure is not None and failure.denied,
         )
 
     def _empty(self, session: requests.Session) -> bool:
@@ -133,7 +131,7 @@ class JmxProxy:
             raise _NotFound(f"JMXProxy finds no JVM behind {self._endpoint} (404)", silent=True)
         if status in (401, 403):
             meaning = "the JMX credentials are wrong" if status == 401 else "this endpoint is not allowed"
-            raise _NoAnswer(f"JMXProxy answers {status}: {meaning}", denied=True)
+            raise _NoAnswer(f"JMXProxy answers {status}: {meaning}")
         if status != 200:
             raise _NoAnswer(f"JMXProxy answers with status {status} for {url}")
         try:

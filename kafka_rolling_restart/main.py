@@ -36,6 +36,7 @@ from kafka_rolling_restart.errors import (
     Interrupted,
     Refused,
     RollingRestartError,
+    SshError,
     Stopped,
     UsageError,
     ZooKeeperUnavailable,
@@ -83,6 +84,9 @@ def main(argv: Sequence[str]) -> int:
     _silence_libraries()
     try:
         return _run(options, argv, report, signals)
+    except Interrupted as signal:
+        report.error(f"{signal}; no broker is down by our hand")
+        return signal.status
     except RollingRestartError as error:
         if isinstance(error, Defect):
             report.traceback(error)
@@ -120,6 +124,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
 
 def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Restart the brokers of the plan, and say at any end who was restarted and who was not."""
+    if not roll.plan:
+        roll.report.say("--skip leaves no broker to restart: nothing to do")
+        return ExitStatus.DONE
     try:
         # 5. Each broker of the plan.
         for place, broker in enumerate(roll.plan, 1):
@@ -127,7 +134,7 @@ def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv
             _restart(roll, broker, f"{place}/{len(roll.plan)} {broker}", lock)
         # 6. The last wait.
         _wait(roll)
-    except RollingRestartError as error:
+    except (RollingRestartError, Interrupted) as error:
         ended = _after_the_fact(roll, error)
         skip = options.skip + len(roll.done) + (ended.status == ExitStatus.BROKER_DOWN and roll.in_flight is not None)
         rest = bool(roll.untouched or (roll.in_flight and ended.status != ExitStatus.BROKER_DOWN))
@@ -137,12 +144,22 @@ def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv
         raise ended from error
     except Exception as error:
         roll.report.outcome(roll.done, roll.in_flight, roll.untouched, "")
-        line = roll.hosts[roll.in_flight.id].start_line if roll.in_flight else ""
-        state = f"{roll.in_flight} may be DOWN; to start it, run: {line}" if line else "no broker is down by our hand"
-        raise Defect(f"a defect of this program ended the run ({error!r}); {state}") from error
+        raise Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}") from error
     roll.report.outcome(roll.done, None, [], "")
     roll.report.say(f"all {len(roll.done)} brokers of the plan were restarted, and the cluster is healthy")
     return ExitStatus.DONE
+
+
+def _last_resort(roll: Roll) -> str:
+    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down."""
+    if roll.in_flight is None:
+        return "no broker is down by our hand"
+    host = roll.hosts[roll.in_flight.id]
+    try:
+        sent = str(host.start(roll.rule.limit))
+    except SshError as error:
+        sent = str(error)
+    return f"{roll.in_flight} may be DOWN; it was told to start once ({sent}). Look whether it runs; if not: {host.start_line}"
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
@@ -326,9 +343,9 @@ def _run_tasks(tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
     for one in tasks:
         try:
             one.run(broker.host)
-        except RollingRestartError:
-            raise  # a signal
-        except (Exception, SystemExit) as error:
+        except Interrupted:
+            raise
+        except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
             raise Stopped(
                 f"{broker} {consequence}: task {type(one).__name__} failed: {type(error).__name__}: {error}"
             ) from error
@@ -344,7 +361,7 @@ def _failure_of_post_stop(roll: Roll, broker: Broker, tell: Callable[[str], None
     return ""
 
 
-def _after_the_fact(roll: Roll, error: RollingRestartError) -> RollingRestartError:
+def _after_the_fact(roll: Roll, error: RollingRestartError | Interrupted) -> RollingRestartError | Interrupted:
     """Return the error that is true of the brokers: one that we stopped and that is not there makes it status 5."""
     if roll.in_flight is not None:
         if isinstance(error, BrokerDown):
@@ -354,8 +371,8 @@ def _after_the_fact(roll: Roll, error: RollingRestartError) -> RollingRestartErr
     if isinstance(error, Interrupted):
         return error
     try:
-        registered = roll.watch.registry.brokers() if roll.done else {}
-    except (ZooKeeperUnavailable, RollingRestartError):
+        registered = roll.watch.registry.registrations() if roll.done else {}
+    except ZooKeeperUnavailable:
         return error
     lost = [broker for broker in roll.done if broker.id not in registered]
     if not lost:

@@ -56,7 +56,7 @@ class Process(Enum):
 class Sight:
     """What was seen of the broker at one look. ``registered`` is None where ZooKeeper does not answer."""
 
-    registration: Broker | None
+    czxid: int | None
     registered: bool | None
     reading: Reading
     answers: bool  # a sample that is certainly newer than the last one
@@ -101,23 +101,22 @@ class Restart:
         self._limits = limits
         self._tell = tell
         self._freshness = Freshness()
-        self._old: Broker = broker
+        self._czxid = broker.czxid
         self._jvm: Jvm = Jvm(0, 0)
         self._born: float | None = None  # on our clock; None: the process cannot be seen on its host
         self._waited = 0.0
-        self._start_unseen = ""
 
     def look_before(self) -> None:
         """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker is untouched."""
         try:
-            registration = self._registry.broker(self._broker.id)
+            czxid = self._registry.registration(self._broker.id)
         except ZooKeeperUnavailable as error:
             raise Stopped(f"{self._broker} was not stopped: {error}") from error
         reading = self._metrics.read()
-        if registration is None or reading.jvm is None:
+        if czxid is None or reading.jvm is None:
             seen = reading.reason or "it is not registered any more"
             raise Stopped(f"{self._broker} was not stopped, because it is not certain that it runs: {seen}")
-        self._old, self._jvm = registration, reading.jvm
+        self._czxid, self._jvm = czxid, reading.jvm
         self._freshness.lag(self._broker.id, reading)
         self._freshness.count({self._broker.id: reading})
         self._born = self._process_birth(reading)
@@ -167,11 +166,6 @@ class Restart:
                 starter, tries, quiet_since = self._launch(deadline), tries + 1, None
             self._clock.sleep(self._limits.look)
 
-    @property
-    def old_start_ms(self) -> int:
-        """When the JVM that was stopped had started (ms since the epoch, its host's clock)."""
-        return self._jvm.start_ms
-
     def _process_birth(self, reading: Reading) -> float | None:
         if self._jvm.pid is None:
             return None
@@ -200,7 +194,7 @@ class Restart:
         return str(result)
 
     def _sight(self) -> Sight:
-        registration, registered = self._registration()
+        czxid, registered = self._registration()
         reading = self._metrics.read()
         fresh = self._freshness.lag(self._broker.id, reading) == 0 and self._freshness.moved_on(
             self._broker.id, reading
@@ -209,14 +203,14 @@ class Restart:
         # Looking over SSH costs a connection: it is needed only where the rest says that the broker is gone.
         quiet = registered is not True and not (reading.jvm and fresh)
         process = self._process() if quiet else Process.UNKNOWN
-        return Sight(registration, registered, reading, bool(reading.jvm and fresh), process)
+        return Sight(czxid, registered, reading, bool(reading.jvm and fresh), process)
 
-    def _registration(self) -> tuple[Broker | None, bool | None]:
+    def _registration(self) -> tuple[int | None, bool | None]:
         try:
-            registration = self._registry.broker(self._broker.id)
+            czxid = self._registry.registration(self._broker.id)
         except ZooKeeperUnavailable:
             return None, None
-        return registration, registration is not None
+        return czxid, czxid is not None
 
     def _process(self) -> Process:
         if self._born is None or self._jvm.pid is None:
@@ -229,9 +223,8 @@ class Restart:
         return Process.THERE if same else Process.GONE
 
     def _runs_as_before(self, sight: Sight) -> bool:
-        same = sight.registration is not None and sight.registration.czxid == self._old.czxid
         metrics = sight.reading.metrics
-        return same and sight.answers and metrics is not None and metrics.state == RUNNING
+        return sight.czxid == self._czxid and sight.answers and metrics is not None and metrics.state == RUNNING
 
     def _still_running(self, trouble: str, waited: float) -> str:
         why = trouble or "the stop command ended well, but the broker took no notice"
@@ -247,7 +240,7 @@ class Restart:
         return starter
 
     def _is_back(self, sight: Sight) -> bool:
-        new = sight.registration is not None and sight.registration.czxid != self._old.czxid
+        new = sight.czxid is not None and sight.czxid != self._czxid
         later = sight.reading.jvm is not None and sight.reading.jvm.start_ms > self._jvm.start_ms
         return new and later
 
@@ -285,6 +278,8 @@ class Starter:
         except SshError as error:
             self.trouble = str(error)
             self.not_sent = not error.sent
+        except Exception as error:  # nothing may end this thread without a word: the broker is down
+            self.trouble = f"{type(error).__name__}: {error}"
         if self.trouble:
             tell(f"the start command failed: {self.trouble}")
         self.ended = True

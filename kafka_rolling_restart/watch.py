@@ -12,9 +12,9 @@ from kafka_rolling_restart.parallel import in_parallel
 class Registry(Protocol):
     """Where brokers register; what it raises is `ZooKeeperUnavailable`."""
 
-    def brokers(self) -> dict[int, Broker]: ...
+    def registrations(self) -> dict[int, int]: ...
 
-    def broker(self, broker_id: int) -> Broker | None: ...
+    def registration(self, broker_id: int) -> int | None: ...
 
 
 class MetricsSource(Protocol):
@@ -43,7 +43,7 @@ class ClusterWatch:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()
         try:
-            registered = self.registry.brokers()
+            registered = self.registry.registrations()
         except ZooKeeperUnavailable:
             registered = None
         return judge(self.expected, registered, readings, self._freshness)

@@ -56,10 +56,22 @@ class ZooKeeper:
         found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in sorted(asked.items())}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
-    def broker(self, broker_id: int) -> Broker | None:
-        """Return one broker's registration, or None where there is none."""
+    def registrations(self) -> dict[int, int]:
+        """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at."""
         self._sync()
-        return self._broker(broker_id, self._client.get_async(f"{IDS}/{broker_id}"))
+        try:
+            names = self._ask(self._client.get_children_async(IDS))
+        except NoNodeError:
+            return {}
+        asked = {int(name): self._client.exists_async(f"{IDS}/{name}") for name in names if name.isdigit()}
+        found = {broker_id: self._ask(answer) for broker_id, answer in asked.items()}
+        return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
+
+    def registration(self, broker_id: int) -> int | None:
+        """Return the creation id of one broker's registration, or None where there is none."""
+        self._sync()
+        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"))
+        return None if stat is None else int(stat.czxid)
 
     def controller(self) -> int | None:
         """Return the controller's broker id, or None during an election."""

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
-from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
 
 STATUSES = (302, 401, 403, 404, 500)
@@ -63,13 +63,13 @@ class FakeBroker:
         self.starts: list[float] = []
 
     # The registry
-    def broker(self, broker_id: int) -> Broker | None:
+    def registration(self, broker_id: int) -> int | None:
         if self.zookeeper_down:
             raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
-        return Broker(broker_id, "n1", self.czxid) if self.registered else None
+        return self.czxid if self.registered else None
 
-    def brokers(self) -> dict[int, Broker]:
-        found = self.broker(1)
+    def registrations(self) -> dict[int, int]:
+        found = self.registration(1)
         return {1: found} if found else {}
 
     # The metrics

@@ -17,8 +17,10 @@ BROKERS = 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Make the mark known, and keep quiet about kafka-python's own use of importlib."""
     config.addinivalue_line("markers", "lab: needs the real ZooKeeper, Kafka and sshd of tests/lab")
+    for module in ("kafka", "importlib.resources"):
+        config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{module}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ class TestJmxProxy:
 
     def test_a_stopped_broker_answers_from_the_cache_and_is_404_without(self, host: Host) -> None:
         assert metric(host, UNDER_REPLICATED_PATH) == (200, 0)
-        host.kill()
+        host.stop()
         assert metric(host, UNDER_REPLICATED_PATH) == (200, 0)
         empty(host)
         assert metric(host, UNDER_REPLICATED_PATH)[0] == 404
@@ -180,7 +181,7 @@ class TestService:
         ] * 3
 
     def test_a_start_that_hangs_has_started(self, lab: Lab, host: Host) -> None:
-        host.kill()
+        host.stop()
         host.service.start_mode = "hang"
         with pytest.raises(subprocess.TimeoutExpired):
             ssh(lab, host, "service kafka start", timeout=2.0)
@@ -189,8 +190,8 @@ class TestService:
     def test_a_dead_broker_leaves_no_zombie(self, lab: Lab, host: Host) -> None:
         ssh(lab, host, "service kafka stop; service kafka start")
         pid = host.pid
-        host.kill()
-        assert wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 5.0)
+        host.stop()
+        assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5.0)
 
     def test_sudo_is_free_or_wants_a_password_or_denies(self, lab: Lab, host: Host) -> None:
         listed = ssh(lab, host, "sudo -n -l -- service kafka stop")

@@ -78,9 +78,12 @@ def test_a_refused_connection_is_silent_but_a_timeout_is_not() -> None:
     assert not read({f"{RUNTIME}/Uptime": requests.ReadTimeout()}).silent
 
 
-@pytest.mark.parametrize(("status", "denied"), [(401, True), (403, True), (500, False)])
-def test_a_refusal_is_told_from_a_failure(status: int, denied: bool) -> None:
-    assert read({f"{RUNTIME}/Uptime": status}).denied is denied
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "the JMX credentials are wrong"), (403, "not allowed"), (500, "status 500")]
+)
+def test_a_refusal_is_no_silence_and_says_its_kind(status: int, said: str) -> None:
+    found = read({f"{RUNTIME}/Uptime": status})
+    assert said in found.reason and not found.silent
 
 
 def test_nothing_to_empty_is_empty_and_a_refusal_to_empty_tells_how_long_answers_are_kept() -> None:
