@@ -9,7 +9,8 @@ from kafka_rolling_restart.cluster import Broker, Reading
 
 RUNNING = 3
 STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
-TOLERANCE_S = 1.0  # rounding of the uptime, and clocks that drift
+TOLERANCE_S = 1.0  # rounding of the uptime
+DRIFT = 0.01  # s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be paused
 
 
 class Health(Enum):
@@ -45,11 +46,11 @@ class NeverHealthy(Exception):
 class Freshness:
     """Holds what JVMs say of their uptime against the clock: an answer out of a cache is as old as it is.
 
-    The uptime of one JVM runs with our clock, so ``uptime - now`` is one number for all of its life. A reading
-    whose number is lower than the highest one seen was taken that much earlier than it was asked for.
+    The uptime of one JVM runs with our clock, so ``uptime - now`` is nearly one number for all of its life. A
+    reading whose number is lower than the highest one seen was taken that much earlier than it was asked for.
     """
 
-    _highest: dict[tuple[int, int], float] = field(default_factory=dict)
+    _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def lag(self, broker_id: int, reading: Reading) -> float:
@@ -58,8 +59,9 @@ class Freshness:
             return 0.0
         key = (broker_id, reading.jvm.start_ms)
         uptime = reading.jvm.uptime_ms / 1000
-        highest = max(self._highest.get(key, uptime - reading.answered_at), uptime - reading.answered_at)
-        self._highest[key] = highest
+        known, at = self._highest.get(key, (uptime - reading.answered_at, reading.answered_at))
+        highest = max(known - DRIFT * (reading.answered_at - at), uptime - reading.answered_at)
+        self._highest[key] = (highest, reading.answered_at)
         lag = highest - (uptime - reading.asked_at)
         return lag if lag > TOLERANCE_S else 0.0
 

@@ -19,6 +19,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
         report.error(str(error))
         return int(error.status)
     except ZooKeeperUnavailable as error:
-        report.error(f"{error}. No broker was touched")
+        report.error(f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration")
         return ExitStatus.REFUSED
     finally:
         report.close()
@@ -382,6 +383,8 @@ def _after_the_fact(roll: Roll, error: RollingRestartError | Interrupted) -> Rol
 
 
 def _silence_libraries() -> None:
+    if not sys.warnoptions:  # cron mails whatever is on stderr
+        warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
     for name in ("kazoo", "paramiko", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -7,6 +7,7 @@ from types import FrameType
 
 from kafka_rolling_restart.errors import Interrupted
 
+NEVER_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTOU)  # Ctrl-Z, and writing to a terminal from the background
 OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,10 +43,13 @@ class Signals:
     def put_off(self) -> Iterator[None]:
         """Hold back the first signal until the block has ended, then obey it."""
         self._critical = True
+        stoppers = {number: signal.signal(number, signal.SIG_IGN) for number in NEVER_STOPPED_BY}
         try:
             yield
         finally:
             self._critical = False
+            for number, handler in stoppers.items():
+                signal.signal(number, handler)
         self.obey()
 
     def obey(self) -> None:

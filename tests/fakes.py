@@ -12,7 +12,7 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
 
 STATUSES = (302, 401, 403, 404, 500)
-SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=0)
+SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
 
 
 class FakeClock:

@@ -12,6 +12,9 @@ from types import TracebackType
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # type: ignore[import-untyped,unused-ignore]
 
+from .daemon import LabError
+from .host_scripts.process import wait_until
+
 RATE = 200  # records/s
 FLUSH_TIMEOUT = 60  # s
 READ_TIMEOUT = 60.0  # s
@@ -102,7 +105,10 @@ class Producer:
     def _ends(self) -> dict[TopicPartition, int]:
         consumer = KafkaConsumer(bootstrap_servers=self._broker_list)
         try:
-            numbers = consumer.partitions_for_topic(self._topic) or ()
+            # A consumer that has only just connected may not know the topic yet, and then names no partitions.
+            if not wait_until(lambda: bool(consumer.partitions_for_topic(self._topic)), READ_TIMEOUT, POLL / 1000):
+                raise LabError(f"Kafka does not tell the partitions of {self._topic}")
+            numbers = consumer.partitions_for_topic(self._topic)
             ends: dict[TopicPartition, int] = consumer.end_offsets([TopicPartition(self._topic, n) for n in numbers])
             return ends
         finally:

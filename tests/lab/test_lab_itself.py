@@ -242,16 +242,22 @@ class TestSshd:
 
 
 class TestObserver:
-    def test_two_killed_brokers_are_two_down_and_the_reset_brings_them_back(self, lab: Lab) -> None:
-        killed = lab.hosts[1:]
-        for host in killed:
-            host.kill()
-        assert wait_until(lambda: lab.observer.most_down() == 2, 2.0)
+    def test_a_killed_and_a_frozen_broker_are_two_down_and_the_reset_brings_them_back(self, lab: Lab) -> None:
+        lab.hosts[1].kill()
+        assert wait_until(lambda: lab.observer.most_down() == 1, 2.0)
+        lab.hosts[2].freeze()
         assert wait_until(lambda: lab.observer.registrations()[-1].ids == {1}, SESSION_TIMEOUT)
         assert [down.id for down in lab.observer.downs()] == [2, 3]
+        assert lab.observer.most_down() == 2
+        assert not lab.hosts[1].is_up() and lab.hosts[2].is_up()
         lab.reset()
         assert lab.is_healthy()
         assert (lab.observer.downs(), lab.observer.restarted(), lab.observer.new_jvms()) == ([], [], [])
+
+    def test_two_stopped_brokers_are_two_down_at_once(self, lab: Lab) -> None:
+        for host in lab.hosts[1:]:
+            host.stop()
+        assert wait_until(lambda: lab.observer.most_down() == 2, 2.0)
 
     def test_a_restart_is_seen_with_its_new_registration_and_its_new_jvm(self, lab: Lab, host: Host) -> None:
         host.restart()
@@ -266,12 +272,6 @@ class TestObserver:
         lab.reset()
         assert lab.observer.registrations()[-1].ids == {1, 2, 3}
         assert lab.observer.downs() == []
-
-    def test_a_frozen_broker_has_a_process_and_no_registration(self, lab: Lab, host: Host) -> None:
-        host.freeze()
-        assert wait_until(lambda: host.id not in lab.observer.registrations()[-1].ids, SESSION_TIMEOUT)
-        assert host.is_up()
-        assert lab.observer.most_down() == 1
 
 
 class TestJudgement:

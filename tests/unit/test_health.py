@@ -83,6 +83,19 @@ def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long
     assert judge(alone, alone, one(420, 370_000, emptied=False), freshness) == HEALTHY
 
 
+def test_a_clock_that_drifts_is_not_taken_for_a_cache() -> None:
+    freshness, alone = Freshness(), {1: BROKERS[1]}
+    for at in range(0, 12 * 3600, 10):  # 12 h at 200 ppm: 8.6 s in all
+        assert judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness) == HEALTHY
+
+
+def test_a_virtual_machine_that_was_paused_is_believed_again_after_a_while() -> None:
+    freshness, alone = Freshness(), {1: BROKERS[1]}
+    assert judge(alone, alone, one(0, 50_000), freshness) == HEALTHY
+    assert judge(alone, alone, one(10, 57_000), freshness).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(300, 347_000), freshness) == HEALTHY
+
+
 def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple[FakeClock, list[int]]:
     clock, counts = FakeClock(), []
     left: Iterator[Verdict] = iter(verdicts)

@@ -29,6 +29,14 @@ def test_a_second_signal_ends_the_critical_section_at_once() -> None:
         raise AssertionError("the second signal did not end it")
 
 
+def test_a_terminal_cannot_stop_the_critical_section() -> None:
+    before = signal.getsignal(signal.SIGTSTP)
+    with Signals(lambda _name: None).put_off():
+        assert signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTTOU) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTSTP) is before
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -1,0 +1,188 @@
+"""The loop over the plan, on one fake broker and a fake clock."""
+
+import argparse
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kafka_rolling_restart import main
+from kafka_rolling_restart.cluster import Broker, CommandResult, Reading
+from kafka_rolling_restart.errors import BrokerDown, Defect, Interrupted, Refused, RollingRestartError, Stopped
+from kafka_rolling_restart.health import HealthRule
+from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.task import Tasks
+from kafka_rolling_restart.watch import ClusterWatch
+from tests.fakes import FakeBroker, FakeClock
+
+
+class Collector(Writer):
+    """Keeps what would be written."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def put(self, descriptor: int, text: str) -> None:
+        self.lines.append(text)
+
+    def drain(self, seconds: float = 0) -> None:
+        pass
+
+
+class FakeLock:
+    """A lock that can be lost."""
+
+    lost = False
+
+    def hold(self) -> None:
+        if self.lost:
+            raise Stopped("the ZooKeeper session was lost")
+
+    def show(self, broker: Broker) -> None:
+        pass
+
+
+class Scene:
+    """A cluster of one broker, and a roll over it."""
+
+    def __init__(self) -> None:
+        self.clock, self.writer, self.lock = FakeClock(), Collector(), FakeLock()
+        self.broker = FakeBroker(self.clock)
+        self.signals = Signals(lambda _name: None)
+        self.post_stop: list[Any] = []
+
+    def run(self) -> int:
+        one = Broker(1, "n1", 10)
+        broker: Any = self.broker
+        self.roll = main.Roll(
+            brokers={1: one},
+            plan=[one],
+            hosts={1: broker},
+            watch=ClusterWatch({1: one}, self.broker, {1: self.broker}),
+            tasks=Tasks([], self.post_stop),
+            rule=HealthRule(2, 10, 60),
+            clock=self.clock,
+            report=Report(self.writer),
+            signals=self.signals,
+        )
+        lock: Any = self.lock
+        return main._roll_and_report(self.roll, lock, argparse.Namespace(skip=0), ["-t", "main"])
+
+    def ends_with(self, kind: type[BaseException]) -> str:
+        with pytest.raises(kind) as end:
+            self.run()
+        return str(end.value)
+
+
+class Task:
+    """A post-stop task that does what it is given."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run = run
+
+    def run(self, host: str) -> None:
+        self._run()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_args: object) -> Any:
+        raise error
+
+    return fail
+
+
+def test_a_roll_ends_with_all_restarted_and_says_so(scene: Scene) -> None:
+    assert scene.run() == 0
+    assert scene.broker.process == 200
+    assert scene.writer.lines[-1].endswith("all 1 brokers of the plan were restarted, and the cluster is healthy\n")
+
+
+def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(scene: Scene) -> None:
+    scene.broker.metrics = False
+    assert "broker 1 does not answer: 404" in scene.ends_with(Refused)
+    assert scene.broker.stops == []
+
+
+def test_a_lost_lock_stops_nothing(scene: Scene) -> None:
+    scene.lock.lost = True
+    scene.ends_with(Stopped)
+    assert scene.broker.stops == []
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt()])
+def test_a_post_stop_task_that_fails_in_any_way_does_not_keep_its_broker_down(
+    scene: Scene, failure: BaseException
+) -> None:
+    scene.post_stop.append(Task(raising(failure)))
+    assert type(failure).__name__ in scene.ends_with(Stopped)
+    assert scene.broker.process == 200 and scene.roll.done
+
+
+def test_a_first_signal_while_the_broker_is_down_is_obeyed_once_it_is_back(scene: Scene) -> None:
+    scene.post_stop.append(Task(lambda: scene.signals.handle(signal.SIGTERM)))
+    scene.ends_with(Interrupted)
+    assert scene.broker.registered and scene.roll.in_flight is None
+
+
+def test_a_second_signal_names_the_broker_and_the_line_that_starts_it(scene: Scene) -> None:
+    def twice() -> None:
+        scene.signals.handle(signal.SIGTERM)
+        scene.signals.handle(signal.SIGTERM)
+
+    scene.post_stop.append(Task(twice))
+    said = scene.ends_with(BrokerDown)
+    assert (
+        said
+        == f"ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start it, run: {scene.broker.start_line}"
+    )
+    assert scene.broker.starts == []
+
+
+def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(scene: Scene) -> None:
+    def break_metrics() -> None:
+        scene.broker.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
+
+    scene.post_stop.append(Task(break_metrics))
+    said = scene.ends_with(Defect)
+    assert len(scene.broker.starts) >= 1 and scene.broker.process == 200
+    assert said.endswith(scene.broker.start_line)
+
+
+def test_a_broker_that_is_lost_after_its_restart_needs_a_person(scene: Scene) -> None:
+    start = scene.broker.start
+
+    def start_and_die(limit: float) -> CommandResult:
+        result = start(limit)
+        scene.clock.plan(8, scene.broker._unregister)
+        return result
+
+    scene.broker.start = start_and_die  # type: ignore[method-assign]
+    said = scene.ends_with(BrokerDown)
+    assert "was restarted and is not registered any more" in said and said.endswith(scene.broker.start_line)
+
+
+def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(scene: Scene) -> None:
+    def read_unsound() -> Reading:
+        return Reading(scene.clock.now(), scene.clock.now(), reason="timed out")
+
+    def break_later(limit: float) -> CommandResult:
+        result = start(limit)
+        scene.clock.plan(8, lambda: setattr(scene.broker, "read", read_unsound))
+        return result
+
+    start = scene.broker.start
+    scene.broker.start = break_later  # type: ignore[method-assign]
+    assert "the cluster was not healthy for 60 s: broker 1 does not answer: timed out" in scene.ends_with(Stopped)
+
+
+def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
+    scene.broker.stop_takes_effect = False
+    scene.ends_with(RollingRestartError)
+    assert "to go on with the rest: kafka-rolling-restart -t main --skip 0" in scene.writer.lines[-1]
