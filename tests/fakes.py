@@ -129,13 +129,15 @@ class FakeProxy(BaseAdapter):
         super().__init__()
         self.answers = answers
         self.delete = delete
+        self.proxies: Any = None
 
     def session(self) -> requests.Session:
         session = requests.Session()
         session.mount("http://", self)
         return session
 
-    def send(self, request: requests.PreparedRequest, *_args: Any, **_options: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *_args: Any, **options: Any) -> requests.Response:
+        self.proxies = options["proxies"]
         response = requests.Response()
         response.request = request
         if request.method == "DELETE":
@@ -144,6 +146,10 @@ class FakeProxy(BaseAdapter):
         answer = self.answers.get(str(request.path_url).removeprefix("/jmxproxy/localhost:9099/"), 404)
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, io.IOBase):
+            response.status_code, response.raw = 200, answer
+            return response
+        response.headers["Location"] = "http://elsewhere/"
         response.status_code = answer if answer in STATUSES else 200
         response.raw = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         return response

@@ -1,3 +1,4 @@
+import io
 from typing import Any
 
 import pytest
@@ -64,6 +65,33 @@ def test_the_order_of_older_brokers_is_learned() -> None:
 def test_whatever_is_wrong_is_a_reason_and_never_a_traceback(answer: Any, reason: str) -> None:
     found = read({URP: answer})
     assert found.metrics is None and reason in found.reason
+
+
+class Dripping(io.BytesIO):
+    """An answer that comes a byte at a time, 20 s apart."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(b"123456789")
+        self._clock = clock
+
+    def read(self, _size: int | None = -1) -> bytes:
+        self._clock.sleep(20)
+        return super().read(1)
+
+
+def test_an_answer_that_drips_is_given_up() -> None:
+    clock = FakeClock()
+    proxy = FakeProxy({**SOUND, URP: Dripping(clock)})
+    found = JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, clock, proxy.session).read()
+    assert "did not finish its answer within 30 s" in found.reason
+    assert clock.now() < 1000 + 60
+
+
+def test_the_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://cache:3128")
+    proxy = FakeProxy(SOUND)
+    JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, FakeClock(), proxy.session).read()
+    assert not proxy.proxies
 
 
 def test_a_broker_that_is_down_is_silent() -> None:

@@ -51,6 +51,7 @@ class Scene:
         self.clock, self.writer, self.lock = FakeClock(), Collector(), FakeLock()
         self.broker = FakeBroker(self.clock)
         self.signals = Signals(lambda _name: None)
+        self.pre_stop: list[Any] = []
         self.post_stop: list[Any] = []
 
     def run(self) -> int:
@@ -61,7 +62,7 @@ class Scene:
             plan=[one],
             hosts={1: broker},
             watch=ClusterWatch({1: one}, self.broker, {1: self.broker}),
-            tasks=Tasks([], self.post_stop),
+            tasks=Tasks(self.pre_stop, self.post_stop),
             rule=HealthRule(2, 10, 60),
             clock=self.clock,
             report=Report(self.writer),
@@ -153,6 +154,24 @@ def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(s
     said = scene.ends_with(Defect)
     assert len(scene.broker.starts) >= 1 and scene.broker.process == 200
     assert said.endswith(scene.broker.start_line)
+
+
+def test_a_defect_before_the_start_was_sent_sends_it(scene: Scene) -> None:
+    stop = scene.broker.stop
+
+    def stop_and_break(limit: float) -> CommandResult:
+        scene.broker.registration = raising(ZeroDivisionError())  # type: ignore[method-assign]
+        return stop(limit)
+
+    scene.broker.stop = stop_and_break  # type: ignore[method-assign]
+    assert "it was told to start once" in scene.ends_with(Defect)
+    assert len(scene.broker.starts) == 1 and scene.broker.process == 200
+
+
+def test_a_lock_that_is_lost_while_the_pre_stop_tasks_run_stops_nothing(scene: Scene) -> None:
+    scene.pre_stop.append(Task(lambda: setattr(scene.lock, "lost", True)))
+    scene.ends_with(Stopped)
+    assert scene.broker.stops == []
 
 
 def test_a_broker_that_is_lost_after_its_restart_needs_a_person(scene: Scene) -> None:

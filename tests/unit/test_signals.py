@@ -29,6 +29,13 @@ def test_a_second_signal_ends_the_critical_section_at_once() -> None:
         raise AssertionError("the second signal did not end it")
 
 
+def test_the_last_words_are_not_cut_off_by_a_further_signal() -> None:
+    signals = Signals(lambda _name: None)
+    with pytest.raises(Interrupted):
+        signals.handle(signal.SIGINT)
+    signals.handle(signal.SIGINT)
+
+
 def test_a_terminal_cannot_stop_the_critical_section() -> None:
     before = signal.getsignal(signal.SIGTSTP)
     with Signals(lambda _name: None).put_off():

@@ -1,0 +1,96 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from kafka_rolling_restart.cluster import CommandResult, Jvm
+from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.host import BrokerHost
+
+JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
+PS = "ps -o etimes= -o stat= -p 77"
+
+
+class FakeShell:
+    """A host that answers each command out of a dictionary of (status, output)."""
+
+    name = "n1"
+
+    def __init__(self, answers: dict[str, tuple[int, str]] | None = None, refuses: bool = False) -> None:
+        self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
+        self.refuses = refuses
+        self.ran: list[str] = []
+
+    @contextmanager
+    def session(self) -> Iterator["FakeShell"]:
+        if self.refuses:
+            raise SshError("ssh n1: Connection refused")
+        yield self
+
+    def run(self, command: str, limit: float) -> CommandResult:
+        self.ran.append(command)
+        return CommandResult(command, *self.answers.get(command, (1, "")), 0.1)
+
+
+def host(shell: FakeShell, stop: str = "service kafka stop") -> BrokerHost:
+    return BrokerHost(shell, stop, "service kafka start")
+
+
+@pytest.mark.parametrize(
+    ("answer", "visible"),
+    [
+        ((0, "  503 Ssl"), True),
+        ((0, "welcome to n1\n  503 Ssl"), True),
+        ((0, "  503 Z"), False),  # it has ended, and only its parent has not looked
+        ((0, "  90000 Ss"), False),  # another process with this pid
+        ((1, ""), False),
+        ((0, "BusyBox v1.36"), False),
+    ],
+)
+def test_a_process_is_seen_only_when_it_lives_and_is_as_old_as_the_jvm_says(
+    answer: tuple[int, str], visible: bool
+) -> None:
+    found = host(FakeShell({PS: answer})).preflight(JVM)
+    assert found.process_visible is visible and found.problems == ()
+
+
+def test_root_needs_no_sudo() -> None:
+    shell = FakeShell()
+    broker_host = host(shell)
+    broker_host.preflight(JVM)
+    broker_host.stop(10)
+    assert shell.ran[-1] == "service kafka stop"
+    assert broker_host.start_line == "ssh n1 'service kafka start'"
+
+
+def test_others_need_sudo_and_shell_syntax_goes_under_it_as_a_whole() -> None:
+    shell = FakeShell({"id -u": (0, "greetings\n1000")})
+    broker_host = host(shell, "service kafka stop && sleep 1")
+    assert len(broker_host.preflight(JVM).problems) == 2
+    broker_host.stop(10)
+    assert shell.ran[-1] == "sudo -n sh -c 'service kafka stop && sleep 1'"
+    broker_host.start(10)
+    assert shell.ran[-1] == "sudo -n service kafka start"
+
+
+def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sudo_lists_it() -> None:
+    listing = "Sudoers entry:\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka stop\n"
+    listing += "Sudoers entry:\n RunAsUsers: root\n Commands:\n /usr/sbin/service kafka start\n"
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
+        "sudo -n -v": (1, "sudo: a password is required"),
+        "env LC_ALL=C sudo -n -ll": (0, listing),
+    }
+    (problem,) = host(FakeShell(answers)).preflight(JVM).problems
+    assert problem.startswith("`sudo -n service kafka start` is allowed, but sudo would ask for a password")
+
+
+def test_a_command_that_is_not_there_is_a_problem() -> None:
+    (problem,) = host(FakeShell(), "svc -d kafka").preflight(JVM).problems
+    assert "no command 'svc'" in problem
+
+
+def test_a_host_that_does_not_let_us_in_is_a_problem_and_no_traceback() -> None:
+    assert host(FakeShell(refuses=True)).preflight(JVM).problems == ("ssh n1: Connection refused",)

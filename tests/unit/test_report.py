@@ -1,0 +1,45 @@
+import os
+
+from kafka_rolling_restart.health import Health, Verdict
+from kafka_rolling_restart.report import Report, Writer, clean
+from tests.unit.test_main import Collector
+
+UNHEALTHY = Verdict(Health.UNHEALTHY, ("broker 2 is not registered",))
+
+
+def test_a_reason_is_said_when_it_changes_and_again_in_the_next_wait() -> None:
+    writer = Collector()
+    report = Report(writer)
+    for _ in range(2):
+        report.begin_wait(3)
+        report.verdict(UNHEALTHY, 0, 3)
+        report.verdict(UNHEALTHY, 0, 3)
+    said = [line for line in writer.lines if "broker 2 is not registered" in line]
+    assert len(said) == 2
+
+
+def test_control_characters_of_a_host_do_not_reach_the_terminal() -> None:
+    assert clean("a\x1b[2Jb\nc\u202ed") == "a?[2Jb?c?d"
+
+
+def test_a_full_disk_and_a_closed_pipe_are_survived() -> None:
+    writer = Writer()
+    reader, closed = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    seen, open_ = os.pipe()
+    for descriptor in (closed, full, open_):
+        writer.put(descriptor, "line\n")
+    writer.drain()
+    assert os.read(seen, 100) == b"line\n"
+    for descriptor in (closed, full, seen, open_):
+        os.close(descriptor)
+
+
+def test_a_reader_that_does_not_read_does_not_hold_us_up() -> None:
+    writer = Writer()
+    seen, open_ = os.pipe()
+    writer.put(open_, "x" * 1_000_000)  # far more than a pipe holds
+    writer.put(open_, "y")
+    writer.drain(0.01)
+    os.close(seen)
