@@ -2,11 +2,17 @@
 
 import argparse
 import math
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 VERSION = "0.1.0"
 SKIP = "--skip"
+BROKER_IDS = "--broker-ids"
+STARTED_BEFORE = "--started-before"
+DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 EPILOG = """\
 exit statuses:
@@ -36,18 +42,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(
             f"{len(options.task_args)} --task-args for {len(options.task)} --task: they are paired by position"
         )
+    if options.skip and options.broker_ids:
+        parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
     return options
 
 
-def resume_line(argv: Sequence[str], skip: int) -> str:
-    """Return this command line with another --skip."""
-    kept, words = [], iter(argv)
-    for word in words:
-        if word == SKIP:
-            next(words, None)
-        elif not word.startswith(f"{SKIP}="):
-            kept.append(word)
-    return shlex.join(["kafka-rolling-restart", *kept, SKIP, str(skip)])
+def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str:
+    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
+    words = iter(argv)
+    kept = [word for word in words if not _is_choice(word, words)]
+    chosen = [BROKER_IDS, ",".join(map(str, ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    return shlex.join(["kafka-rolling-restart", *kept, *chosen])
+
+
+def _is_choice(word: str, following: Iterator[str]) -> bool:
+    """Tell whether a word chooses brokers; its value, if it is the next word, is consumed."""
+    name, has_value, _ = word.partition("=")
+    if name in (SKIP, BROKER_IDS, STARTED_BEFORE):
+        if not has_value:
+            next(following, None)
+        return True
+    return False
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,6 +124,18 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         SKIP, type=_natural, default=0, metavar="N", help="leave out the first N brokers in the order of their ids"
     )
     group.add_argument(
+        BROKER_IDS, type=_ids, default=[], metavar="IDS", help="restart just these, in this order, such as 3,1"
+    )
+    group.add_argument(
+        STARTED_BEFORE,
+        type=_age,
+        metavar="TIME",
+        help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago such as 2h",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="plan, preflight and one health check; touch and lock nothing (0 or 3)"
+    )
+    group.add_argument(
         "--stop-command", default="service kafka stop", metavar="CMD", help="run with sudo (default: %(default)s)"
     )
     group.add_argument(
@@ -150,6 +177,27 @@ def _natural(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def _ids(text: str) -> list[int]:
+    ids = [_natural(part.strip()) for part in text.split(",")]
+    if len(set(ids)) != len(ids):
+        raise argparse.ArgumentTypeError(f"{text!r} names a broker twice")
+    return ids
+
+
+def _age(text: str) -> float:
+    """Return how long ago (s) a moment was."""
+    duration = DURATION.match(text)
+    if duration:
+        return float(duration[1]) * UNITS_S[duration[2]]
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither like 2026-11-24T03:00:00+00:00 nor like 2h") from error
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no zone: add one, such as {text}+00:00")
+    return (datetime.now().astimezone() - moment).total_seconds()
 
 
 def _count(text: str) -> int:

@@ -20,16 +20,16 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafka_rolling_restart import arguments, config, task
+from kafka_rolling_restart import arguments, config, plan, task
 from kafka_rolling_restart.clock import Clock, SystemClock
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import (
     BrokerDown,
     Defect,
@@ -42,9 +42,8 @@ from kafka_rolling_restart.errors import (
     UsageError,
     ZooKeeperUnavailable,
 )
-from kafka_rolling_restart.health import HealthRule, NeverHealthy, wait_until_healthy
-from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, wait_until_healthy
+from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.report import Report, Writer
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
@@ -67,13 +66,20 @@ class Roll:
     clock: Clock
     report: Report
     signals: Signals
+    resume: Callable[[Sequence[int]], str] = lambda _ids: ""  # the command that goes on with these brokers
+    seen_at_start: dict[int, Reading] = field(default_factory=dict)
     done: list[Broker] = field(default_factory=list)
+    skipped: list[Broker] = field(default_factory=list)
     in_flight: Broker | None = None
 
     @property
     def untouched(self) -> list[Broker]:
         """The brokers of the plan that have not been stopped, in their order."""
-        return [broker for broker in self.plan if broker not in self.done and broker != self.in_flight]
+        return [broker for broker in self.plan if broker not in self._settled]
+
+    @property
+    def _settled(self) -> list[Broker | None]:
+        return [*self.done, *self.skipped, self.in_flight]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -101,6 +107,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> int:
+    now = datetime.now().astimezone()
     # 1. Anything wrong here: nothing is contacted.
     _require_somebody_to_ask(options)
     places = config.folders(options.discovery_base_path, os.environ)
@@ -113,20 +120,26 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
-        roll = _plan(options, zookeeper, tasks, report, signals)
-        report.text(_plan_lines(options, cluster, roll, zookeeper.controller()))
+        roll = _make_roll(options, zookeeper, tasks, report, signals)
+        roll.resume = partial(arguments.resume_line, argv, now)
+        report.text(
+            plan.describe(cluster, options.discovery_base_path, roll.brokers, zookeeper.controller(), roll.rule)
+        )
+        report.text([f"stop: {options.stop_command}   start: {options.start_command}"])
         # 3. The preflight.
-        report.text(_preflight(roll))
+        _preflight(roll, options.started_before)
+        if options.dry_run:
+            return _look_once(roll)
         # 4. The confirmation and the lock.
         _confirm(options, cluster, report)
         with zookeeper.lock(_holder()) as lock:
-            return _roll_and_report(roll, lock, options, argv)
+            return _roll_and_report(roll, lock)
 
 
-def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv: Sequence[str]) -> int:
+def _roll_and_report(roll: Roll, lock: "Lock") -> int:
     """Restart the brokers of the plan, and say at any end who was restarted and who was not."""
     if not roll.plan:
-        roll.report.say("--skip leaves no broker to restart: nothing to do")
+        roll.report.say("no broker is left to restart: nothing to do")
         return ExitStatus.DONE
     try:
         # 5. Each broker of the plan.
@@ -137,17 +150,15 @@ def _roll_and_report(roll: Roll, lock: "Lock", options: argparse.Namespace, argv
         _wait(roll)
     except (RollingRestartError, Interrupted) as error:
         ended = _after_the_fact(roll, error)
-        skip = options.skip + len(roll.done) + (ended.status == ExitStatus.BROKER_DOWN and roll.in_flight is not None)
-        rest = bool(roll.untouched or (roll.in_flight and ended.status != ExitStatus.BROKER_DOWN))
-        roll.report.outcome(
-            roll.done, roll.in_flight, roll.untouched, arguments.resume_line(argv, skip) if rest else ""
-        )
+        resume = roll.resume([broker.id for broker in roll.untouched]) if roll.untouched else ""
+        roll.report.outcome(roll.done, roll.in_flight, roll.untouched, resume)
         raise ended from error
     except Exception as error:
         roll.report.outcome(roll.done, roll.in_flight, roll.untouched, "")
         raise Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}") from error
     roll.report.outcome(roll.done, None, [], "")
-    roll.report.say(f"all {len(roll.done)} brokers of the plan were restarted, and the cluster is healthy")
+    others = f" ({len(roll.skipped)} of them by somebody else)" if roll.skipped else ""
+    roll.report.say(f"all {len(roll.plan)} brokers of the plan were restarted{others}, and the cluster is healthy")
     return ExitStatus.DONE
 
 
@@ -164,11 +175,11 @@ def _last_resort(roll: Roll) -> str:
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
-    if not options.no_confirm and not sys.stdin.isatty():
+    if not options.no_confirm and not options.dry_run and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask for confirmation: give --no-confirm (cron), or run it at one")
 
 
-def _plan(
+def _make_roll(
     options: argparse.Namespace, zookeeper: "ZooKeeper", tasks: task.Tasks, report: Report, signals: Signals
 ) -> Roll:
     from kafka_rolling_restart.jmxproxy import JmxProxy
@@ -180,9 +191,8 @@ def _plan(
         raise Refused(
             f"no broker is registered in /brokers/ids at {zookeeper.hosts} (is the chroot right? there is: {there})"
         )
-    _require_own_hosts(brokers)
-    if options.skip > len(brokers):
-        raise UsageError(f"--skip {options.skip} is more than the {len(brokers)} brokers of the cluster")
+    plan.require_own_hosts(brokers)
+    chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock, ssh = SystemClock(), SshConfig(os.environ)
     proxies = {
         one.id: JmxProxy(one.host, options.jmxproxy_port, options.jmxproxy_prefix, options.metrics_timeout, clock)
@@ -190,7 +200,7 @@ def _plan(
     }
     return Roll(
         brokers=brokers,
-        plan=list(brokers.values())[options.skip :],
+        plan=chosen,
         hosts={
             one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
             for one in brokers.values()
@@ -204,67 +214,38 @@ def _plan(
     )
 
 
-def _require_own_hosts(brokers: Mapping[int, Broker]) -> None:
-    by_host: dict[str, list[int]] = {}
-    for broker in brokers.values():
-        by_host.setdefault(broker.host, []).append(broker.id)
-    shared = [f"{host}: {', '.join(map(str, ids))}" for host, ids in by_host.items() if len(ids) > 1]
-    if shared:
-        raise Refused(f"several brokers on one host, where the stop command would not know which: {'; '.join(shared)}")
+def _preflight(roll: Roll, age_s: float | None) -> None:
+    """Look at every broker: metrics first, because they tell the process to look for on its host.
 
-
-def _plan_lines(
-    options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll, controller: int | None
-) -> list[str]:
-    rule, known, expected = roll.rule, len(roll.brokers), len(cluster.broker_list)
-    lines = [
-        f"cluster {cluster.type}/{cluster.name}, configured in {cluster.path}, ZooKeeper {cluster.zookeeper}",
-        f"{known} brokers are registered; the configuration expects {expected}",
-        f"healthy: {rule.count} checks in a row, {rule.interval:g} s apart, with at most {rule.limit:g} s unhealthy",
-        f"stop: {options.stop_command}   start: {options.start_command}",
-    ]
-    if known < expected:
-        missing = expected - known
-        lines.insert(
-            2, f"WARNING: {missing} expected brokers are not registered; they are not watched and not restarted"
-        )
-    wanted = options.discovery_base_path
-    if wanted and cluster.path.parent != config.folders(wanted, {})[0]:
-        lines.insert(1, f"WARNING: there is no {cluster.type}.yaml in {wanted}; the file above was found instead")
-    for broker in roll.brokers.values():
-        place = f"{roll.plan.index(broker) + 1}." if broker in roll.plan else "skipped"
-        lines.append(f"  {place:>7} {broker}{' (controller)' if broker.id == controller else ''}")
-    return lines
-
-
-def _preflight(roll: Roll) -> list[str]:
-    """Look at every broker: metrics first, because they tell the process to look for on its host."""
+    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
+    """
     readings = roll.watch.read_all()
-    calls: dict[int, Callable[[], Readiness]] = {
-        broker.id: partial(roll.hosts[broker.id].preflight, readings[broker.id].jvm) for broker in roll.plan
-    }
-    ready = in_parallel(calls)
-    problems = [
-        f"{broker}: its metrics do not answer: {readings[broker.id].reason}"
-        for broker in roll.brokers.values()
-        if readings[broker.id].metrics is None
-    ]
-    problems += [f"{broker}: {problem}" for broker in roll.plan for problem in ready[broker.id].problems]
+    if age_s is not None:
+        moment = roll.clock.now() - age_s
+        roll.plan = [
+            one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm
+        ]
+    roll.report.text(plan.table(roll.brokers, roll.plan))
+    problems, notes = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings)
     for problem in problems:
         roll.report.error(problem)
     if problems:
         raise Refused(f"the preflight found {len(problems)} problem(s), see above; no broker was touched")
-    unseen = [broker for broker in roll.plan if not ready[broker.id].process_visible]
-    notes = [
-        f"NOTE: {one}: its process cannot be seen on its host (container?): one proof less that it is gone"
-        for one in unseen
-    ]
-    for broker in roll.brokers.values():
-        if not readings[broker.id].emptied:
-            kept = readings[broker.id].cache_s
-            keeps = f"for {kept:g} s" if kept is not None else "for an unknown time"
-            notes.append(f"NOTE: {broker}: its JMXProxy does not let us empty its cache, which keeps answers {keeps}")
-    return [*notes, "preflight: every host lets us in, both commands are allowed, all metrics answer"]
+    roll.seen_at_start = readings
+    roll.report.text([*notes, "preflight: every host lets us in, both commands are allowed, all metrics answer"])
+
+
+def _look_once(roll: Roll) -> int:
+    """Make the one health check of a dry run."""
+    verdict = roll.watch.check()
+    if verdict.health is not Health.HEALTHY:
+        raise Refused(
+            f"dry run: the cluster is {verdict.health.value}: {'; '.join(verdict.reasons)}. Nothing was touched"
+        )
+    roll.report.say(
+        f"dry run: the cluster is healthy, and {len(roll.plan)} brokers would be restarted; nothing was touched"
+    )
+    return ExitStatus.DONE
 
 
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, report: Report) -> None:
@@ -313,7 +294,11 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         Limits(roll.rule.limit),
         tell,
     )
-    restart.look_before()
+    seen = restart.look_before()
+    if _was_restarted(roll, broker, seen):
+        roll.skipped.append(broker)
+        tell("was restarted by somebody else since this run began: not repeated")
+        return
     _hold_lock(lock, broker)  # the tasks may have taken long
     with roll.signals.put_off():
         began = roll.clock.now()
@@ -330,6 +315,11 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
         if trouble or failure:
             raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
+
+
+def _was_restarted(roll: Roll, broker: Broker, seen: Jvm) -> bool:
+    before = roll.seen_at_start.get(broker.id)
+    return before is not None and before.jvm is not None and seen.start_ms != before.jvm.start_ms
 
 
 def _hold_lock(lock: "Lock", broker: Broker) -> None:

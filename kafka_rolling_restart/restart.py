@@ -106,8 +106,11 @@ class Restart:
         self._born: float | None = None  # on our clock; None: the process cannot be seen on its host
         self._waited = 0.0
 
-    def look_before(self) -> None:
-        """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker is untouched."""
+    def look_before(self) -> Jvm:
+        """Remember who is running now, so that it can be seen to go, and return it.
+
+        Raises `Stopped`: the broker is untouched.
+        """
         try:
             czxid = self._registry.registration(self._broker.id)
         except ZooKeeperUnavailable as error:
@@ -120,6 +123,7 @@ class Restart:
         self._freshness.lag(self._broker.id, reading)
         self._freshness.count({self._broker.id: reading})
         self._born = self._process_birth(reading)
+        return self._jvm
 
     def stop(self) -> str:
         """Stop the broker and wait until it is gone. Return what went wrong with it, if the broker goes all the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import textwrap
 import time
@@ -99,7 +100,7 @@ def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab
     assert finished.status == 5
     assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 start(s)" in finished.last_line
     assert finished.last_line.endswith(f"run: ssh {lab.hosts[1].address} 'service kafka start'")
-    assert "--skip 2" in finished.stdout
+    assert "--broker-ids 3 --started-before " in finished.stdout
     assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
 
 
@@ -162,6 +163,40 @@ def test_metrics_that_may_not_be_read_are_refused_and_all_problems_are_said_at_o
     finished = roll(lab)
     refused(lab, finished, "the JMX credentials are wrong")
     assert "this endpoint is not allowed" in finished.stderr and "Connection refused" in finished.stderr
+
+
+def test_broker_ids_restarts_just_those_in_that_order(lab: Lab) -> None:
+    assert roll(lab, "--broker-ids", "3,1").status == 0
+    assert lab.observer.restarted() == [3, 1]
+    finished = roll(lab, "--broker-ids", "7")
+    assert finished.status == 2 and "7 not registered in /brokers/ids; there are: 1, 2, 3" in finished.stderr
+
+
+def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) -> None:
+    run = lab.launch(*QUICK)
+    run.wait_for("1/3 broker 1", 60)
+    run.send(signal.SIGTERM)
+    said = run.finish(90).stdout
+    line = next(line for line in said.splitlines() if "to go on with the rest: " in line)
+    finished = lab.run(*shlex.split(line.partition("kafka-rolling-restart ")[2]), timeout=150)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3]
+
+
+def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
+    finished = roll(lab, "--started-before", "1d")
+    assert finished.status == 0 and "no broker is left to restart" in finished.stdout
+    assert service_calls(lab) == []
+
+
+def test_a_dry_run_looks_and_touches_nothing(lab: Lab) -> None:
+    arguments = [argument for argument in QUICK if argument != "--no-confirm"]
+    finished = lab.run(*arguments, "--dry-run", timeout=60)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert "3 brokers would be restarted; nothing was touched" in finished.last_line
+    assert service_calls(lab) == []
+    lab.hosts[0].jmxproxy.override = {("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6}
+    refused(lab, roll(lab, "--dry-run"), "dry run: the cluster is not healthy: 6 under-replicated partitions")
 
 
 def test_skip_leaves_out_the_first_brokers(lab: Lab) -> None:
@@ -232,7 +267,7 @@ def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab:
     assert finished.status == 128 + 15
     assert "SIGTERM heard" in finished.stdout
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
-    assert "--skip 1" in finished.stdout
+    assert "--broker-ids 2,3 --started-before " in finished.stdout
 
 
 def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(lab: Lab) -> None:

@@ -1,6 +1,5 @@
 """The loop over the plan, on one fake broker and a fake clock."""
 
-import argparse
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +68,9 @@ class Scene:
             signals=self.signals,
         )
         lock: Any = self.lock
-        return main._roll_and_report(self.roll, lock, argparse.Namespace(skip=0), ["-t", "main"])
+        self.roll.resume = lambda ids: f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
+        self.roll.seen_at_start = {1: self.broker.read()}
+        return main._roll_and_report(self.roll, lock)
 
     def ends_with(self, kind: type[BaseException]) -> str:
         with pytest.raises(kind) as end:
@@ -109,6 +110,13 @@ def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(scene: Scene) -> N
     scene.broker.metrics = False
     assert "broker 1 does not answer: 404" in scene.ends_with(Refused)
     assert scene.broker.stops == []
+
+
+def test_a_broker_that_somebody_else_restarted_meanwhile_is_not_restarted_again(scene: Scene) -> None:
+    scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
+    assert scene.run() == 0
+    assert scene.broker.stops == []
+    assert "restarted (1 of them by somebody else)" in scene.writer.lines[-1]
 
 
 def test_a_lost_lock_stops_nothing(scene: Scene) -> None:
@@ -204,4 +212,4 @@ def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(s
 def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
     scene.broker.stop_takes_effect = False
     scene.ends_with(RollingRestartError)
-    assert "to go on with the rest: kafka-rolling-restart -t main --skip 0" in scene.writer.lines[-1]
+    assert "to go on with the rest: kafka-rolling-restart --broker-ids 1" in scene.writer.lines[-1]

@@ -1,0 +1,31 @@
+import pytest
+
+from kafka_rolling_restart.cluster import Broker, Jvm, Reading
+from kafka_rolling_restart.errors import Refused, UsageError
+from kafka_rolling_restart.plan import choose, require_own_hosts, started_before
+
+BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
+
+
+@pytest.mark.parametrize(
+    ("skip", "ids", "chosen"),
+    [(0, [], [1, 2, 5]), (1, [], [2, 5]), (3, [], []), (0, [5, 1], [5, 1])],
+)
+def test_brokers_are_chosen_in_their_order(skip: int, ids: list[int], chosen: list[int]) -> None:
+    assert [broker.id for broker in choose(BROKERS, skip, ids)] == chosen
+
+
+@pytest.mark.parametrize(("skip", "ids"), [(4, []), (0, [3])])
+def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) -> None:
+    with pytest.raises(UsageError):
+        choose(BROKERS, skip, ids)
+
+
+def test_two_brokers_on_one_host_are_refused() -> None:
+    with pytest.raises(Refused, match="n1: 1, 2"):
+        require_own_hosts({1: Broker(1, "n1", 10), 2: Broker(2, "n1", 11)})
+
+
+def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> None:
+    reading = Reading(1000, 1000, jvm=Jvm(start_ms=99_999_999_999_999, uptime_ms=600_000))
+    assert started_before(401, reading) and not started_before(400, reading)
