@@ -283,7 +283,7 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
     def tell(text: str) -> None:
         roll.report.say(f"{label}: {text}")
 
-    _hold_lock(lock, broker)
+    _hold_lock(roll, lock, broker)
     _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
     restart = Restart(
         broker,
@@ -299,7 +299,7 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         roll.skipped.append(broker)
         tell("was restarted by somebody else since this run began: not repeated")
         return
-    _hold_lock(lock, broker)  # the tasks may have taken long
+    _hold_lock(roll, lock, broker)  # the tasks may have taken long
     with roll.signals.put_off():
         began = roll.clock.now()
         roll.in_flight = broker
@@ -322,9 +322,22 @@ def _was_restarted(roll: Roll, broker: Broker, seen: Jvm) -> bool:
     return before is not None and before.jvm is not None and seen.start_ms != before.jvm.start_ms
 
 
-def _hold_lock(lock: "Lock", broker: Broker) -> None:
+def _require_as_they_were(roll: Roll, broker: Broker) -> None:
+    """Check that nobody restarted brokers while our lock was lost."""
+    registered = roll.watch.registry.registrations()
+    changed = [one for one in roll.untouched if registered.get(one.id) != one.czxid]
+    if changed:
+        names = ", ".join(map(str, changed))
+        raise Stopped(
+            f"{broker} was not stopped: our lock was lost with the ZooKeeper session, and meanwhile {names} went or came "
+            "anew. Find out who restarts brokers before you go on"
+        )
+
+
+def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> None:
     try:
-        lock.hold()
+        if lock.hold():
+            _require_as_they_were(roll, broker)
         lock.show(broker)
     except ZooKeeperUnavailable as error:
         raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error

@@ -175,14 +175,18 @@ class Lock:
             return False
         return bool(stat.ephemeralOwner == self._client.client_id[0])
 
-    def hold(self) -> None:
-        """Make sure that the lock is ours, and take it again where the session was lost. Raises `Stopped`."""
+    def hold(self) -> bool:
+        """Make sure that the lock is ours; take it again where the session was lost. Return whether that was so.
+
+        Raises `Stopped` where somebody else has it now.
+        """
         if self.still_held():
-            return
+            return False
         try:
             self.take()
         except LockHeld as error:
             raise Stopped(f"the ZooKeeper session was lost, and since then {error}") from error
+        return True
 
     def show(self, broker: Broker) -> None:
         """Let others see at which broker we are."""

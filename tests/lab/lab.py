@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -29,6 +30,7 @@ from .zookeeper import CHROOT, PORT, ZooKeeperServer
 CLUSTER_TYPE = "lab"
 CLUSTER = "main"
 TOPIC = "lab"
+LOCK = "/kafka-rolling-restart/lock"
 PARTITIONS = 12
 STAND_INS = ("service", "sudo", "id", "ps")
 BOOT_TIMEOUT = 120.0  # s; it takes 30 at most on 2 idle cores
@@ -118,7 +120,7 @@ class Lab:
         return {number: pid for number, pid in found.items() if pid is not None}
 
     def is_healthy(self) -> bool:
-        """Ask the brokers themselves: all are running, all replicas are in sync, and there is one controller."""
+        """Ask the brokers and ZooKeeper: all run and are registered, all replicas are in sync, one is controller."""
         return self.why_unhealthy() == ""
 
     def why_unhealthy(self) -> str:
@@ -130,7 +132,8 @@ class Lab:
             values = [host.metric(metric) for host in self.hosts]
             if None in values or sum(values) != wanted:
                 return f"{metric[0]} is {values}"
-        return ""
+        registered = self.observer.registered()
+        return "" if len(registered) == len(self.hosts) else f"only {sorted(registered)} are registered"
 
     def wait_healthy(self, timeout: float = HEAL_TIMEOUT) -> None:
         """Wait until the cluster is healthy; raise `LabError` after `timeout` s."""
@@ -149,7 +152,15 @@ class Lab:
             host.reset()
         self._write_home()
         self._heal()
+        self._forget_locks()
         self.observer.clear()
+
+    def _forget_locks(self) -> None:
+        """Delete the locks of runs that ended while ZooKeeper was away: they live until their session times out."""
+        client = self.observer.client
+        if client.exists(LOCK):
+            for name in client.get_children(LOCK):
+                client.delete(f"{LOCK}/{name}")
 
     def _heal(self) -> None:
         """Wait until the cluster is healthy; start a broker whenever it is seen to be gone."""
@@ -251,20 +262,23 @@ class Lab:
         return "\n".join(f"{host.log}:\n{tail(host.log, 1500)}" for host in self.hosts)
 
     def _shut_down(self) -> None:
-        """End every process by its own pid, and remove the folder."""
-        for running in self._runs:
-            running.kill()
-        if self._observer is not None:
-            self._observer.stop()
-        for host in self.hosts:
-            host.shut_down()
-        for server in self.ensemble:
-            server.kill()
-        if self._subnet is not None:
-            self._subnet.release()
-        self._guardian.dismiss()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._restore_sigterm()
+        """End every process by its own pid, and remove the folder; a step that fails keeps none from being done."""
+        if self._on_sigterm is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with ExitStack() as steps:  # the last one is done first
+            steps.callback(self._restore_sigterm)
+            steps.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            steps.callback(self._guardian.dismiss)
+            if self._subnet is not None:
+                steps.callback(self._subnet.release)
+            for server in self.ensemble:
+                steps.callback(server.kill)
+            for host in self.hosts:
+                steps.callback(host.shut_down)
+            if self._observer is not None:
+                steps.callback(self._observer.stop)
+            for running in self._runs:
+                steps.callback(running.kill)
 
     def _catch_sigterm(self) -> None:
         """Leave the `with` block on SIGTERM, unless somebody else minds it already."""

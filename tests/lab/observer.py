@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from kazoo.client import KazooClient  # type: ignore[import-untyped,unused-ignore]
 from kazoo.exceptions import KazooException, NoNodeError  # type: ignore[import-untyped,unused-ignore]
@@ -20,6 +21,7 @@ TOPICS = "/brokers/topics"
 PROCESS_POLL = 0.05  # s
 REPLICAS_POLL = 0.25  # s
 REGISTRATION_POLL = 1.0  # s; a net under the watch
+ANSWER = 5.0  # s to wait for ZooKeeper
 NOT_NOW = (KazooException, KazooTimeoutError)
 
 
@@ -96,7 +98,7 @@ class Observer:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._client.add_listener(lambda state: self._changed.set())
+        self._client.add_listener(self._on_change)
         self._client.start(timeout=30)
         for thread in self._threads:
             thread.start()
@@ -119,6 +121,13 @@ class Observer:
         with self._lock:
             for history in (self._registered, self._alive, self._replicas):
                 del history[:-1]
+
+    def registered(self) -> frozenset[int]:
+        """Look who is registered at this moment; nobody, where ZooKeeper does not answer."""
+        try:
+            return frozenset(self._read_registrations())
+        except NOT_NOW:
+            return frozenset()
 
     def registrations(self) -> list[Registered]:
         """Every change of the registrations, in order; the first is what was at `clear`."""
@@ -202,9 +211,14 @@ class Observer:
                     self._registered.append(Registered(time.monotonic(), czxids))
 
     def _read_registrations(self) -> dict[int, int]:
-        children = self._client.get_children(REGISTRATIONS, watch=lambda event: self._changed.set())
-        stats = {int(child): self._client.exists(f"{REGISTRATIONS}/{child}") for child in children}
+        """Read who is registered, and have the next change told; not through kazoo's calls that wait for ever."""
+        children = self._client.get_children_async(REGISTRATIONS, watch=self._on_change).get(timeout=ANSWER)
+        asked = {int(child): self._client.exists_async(f"{REGISTRATIONS}/{child}") for child in children}
+        stats = {number: answer.get(timeout=ANSWER) for number, answer in asked.items()}
         return {number: stat.czxid for number, stat in stats.items() if stat is not None}
+
+    def _on_change(self, event_or_state: object) -> None:
+        self._changed.set()
 
     def _look_at_processes(self) -> None:
         pids = dict(self._pids())
@@ -222,16 +236,20 @@ class Observer:
                 self._replicas.append(Replicas(time.monotonic(), under_replicated))
 
     def _count_under_replicated(self) -> int:
-        return sum(self._lacking(topic) for topic in self._client.get_children(TOPICS))
+        return sum(self._lacking(topic) for topic in self._client.get_children_async(TOPICS).get(timeout=ANSWER))
 
     def _lacking(self, topic: str) -> int:
         path = f"{TOPICS}/{topic}"
         try:
-            partitions = json.loads(self._client.get(path)[0])["partitions"]
-            states = {number: self._client.get(f"{path}/partitions/{number}/state")[0] for number in partitions}
+            partitions = self._read(path)["partitions"]
+            states = {number: self._read(f"{path}/partitions/{number}/state") for number in partitions}
         except NoNodeError:
             return 1  # it is being made
-        return sum(len(json.loads(states[number])["isr"]) < len(copies) for number, copies in partitions.items())
+        return sum(len(states[number]["isr"]) < len(copies) for number, copies in partitions.items())
+
+    def _read(self, path: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self._client.get_async(path).get(timeout=ANSWER)[0])
+        return content
 
 
 def find_downs(ids: frozenset[int], registered: Sequence[Registered], alive: Sequence[Alive]) -> list[Down]:

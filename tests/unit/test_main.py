@@ -33,11 +33,12 @@ class Collector(Writer):
 class FakeLock:
     """A lock that can be lost."""
 
-    lost = False
+    lost = retaken = False
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         if self.lost:
             raise Stopped("the ZooKeeper session was lost")
+        return self.retaken
 
     def show(self, broker: Broker) -> None:
         pass
@@ -117,6 +118,15 @@ def test_a_broker_that_somebody_else_restarted_meanwhile_is_not_restarted_again(
     assert scene.run() == 0
     assert scene.broker.stops == []
     assert "restarted (1 of them by somebody else)" in scene.writer.lines[-1]
+
+
+def test_a_lock_that_was_lost_and_taken_again_goes_on_only_when_the_brokers_are_as_they_were(scene: Scene) -> None:
+    scene.lock.retaken = True
+    scene.broker.czxid = 11
+    assert "broker 1 (n1) went or came anew" in scene.ends_with(Stopped)
+    assert scene.broker.stops == []
+    scene.broker.czxid = 10
+    assert scene.run() == 0
 
 
 def test_a_lost_lock_stops_nothing(scene: Scene) -> None:
