@@ -12,6 +12,7 @@ SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
+MAX_S = 1_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 EPILOG = """\
@@ -168,8 +169,8 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of s") from error
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of s")
+    if not math.isfinite(value) or value > MAX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MAX_S} s")
     return value
 
 

@@ -11,8 +11,9 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.sudo import is_free_of_password
 
+PS = "ps -o etimes= -o stat= -p {}"
 QUESTION_S = 15.0  # limit for `id`, `sudo -l` and `ps`
-AGE_TOLERANCE_S = 10.0  # between the JVM's uptime and the age that ps shows
+AGE_TOLERANCE_S = 30.0  # between the JVM's uptime and the age that ps shows
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
 
@@ -71,9 +72,18 @@ class BrokerHost:
         return self._shell.run(self._privileged(self._start), limit)
 
     def process_age(self, pid: int) -> float | None:
-        """Return the age (s) of the process with this pid, None where there is none. Raises `SshError`."""
+        """Return the age (s) of the process with this pid, None where none is seen. Raises `SshError`."""
         with self._shell.session() as session:
             return _age(session, pid)
+
+    def is_process_gone(self, pid: int, age_s: float) -> bool:
+        """Tell whether no process has this pid and about this age. Raises `SshError` where ps itself did not work."""
+        with self._shell.session() as session:
+            result = session.run(PS.format(pid), QUESTION_S)
+        if result.status not in (0, 1) or (result.status == 1 and result.output.strip()):
+            raise SshError(f"ps did not work: {result}", sent=True)
+        age = _parse_age(result)
+        return age is None or not is_same_process(age, age_s)
 
     @property
     def start_line(self) -> str:
@@ -122,7 +132,10 @@ def _last_line(result: CommandResult) -> str:
 
 def _age(session: Session, pid: int) -> float | None:
     # A zombie has ended: it holds no port, no file lock and no registration.
-    result = session.run(f"ps -o etimes= -o stat= -p {pid}", QUESTION_S)
+    return _parse_age(session.run(PS.format(pid), QUESTION_S))
+
+
+def _parse_age(result: CommandResult) -> float | None:
     words = _last_line(result).split()
     if result.status != 0 or len(words) != 2 or not words[0].isdigit() or words[1].startswith("Z"):
         return None

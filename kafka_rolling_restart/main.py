@@ -37,7 +37,6 @@ from kafka_rolling_restart.errors import (
     Interrupted,
     Refused,
     RollingRestartError,
-    SshError,
     Stopped,
     UsageError,
     ZooKeeperUnavailable,
@@ -149,11 +148,13 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> int:
         # 6. The last wait.
         _wait(roll)
     except (RollingRestartError, Interrupted) as error:
+        roll.signals.deafen()
         ended = _after_the_fact(roll, error)
         resume = roll.resume([broker.id for broker in roll.untouched]) if roll.untouched else ""
         roll.report.outcome(roll.done, roll.in_flight, roll.untouched, resume)
         raise ended from error
     except Exception as error:
+        roll.signals.deafen()
         roll.report.outcome(roll.done, roll.in_flight, roll.untouched, "")
         raise Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}") from error
     roll.report.outcome(roll.done, None, [], "")
@@ -169,13 +170,13 @@ def _last_resort(roll: Roll) -> str:
     host = roll.hosts[roll.in_flight.id]
     try:
         sent = str(host.start(roll.rule.limit))
-    except SshError as error:
+    except Exception as error:  # it is the last try, and its failure is told
         sent = str(error)
     return f"{roll.in_flight} may be DOWN; it was told to start once ({sent}). Look whether it runs; if not: {host.start_line}"
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
-    if not options.no_confirm and not options.dry_run and not sys.stdin.isatty():
+    if not options.no_confirm and not options.dry_run and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("there is no terminal to ask for confirmation: give --no-confirm (cron), or run it at one")
 
 
@@ -258,7 +259,11 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, report:
 
 def _holder() -> dict[str, object]:
     since = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"user": getpass.getuser(), "host": socket.gethostname(), "pid": os.getpid(), "since": since}
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a uid without an entry in passwd
+        user = str(os.getuid())
+    return {"user": user, "host": socket.gethostname(), "pid": os.getpid(), "since": since}
 
 
 def _wait(roll: Roll) -> None:
@@ -285,6 +290,8 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
 
     _hold_lock(roll, lock, broker)
     _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
+    if roll.tasks.pre_stop and roll.watch.check().health is Health.UNHEALTHY:
+        _wait(roll)  # the tasks may have taken long, and another broker may have gone meanwhile
     restart = Restart(
         broker,
         roll.hosts[broker.id],
@@ -308,7 +315,8 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         except Stopped:
             roll.in_flight = None  # it was seen to run as before
             raise
-        failure = _failure_of_post_stop(roll, broker, tell)
+        # A task that is to run while the broker is stopped does not run where that was not seen.
+        failure = "" if trouble else _failure_of_post_stop(roll, broker, tell)
         restart.start()
         roll.done.append(broker)
         roll.in_flight = None
@@ -372,17 +380,19 @@ def _after_the_fact(roll: Roll, error: RollingRestartError | Interrupted) -> Rol
             return error
         line = roll.hosts[roll.in_flight.id].start_line
         return BrokerDown(f"{error}, with {roll.in_flight} stopped and not seen back. To start it, run: {line}")
-    if isinstance(error, Interrupted):
-        return error
     try:
         registered = roll.watch.registry.registrations() if roll.done else {}
     except ZooKeeperUnavailable:
-        return error
+        names = ", ".join(map(str, roll.done))
+        return BrokerDown(
+            f"{error}. ZooKeeper does not answer, so it is not known whether all of these are up: {names}"
+        )
     lost = [broker for broker in roll.done if broker.id not in registered]
     if not lost:
         return error
-    line = roll.hosts[lost[0].id].start_line
-    return BrokerDown(f"{error}. {lost[0]} was restarted and is not registered any more; to start it, run: {line}")
+    names = ", ".join(map(str, lost))
+    lines = "; ".join(roll.hosts[broker.id].start_line for broker in lost)
+    return BrokerDown(f"{error}. {names} was restarted and is not registered any more; to start it, run: {lines}")
 
 
 def _silence_libraries() -> None:

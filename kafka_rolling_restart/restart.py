@@ -27,6 +27,8 @@ class Host(Protocol):
 
     def process_age(self, pid: int) -> float | None: ...
 
+    def is_process_gone(self, pid: int, age_s: float) -> bool: ...
+
     @property
     def start_line(self) -> str: ...
 
@@ -158,7 +160,9 @@ class Restart:
             if self._is_back(sight):
                 return self._welcome(sight, starter)
             now = self._clock.now()
-            quiet_since = (quiet_since or now) if sight.is_quiet and starter.ended else None
+            # A start that failed is repeated without ZooKeeper too; one that ended well only when all is seen.
+            absent = sight.is_quiet or (bool(starter.trouble) and sight.is_gone and not sight.reading.jvm)
+            quiet_since = (quiet_since or now) if absent and starter.ended else None
             again = quiet_since is not None and now - quiet_since >= self._limits.settle
             if now >= deadline or (again and tries >= self._limits.starts):
                 raise BrokerDown(self._did_not_come(sight, starter, tries))
@@ -177,9 +181,10 @@ class Restart:
             age = self._host.process_age(self._jvm.pid)
         except SshError as error:
             raise Stopped(f"{self._broker} was not stopped: its host does not let us in: {error}") from error
-        if age is None or not is_same_process(age, self._jvm.uptime_ms / 1000):
+        now = self._clock.now()
+        if age is None or not is_same_process(age, self._jvm.uptime_ms / 1000 + now - reading.answered_at):
             return None
-        return reading.answered_at - age
+        return now - age
 
     def _run_stop(self) -> str:
         """Send the stop command. Return what was wrong with how it ended. Raises `Stopped` where it was not sent."""
@@ -220,11 +225,10 @@ class Restart:
         if self._born is None or self._jvm.pid is None:
             return Process.HIDDEN
         try:
-            age = self._host.process_age(self._jvm.pid)
+            gone = self._host.is_process_gone(self._jvm.pid, self._clock.now() - self._born)
         except SshError:
             return Process.UNKNOWN
-        same = age is not None and is_same_process(age, self._clock.now() - self._born)
-        return Process.THERE if same else Process.GONE
+        return Process.GONE if gone else Process.THERE
 
     def _runs_as_before(self, sight: Sight) -> bool:
         metrics = sight.reading.metrics
@@ -256,7 +260,8 @@ class Restart:
 
     def _did_not_come(self, sight: Sight, starter: "Starter", tries: int) -> str:
         said = f" The last start: {starter.trouble}." if starter.trouble else ""
-        return f"{self._broker} is DOWN after {tries} start(s): {sight}.{said} Look at its log, then run: {self._host.start_line}"
+        state = "is DOWN" if sight.is_quiet else "may be DOWN"
+        return f"{self._broker} {state} after {tries} start(s): {sight}.{said} Look at its log, then run: {self._host.start_line}"
 
 
 class Starter:

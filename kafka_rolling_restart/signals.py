@@ -46,6 +46,9 @@ class Signals:
         stoppers = {number: signal.signal(number, signal.SIG_IGN) for number in NEVER_STOPPED_BY}
         try:
             yield
+        except BaseException:
+            self._raised = True  # what is on its way out is not to be replaced by a signal
+            raise
         finally:
             self._critical = False
             for number, handler in stoppers.items():
@@ -56,6 +59,10 @@ class Signals:
         """Raise `Interrupted` for a signal that was put off."""
         if self._pending is not None:
             self._raise(self._pending)
+
+    def deafen(self) -> None:
+        """Let no further signal cut off what is said last."""
+        self._raised = True
 
     def _raise(self, number: int) -> None:
         self._raised = True

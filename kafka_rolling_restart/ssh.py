@@ -3,6 +3,7 @@
 import os
 import shlex
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,13 @@ class SshConfig:
             raise UsageError(f"{path}: cannot be used: {error}") from error
 
     def host(self, name: str) -> "SshHost":
-        """Return how the host is reached."""
+        """Return how the host is reached. Raises `UsageError` for a configuration that makes no sense."""
+        try:
+            return self._host(name)
+        except (ValueError, paramiko.SSHException) as error:
+            raise UsageError(f"~/.ssh/config, for {name}: {error}") from error
+
+    def _host(self, name: str) -> "SshHost":
         found = self._config.lookup(name)
         if "proxycommand" in found or "proxyjump" in found:
             raise UsageError(
@@ -92,13 +99,13 @@ class SshHost:
             if file.exists():
                 try:
                     client.load_system_host_keys(str(file))
-                except (OSError, UnicodeDecodeError, paramiko.SSHException) as error:
+                except Exception as error:  # paramiko's InvalidHostKey is no SSHException
                     raise SshError(f"{file}: cannot be read: {error}") from error
 
     def _connect(self, client: paramiko.SSHClient) -> None:
         where = f"ssh {self.user}@{self._address} port {self._port}"
-        keys: Any = [str(key) for key in self._keys if key.exists()]
         try:
+            keys: Any = [str(key) for key in self._keys if key.exists()]
             client.connect(
                 self._address,
                 port=self._port,
@@ -144,6 +151,10 @@ class SshSession:
         Raises `SshError` (with ``sent``) where its end was not seen.
         """
         began = time.monotonic()
+        # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
+        watchdog = threading.Timer(limit + CONNECT_S + SILENT_S, self._client.close)
+        watchdog.daemon = True
+        watchdog.start()
         try:
             channel = self._open()
             channel.exec_command(command)
@@ -151,6 +162,8 @@ class SshSession:
             status, output = _follow(channel, began + limit)
         except Exception as error:  # as above
             raise SshError(f"the connection broke while `{command}` ran: {error}", sent=True) from error
+        finally:
+            watchdog.cancel()
         if status is None:
             after = time.monotonic() - began
             raise SshError(f"`{command}` did not end within {after:.0f} s; its end was not seen", sent=True)

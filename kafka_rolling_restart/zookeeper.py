@@ -2,8 +2,9 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -14,6 +15,7 @@ from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, ZooKeeperUnavailable
 
 IDS = "/brokers/ids"
+GOODBYE_S = 2.0
 LOCK = "/kafka-rolling-restart/lock"
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
@@ -42,8 +44,14 @@ class ZooKeeper:
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
-        self._client.stop()
-        self._client.close()
+        ending = threading.Thread(target=self._end, daemon=True)
+        ending.start()
+        ending.join(GOODBYE_S)
+
+    def _end(self) -> None:
+        with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
+            self._client.stop()
+            self._client.close()
 
     def brokers(self) -> dict[int, Broker]:
         """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
@@ -104,9 +112,9 @@ class ZooKeeper:
     def _sync(self) -> None:
         self._ask(self._client.sync_async("/"))
 
-    def _ask(self, answer: Any) -> Any:
+    def _ask(self, answer: Any, timeout: float | None = None) -> Any:
         try:
-            return answer.get(timeout=self._timeout)
+            return answer.get(timeout=timeout or self._timeout)
         except NoNodeError:
             raise
         except NoAuthError as error:
@@ -153,9 +161,10 @@ class Lock:
 
     def take(self) -> None:
         """Take the lock at once. Raises `LockHeld` where another run has it."""
+        self._zookeeper._sync()  # kazoo's lock waits without a bound for a server that is away
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            taken = self._lock.acquire(blocking=False)
+            taken = self._lock.acquire(blocking=False, timeout=self._zookeeper._timeout)
             others = [] if taken else self._lock.contenders()
         except NoAuthError as error:
             raise Refused(
@@ -197,7 +206,7 @@ class Lock:
         """Let go of the lock; where ZooKeeper does not answer it goes with the session."""
         if self._client.connected and self._lock.is_acquired:
             try:
-                self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"))
+                self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S)
             except (ZooKeeperUnavailable, NoNodeError):
                 return
 

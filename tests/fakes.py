@@ -105,6 +105,9 @@ class FakeBroker:
         self._reach_host()
         return self.clock.now() - self.born if pid == self.process and not self.ps_hidden else None
 
+    def is_process_gone(self, pid: int, age_s: float) -> bool:
+        return self.process_age(pid) is None
+
     def _reach_host(self) -> None:
         if self.ssh_down:
             raise SshError("ssh n1: Connection refused")

@@ -54,6 +54,19 @@ def test_a_process_is_seen_only_when_it_lives_and_is_as_old_as_the_jvm_says(
     assert found.process_visible is visible and found.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("answer", "gone"), [((1, ""), True), ((0, "  503 Z"), True), ((0, "  2 Ss"), True), ((0, "  503 Ssl"), False)]
+)
+def test_a_process_is_gone_when_nothing_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
+    assert host(FakeShell({PS: answer})).is_process_gone(77, 500) is gone
+
+
+@pytest.mark.parametrize("answer", [(127, "ps: not found"), (1, "fork: Resource temporarily unavailable"), (137, "")])
+def test_a_ps_that_did_not_work_proves_nothing(answer: tuple[int, str]) -> None:
+    with pytest.raises(SshError, match="ps did not work"):
+        host(FakeShell({PS: answer})).is_process_gone(77, 500)
+
+
 def test_root_needs_no_sudo() -> None:
     shell = FakeShell()
     broker_host = host(shell)

@@ -129,6 +129,32 @@ def test_a_lock_that_was_lost_and_taken_again_goes_on_only_when_the_brokers_are_
     assert scene.run() == 0
 
 
+def test_a_cluster_that_broke_while_the_pre_stop_tasks_ran_is_waited_for(scene: Scene) -> None:
+    scene.pre_stop.append(Task(lambda: setattr(scene.broker, "registered", False)))
+    scene.clock.plan(35, lambda: setattr(scene.broker, "registered", True))
+    assert scene.run() == 0
+    assert scene.broker.stops[0] >= 1035
+
+
+def test_a_signal_after_the_restarted_broker_was_lost_does_not_say_that_it_is_up(scene: Scene) -> None:
+    start = scene.broker.start
+
+    def start_and_die(limit: float) -> CommandResult:
+        result = start(limit)
+        scene.clock.plan(8, scene.broker._unregister)
+        scene.clock.plan(30, lambda: scene.signals.handle(signal.SIGTERM))
+        return result
+
+    scene.broker.start = start_and_die  # type: ignore[method-assign]
+    assert "is not registered any more" in scene.ends_with(BrokerDown)
+
+
+def test_a_signal_does_not_replace_the_news_of_a_broker_that_is_down(scene: Scene) -> None:
+    scene.broker.start_takes_effect = False
+    scene.ends_with(BrokerDown)
+    scene.signals.handle(signal.SIGINT)  # would raise
+
+
 def test_a_lost_lock_stops_nothing(scene: Scene) -> None:
     scene.lock.lost = True
     scene.ends_with(Stopped)
