@@ -164,7 +164,7 @@ class Lock:
         self._zookeeper._sync()  # kazoo's lock waits without a bound for a server that is away
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            taken = self._lock.acquire(blocking=False, timeout=self._zookeeper._timeout)
+            taken = self._lock.acquire(blocking=False)
             others = [] if taken else self._lock.contenders()
         except NoAuthError as error:
             raise Refused(

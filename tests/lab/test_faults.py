@@ -11,6 +11,7 @@ import pytest
 from tests.lab import Finished, Lab
 from tests.lab.command import Running
 
+pytestmark = pytest.mark.faults
 QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
 
 
