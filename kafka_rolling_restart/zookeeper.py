@@ -55,23 +55,13 @@ class ZooKeeper:
 
     def brokers(self) -> dict[int, Broker]:
         """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
-        self._sync()
-        try:
-            names = self._ask(self._client.get_children_async(IDS))
-        except NoNodeError:
-            return {}
-        asked = {int(name): self._client.get_async(f"{IDS}/{name}") for name in names if name.isdigit()}
-        found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in sorted(asked.items())}
+        asked = {broker_id: self._client.get_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
+        found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
     def registrations(self) -> dict[int, int]:
         """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at."""
-        self._sync()
-        try:
-            names = self._ask(self._client.get_children_async(IDS))
-        except NoNodeError:
-            return {}
-        asked = {int(name): self._client.exists_async(f"{IDS}/{name}") for name in names if name.isdigit()}
+        asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
         found = {broker_id: self._ask(answer) for broker_id, answer in asked.items()}
         return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
 
@@ -108,6 +98,10 @@ class ZooKeeper:
             yield lock
         finally:
             lock.release()
+
+    def _ids(self) -> list[int]:
+        self._sync()
+        return sorted(int(name) for name in self.children(IDS) if name.isdigit())
 
     def _sync(self) -> None:
         self._ask(self._client.sync_async("/"))
