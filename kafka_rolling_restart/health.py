@@ -1,16 +1,16 @@
 """Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Broker, Reading
+from kafka_rolling_restart.history import TOLERANCE_S, Freshness, Lasting, Lives
 
 RUNNING = 3
 STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
-TOLERANCE_S = 1.0  # rounding of the uptime
-DRIFT = 0.01  # s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be paused
+WORTH_SAYING_S = 10.0  # a reason that has lasted for less than that is told without its age
 
 
 class Health(Enum):
@@ -22,11 +22,36 @@ class Health(Enum):
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a cluster is not healthy. ``key`` stays the same while it lasts, also where the numbers in ``text`` change.
+
+    ``lasting`` is for how long (s) it has been seen in every check so far.
+    """
+
+    key: str
+    text: str
+    lasting: float = 0.0
+
+    def __str__(self) -> str:
+        return self.text if self.lasting < WORTH_SAYING_S else f"{self.text} (for {self.lasting:.0f} s)"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One check of the cluster. There are reasons unless it is healthy."""
 
     health: Health
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reasons, on one line."""
+        return "; ".join(map(str, self.reasons))
+
+    def dated(self, lasting: Lasting, now: float) -> "Verdict":
+        """Return the verdict with reasons that know for how long they have been seen."""
+        ages = lasting.seconds([reason.key for reason in self.reasons], now)
+        return replace(self, reasons=tuple(replace(reason, lasting=ages[reason.key]) for reason in self.reasons))
 
 
 @dataclass(frozen=True)
@@ -42,50 +67,15 @@ class NeverHealthy(Exception):
     """The cluster was not healthy for longer than the limit. The message is the last reasons."""
 
 
-@dataclass
-class Freshness:
-    """Holds what JVMs say of their uptime against the clock: an answer out of a cache is as old as it is.
-
-    The uptime of one JVM runs with our clock, so ``uptime - now`` is nearly one number for all of its life. A
-    reading whose number is lower than the highest one seen was taken that much earlier than it was asked for.
-    """
-
-    _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-    def lag(self, broker_id: int, reading: Reading) -> float:
-        """Return how many s before it was asked for a reading was certainly taken (0: it is fresh)."""
-        if reading.jvm is None:
-            return 0.0
-        key = (broker_id, reading.jvm.start_ms)
-        uptime = reading.jvm.uptime_ms / 1000
-        known, at = self._highest.get(key, (uptime - reading.answered_at, reading.answered_at))
-        highest = max(known - DRIFT * (reading.answered_at - at), uptime - reading.answered_at)
-        self._highest[key] = (highest, reading.answered_at)
-        lag = highest - (uptime - reading.asked_at)
-        return lag if lag > TOLERANCE_S else 0.0
-
-    def moved_on(self, broker_id: int, reading: Reading) -> bool:
-        """Tell whether a reading is another one than that which was counted last."""
-        return reading.jvm is not None and self._counted.get(broker_id) != _identity(reading)
-
-    def count(self, readings: Mapping[int, Reading]) -> None:
-        """Remember readings as counted."""
-        self._counted.update({broker_id: _identity(reading) for broker_id, reading in readings.items()})
-
-
-def _identity(reading: Reading) -> tuple[int, int]:
-    return (reading.jvm.start_ms, reading.jvm.uptime_ms) if reading.jvm else (0, 0)
-
-
 def judge(
     expected: Mapping[int, Broker],
     registered: Collection[int] | None,
     readings: Mapping[int, Reading],
     freshness: Freshness,
+    lives: Lives,
 ) -> Verdict:
     """Judge one check. ``registered`` is None where ZooKeeper did not answer: that is not healthy."""
-    wrong = _unregistered(expected, registered) + _unread(readings) + _unsound(readings)
+    wrong = _unregistered(expected, registered) + _unread(readings) + _unsound(readings) + _restarted(readings, lives)
     stale, waiting = _stale(readings, freshness)
     if wrong or stale:
         return Verdict(Health.UNHEALTHY, tuple(wrong + stale))
@@ -95,51 +85,78 @@ def judge(
     return Verdict(Health.HEALTHY)
 
 
-def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[str]:
+def state_name(state: int) -> str:
+    """Return a BrokerState in words, with its number."""
+    return f"{STATES.get(state, 'in an unknown state')} (state {state})"
+
+
+def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[Reason]:
     if registered is None:
-        return ["ZooKeeper does not answer, so the registrations are not known"]
-    return [f"broker {broker_id} is not registered" for broker_id in expected if broker_id not in registered]
-
-
-def _unread(readings: Mapping[int, Reading]) -> list[str]:
+        return [Reason("zookeeper", "ZooKeeper does not answer, so the registrations are not known")]
     return [
-        f"broker {broker_id} does not answer: {reading.reason}"
+        Reason(f"registration {broker_id}", f"broker {broker_id} is not registered")
+        for broker_id in expected
+        if broker_id not in registered
+    ]
+
+
+def _unread(readings: Mapping[int, Reading]) -> list[Reason]:
+    return [
+        Reason(f"metrics {broker_id}", f"broker {broker_id} does not answer: {reading.reason}")
         for broker_id, reading in readings.items()
         if reading.metrics is None
     ]
 
 
-def _unsound(readings: Mapping[int, Reading]) -> list[str]:
+def _restarted(readings: Mapping[int, Reading], lives: Lives) -> list[Reason]:
+    """Return the brokers that run in another JVM than at the last look: they were down in between."""
+    changes = {broker_id: lives.changed(broker_id, reading) for broker_id, reading in readings.items()}
+    return [
+        Reason(
+            f"jvm {broker_id}",
+            f"broker {broker_id} was down since the last check: its JVM was started anew, by itself or by somebody "
+            f"({count} time(s) so far)",
+        )
+        for broker_id, count in changes.items()
+        if count
+    ]
+
+
+def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
     known = {broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics}
     reasons = [
-        f"broker {broker_id} is {STATES.get(metrics.state, 'in an unknown state')} (state {metrics.state})"
+        Reason(f"state {broker_id} {metrics.state}", f"broker {broker_id} is {state_name(metrics.state)}")
         for broker_id, metrics in known.items()
         if metrics.state != RUNNING
     ]
     behind = {broker_id: metrics.under_replicated for broker_id, metrics in known.items() if metrics.under_replicated}
     if behind:
         where = ", ".join(f"broker {broker_id}: {count}" for broker_id, count in behind.items())
-        reasons.append(f"{sum(behind.values())} under-replicated partitions: {where}")
+        reasons.append(Reason("under-replicated", f"{sum(behind.values())} under-replicated partitions: {where}"))
     offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
     if offline:
-        reasons.append(f"{offline} offline partitions")
+        reasons.append(Reason("offline", f"{offline} offline partitions"))
     controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
     if len(known) == len(readings) and sum(known[one].active_controllers for one in controllers) != 1:
         where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
-        reasons.append(f"{len(controllers)} active controllers instead of one" + (f": {where}" if where else ""))
+        count = f"{len(controllers)} active controllers instead of one"
+        reasons.append(Reason("controller", f"{count}: {where}" if where else count))
     return reasons
 
 
-def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[str], list[str]]:
+def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:
     """Return what is stale, and what is no news yet because the proxy does not let us empty its cache."""
-    stale, waiting = [], []
+    stale: list[Reason] = []
+    waiting: list[Reason] = []
     for broker_id, reading in readings.items():
         lag = freshness.lag(broker_id, reading)
         allowed = 0.0 if reading.emptied else (reading.cache_s or 0.0) + TOLERANCE_S
         if lag > allowed:
-            stale.append(f"the metrics of broker {broker_id} are {lag:.0f} s old: its proxy answers out of its cache")
+            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: its proxy answers out of its cache"
+            stale.append(Reason(f"stale {broker_id}", text))
         elif not freshness.moved_on(broker_id, reading):
-            waiting.append(f"the metrics of broker {broker_id} are those of the last check: waiting for newer ones")
+            text = f"the metrics of broker {broker_id} are those of the last check: waiting for newer ones"
+            waiting.append(Reason(f"no news {broker_id}", text))
     return stale, waiting
 
 
@@ -166,6 +183,6 @@ def wait_until_healthy(
         if healthy >= rule.count:
             return
         if unhealthy >= rule.limit:
-            raise NeverHealthy("; ".join(verdict.reasons))
+            raise NeverHealthy(verdict.why)
         pause = began + rule.interval - now
         clock.sleep(min(pause, rule.limit - unhealthy) if verdict.health is Health.UNHEALTHY else pause)

@@ -5,10 +5,12 @@ import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.parallel import Background
 from kafka_rolling_restart.sudo import is_free_of_password
 
 PS = "ps -o etimes= -o stat= -p {}"
@@ -63,13 +65,13 @@ class BrokerHost:
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
         return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
 
-    def stop(self, limit: float) -> CommandResult:
-        """Run the stop command. That it ended says nothing about the broker. Raises `SshError`."""
-        return self._shell.run(self._privileged(self._stop), limit)
+    def stop(self, limit: float) -> Background[CommandResult]:
+        """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`."""
+        return self._send(self._stop, limit)
 
-    def start(self, limit: float) -> CommandResult:
-        """Run the start command. That it ended says nothing about the broker. Raises `SshError`."""
-        return self._shell.run(self._privileged(self._start), limit)
+    def start(self, limit: float) -> Background[CommandResult]:
+        """Send the start command. That it ended says nothing about the broker; its result may raise `SshError`."""
+        return self._send(self._start, limit)
 
     def process_age(self, pid: int) -> float | None:
         """Return the age (s) of the process with this pid, None where none is seen. Raises `SshError`."""
@@ -89,6 +91,9 @@ class BrokerHost:
     def start_line(self) -> str:
         """What a person types to start the broker by hand."""
         return f"ssh {self._shell.name} {shlex.quote(self._privileged(self._start))}"
+
+    def _send(self, command: str, limit: float) -> Background[CommandResult]:
+        return Background(partial(self._shell.run, self._privileged(command), limit))
 
     def _privileged(self, command: str) -> str:
         return command if self._root else shlex.join(["sudo", "-n", *_words(command)])

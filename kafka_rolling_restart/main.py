@@ -29,9 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from kafka_rolling_restart import arguments, config, plan, task
 from kafka_rolling_restart.clock import Clock, SystemClock
-from kafka_rolling_restart.cluster import Broker, Jvm, Reading
+from kafka_rolling_restart.cluster import Broker, Jvm
 from kafka_rolling_restart.errors import (
-    BrokerDown,
     Defect,
     ExitStatus,
     Interrupted,
@@ -43,6 +42,7 @@ from kafka_rolling_restart.errors import (
 )
 from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, wait_until_healthy
 from kafka_rolling_restart.host import BrokerHost
+from kafka_rolling_restart.outcome import Outcome, Standing, conclude
 from kafka_rolling_restart.report import Report, Writer
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
@@ -50,6 +50,10 @@ from kafka_rolling_restart.watch import ClusterWatch
 
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
+
+LAST_LOOK_S = 4.0  # for each of the two questions at the end: somebody who pressed Ctrl-C waits for them
+LAST_RESORT_S = 15.0  # from one start to the next
+LAST_RESORT_STARTS = 3
 
 
 @dataclass
@@ -66,7 +70,7 @@ class Roll:
     report: Report
     signals: Signals
     resume: Callable[[Sequence[int]], str] = lambda _ids: ""  # the command that goes on with these brokers
-    seen_at_start: dict[int, Reading] = field(default_factory=dict)
+    jvms: dict[int, Jvm] = field(default_factory=dict)  # each broker's own, as we saw it first or started it
     done: list[Broker] = field(default_factory=list)
     skipped: list[Broker] = field(default_factory=list)
     in_flight: Broker | None = None
@@ -86,22 +90,21 @@ def main(argv: Sequence[str]) -> int:
     options = arguments.parse(argv)
     report = Report(Writer(), options.verbose)
     signals = Signals(report.signal)
-    signals.listen()
     _silence_libraries()
     try:
+        signals.listen()
         return _run(options, argv, report, signals)
     except Interrupted as signal:
-        report.error(f"{signal}; no broker is down by our hand")
+        report.error(f"{signal}; no broker was touched")
         return signal.status
     except RollingRestartError as error:
-        if isinstance(error, Defect):
-            report.traceback(error)
         report.error(str(error))
         return int(error.status)
     except ZooKeeperUnavailable as error:
         report.error(f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration")
         return ExitStatus.REFUSED
     finally:
+        signals.deafen()
         report.close()
 
 
@@ -140,39 +143,76 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> int:
     if not roll.plan:
         roll.report.say("no broker is left to restart: nothing to do")
         return ExitStatus.DONE
+    ended_by: RollingRestartError | Interrupted | None = None
     try:
-        # 5. Each broker of the plan.
-        for place, broker in enumerate(roll.plan, 1):
-            _wait(roll)
-            _restart(roll, broker, f"{place}/{len(roll.plan)} {broker}", lock)
-        # 6. The last wait.
-        _wait(roll)
+        _roll(roll, lock)
     except (RollingRestartError, Interrupted) as error:
-        roll.signals.deafen()
-        ended = _after_the_fact(roll, error)
-        resume = roll.resume([broker.id for broker in roll.untouched]) if roll.untouched else ""
-        roll.report.outcome(roll.done, roll.in_flight, roll.untouched, resume)
-        raise ended from error
+        ended_by = error
     except Exception as error:
-        roll.signals.deafen()
-        roll.report.outcome(roll.done, roll.in_flight, roll.untouched, "")
-        raise Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}") from error
-    roll.report.outcome(roll.done, None, [], "")
-    others = f" ({len(roll.skipped)} of them by somebody else)" if roll.skipped else ""
-    roll.report.say(f"all {len(roll.plan)} brokers of the plan were restarted{others}, and the cluster is healthy")
-    return ExitStatus.DONE
+        roll.report.traceback(error)
+        ended_by = Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}")
+    roll.signals.deafen()
+    standing = _standing(roll, ended_by)
+    outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
+    _tell_outcome(roll, standing, outcome)
+    return outcome.status
+
+
+def _roll(roll: Roll, lock: "Lock") -> None:
+    # 5. Each broker of the plan.
+    for place, broker in enumerate(roll.plan, 1):
+        _wait(roll)
+        _restart(roll, broker, f"{place}/{len(roll.plan)} {broker}", lock)
+    # 6. The last wait.
+    _wait(roll)
+
+
+def _standing(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> Standing:
+    """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
+    gone, unseen = roll.watch.missing(roll.done, LAST_LOOK_S) if ended_by is not None and roll.done else ([], [])
+    return Standing(
+        done=tuple(roll.done),
+        skipped=tuple(roll.skipped),
+        in_hand=roll.in_flight,
+        untouched=tuple(roll.untouched),
+        gone=tuple(gone),
+        unseen=tuple(unseen),
+    )
+
+
+def _tell_outcome(roll: Roll, standing: Standing, outcome: Outcome) -> None:
+    resume = ""
+    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and standing.untouched:
+        resume = roll.resume([broker.id for broker in standing.untouched])
+    roll.report.outcome(standing, resume)
+    if outcome.status == ExitStatus.DONE:
+        roll.report.say(outcome.line)
+    else:
+        roll.report.error(outcome.line)
 
 
 def _last_resort(roll: Roll) -> str:
-    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down."""
+    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down.
+
+    The start is sent several times, because the first may find the old process still on its way out, and do nothing.
+    """
     if roll.in_flight is None:
         return "no broker is down by our hand"
     host = roll.hosts[roll.in_flight.id]
+    sent = [_send_blindly(host, roll.clock) for _ in range(LAST_RESORT_STARTS)]
+    return (
+        f"{roll.in_flight} may be DOWN; it was told to start {len(sent)} times ({sent[-1]}). "
+        f"Look whether it runs; if not: {host.start_line}"
+    )
+
+
+def _send_blindly(host: BrokerHost, clock: Clock) -> str:
     try:
-        sent = str(host.start(roll.rule.limit))
+        command = host.start(LAST_RESORT_S)
+        clock.sleep(LAST_RESORT_S)
+        return str(command.result()) if command.ended else "the start command has not returned"
     except Exception as error:  # it is the last try, and its failure is told
-        sent = str(error)
-    return f"{roll.in_flight} may be DOWN; it was told to start once ({sent}). Look whether it runs; if not: {host.start_line}"
+        return str(error)
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
@@ -206,7 +246,7 @@ def _make_roll(
             one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
             for one in brokers.values()
         },
-        watch=ClusterWatch(brokers, zookeeper, proxies),
+        watch=ClusterWatch(brokers, zookeeper, proxies, clock),
         tasks=tasks,
         rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
         clock=clock,
@@ -232,7 +272,7 @@ def _preflight(roll: Roll, age_s: float | None) -> None:
         roll.report.error(problem)
     if problems:
         raise Refused(f"the preflight found {len(problems)} problem(s), see above; no broker was touched")
-    roll.seen_at_start = readings
+    roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.text([*notes, "preflight: every host lets us in, both commands are allowed, all metrics answer"])
 
 
@@ -240,9 +280,7 @@ def _look_once(roll: Roll) -> int:
     """Make the one health check of a dry run."""
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
-        raise Refused(
-            f"dry run: the cluster is {verdict.health.value}: {'; '.join(verdict.reasons)}. Nothing was touched"
-        )
+        raise Refused(f"dry run: the cluster is {verdict.health.value}: {verdict.why}. Nothing was touched")
     roll.report.say(
         f"dry run: the cluster is healthy, and {len(roll.plan)} brokers would be restarted; nothing was touched"
     )
@@ -303,6 +341,7 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
     )
     seen = restart.look_before()
     if _was_restarted(roll, broker, seen):
+        roll.jvms[broker.id] = seen
         roll.skipped.append(broker)
         tell("was restarted by somebody else since this run began: not repeated")
         return
@@ -317,7 +356,9 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
             raise
         # A task that is to run while the broker is stopped does not run where that was not seen.
         failure = "" if trouble else _failure_of_post_stop(roll, broker, tell)
-        restart.start()
+        jvm = restart.start()
+        roll.jvms[broker.id] = jvm
+        roll.watch.expect(broker, jvm)
         roll.done.append(broker)
         roll.in_flight = None
         tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
@@ -325,15 +366,19 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
             raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
 
 
-def _was_restarted(roll: Roll, broker: Broker, seen: Jvm) -> bool:
-    before = roll.seen_at_start.get(broker.id)
-    return before is not None and before.jvm is not None and seen.start_ms != before.jvm.start_ms
+def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
+    known = roll.jvms.get(broker.id)
+    return known is not None and seen is not None and seen.start_ms != known.start_ms
 
 
 def _require_as_they_were(roll: Roll, broker: Broker) -> None:
-    """Check that nobody restarted brokers while our lock was lost."""
-    registered = roll.watch.registry.registrations()
-    changed = [one for one in roll.untouched if registered.get(one.id) != one.czxid]
+    """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we know."""
+    readings = roll.watch.read_all()
+    changed = [
+        one
+        for one in roll.brokers.values()
+        if readings[one.id].jvm is None or _was_restarted(roll, one, readings[one.id].jvm)
+    ]
     if changed:
         names = ", ".join(map(str, changed))
         raise Stopped(
@@ -371,28 +416,6 @@ def _failure_of_post_stop(roll: Roll, broker: Broker, tell: Callable[[str], None
         tell(f"{error}; starting it, then the roll ends")
         return str(error)
     return ""
-
-
-def _after_the_fact(roll: Roll, error: RollingRestartError | Interrupted) -> RollingRestartError | Interrupted:
-    """Return the error that is true of the brokers: one that we stopped and that is not there makes it status 5."""
-    if roll.in_flight is not None:
-        if isinstance(error, BrokerDown):
-            return error
-        line = roll.hosts[roll.in_flight.id].start_line
-        return BrokerDown(f"{error}, with {roll.in_flight} stopped and not seen back. To start it, run: {line}")
-    try:
-        registered = roll.watch.registry.registrations() if roll.done else {}
-    except ZooKeeperUnavailable:
-        names = ", ".join(map(str, roll.done))
-        return BrokerDown(
-            f"{error}. ZooKeeper does not answer, so it is not known whether all of these are up: {names}"
-        )
-    lost = [broker for broker in roll.done if broker.id not in registered]
-    if not lost:
-        return error
-    names = ", ".join(map(str, lost))
-    lines = "; ".join(roll.hosts[broker.id].start_line for broker in lost)
-    return BrokerDown(f"{error}. {names} was restarted and is not registered any more; to start it, run: {lines}")
 
 
 def _silence_libraries() -> None:

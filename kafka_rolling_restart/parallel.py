@@ -1,9 +1,10 @@
-"""Do the same for many brokers at once, on daemon threads so that a silent host cannot hold up our end."""
+"""Do things beside the main thread, on daemon threads so that a silent host cannot hold up our end."""
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -11,16 +12,56 @@ V = TypeVar("V")
 WORKERS = 64
 
 
-def in_parallel(calls: Mapping[K, Callable[[], V]], workers: int = WORKERS) -> dict[K, V]:
-    """Make all the calls, at most ``workers`` at a time; the first exception that a call raises is raised here."""
+def in_parallel(calls: Mapping[K, Callable[[], V]], workers: int = WORKERS, limit: float | None = None) -> dict[K, V]:
+    """Make all the calls, at most ``workers`` at a time; the first exception that a call raises is raised here.
+
+    Calls that have not returned after ``limit`` s, if there is one, are missing from what is returned.
+    """
     waiting: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
     ended: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
     for item in calls.items():
         waiting.put(item)
     for _ in range(min(workers, len(calls))):
         threading.Thread(target=_work, args=(waiting, ended), daemon=True).start()
-    outcomes = dict(ended.get() for _ in calls)
-    return {key: outcomes[key]() for key in calls}
+    outcomes = dict(_collect(ended, len(calls), limit))
+    return {key: outcomes[key]() for key in calls if key in outcomes}
+
+
+class Background(Generic[V]):
+    """A call on a thread of its own. Ask for its result once it has ended: it raises what the call raised."""
+
+    def __init__(self, call: Callable[[], V]) -> None:
+        self._call = call
+        self._result: Callable[[], V] | None = None
+        try:
+            threading.Thread(target=self._run, daemon=True).start()
+        except RuntimeError:  # no more threads: then it is made here, because a broker may be waiting for it
+            self._run()
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the call has returned."""
+        return self._result is not None
+
+    def result(self) -> V:
+        """Return what the call returned. Raises what it raised, and `ValueError` before it has ended."""
+        if self._result is None:
+            raise ValueError("the call has not ended")
+        return self._result()
+
+    def _run(self) -> None:
+        self._result = _outcome(self._call)
+
+
+def _collect(
+    ended: "SimpleQueue[tuple[K, Callable[[], V]]]", count: int, limit: float | None
+) -> Iterator[tuple[K, Callable[[], V]]]:
+    deadline = None if limit is None else time.monotonic() + limit
+    for _ in range(count):
+        try:
+            yield ended.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+        except Empty:
+            return
 
 
 def _work(waiting: "SimpleQueue[tuple[K, Callable[[], V]]]", ended: "SimpleQueue[tuple[K, Callable[[], V]]]") -> None:

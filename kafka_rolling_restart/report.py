@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from queue import SimpleQueue
 
+from kafka_rolling_restart.clock import Clock, SystemClock
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Verdict
+from kafka_rolling_restart.outcome import Standing
 
 STDOUT, STDERR = 1, 2
 GOODBYE_S = 2.0
+NEWS_S = 60.0  # from one line about a reason that lasts to the next
 
 
 class Writer:
@@ -57,10 +60,12 @@ def _write(descriptor: int, data: bytes) -> None:
 class Report:
     """One line an event on stdout, with the time and the broker; what went wrong on stderr."""
 
-    def __init__(self, writer: Writer, verbose: bool = False) -> None:
+    def __init__(self, writer: Writer, verbose: bool = False, clock: Clock | None = None) -> None:
         self._writer = writer
         self._verbose = verbose
-        self._last_reasons: tuple[str, ...] | None = None
+        self._clock = clock or SystemClock()
+        self._last_reasons: tuple[str, ...] = ()
+        self._last_said = 0.0
 
     def say(self, text: str) -> None:
         """Say what happens, in one line on stdout."""
@@ -98,29 +103,27 @@ class Report:
 
     def begin_wait(self, count: int) -> None:
         """Forget the reasons of the last wait, so that each wait says its own."""
-        self._last_reasons = None
+        self._last_reasons = ()
         self.say(f"waiting until the cluster is healthy in {count} checks")
 
     def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
-        """Say why the cluster is not healthy when the reason changes, and that it is again."""
-        reasons = verdict.reasons
+        """Say why the cluster is not healthy when that changes and now and then while it lasts, and that it is again."""
+        keys = tuple(reason.key for reason in verdict.reasons)
         if verdict.health is Health.HEALTHY:
             if self._last_reasons:
                 self.say("the cluster is healthy again")
             self.detail(f"healthy check {healthy}/{count}")
-        elif reasons != self._last_reasons:
-            self.say(f"the cluster is {verdict.health.value}: {'; '.join(reasons)}")
-        self._last_reasons = reasons
+        elif keys != self._last_reasons or self._clock.now() - self._last_said >= NEWS_S:
+            self.say(f"the cluster is {verdict.health.value}: {verdict.why}")
+            self._last_said = self._clock.now()
+        self._last_reasons = keys
 
-    def outcome(
-        self, done: Sequence[Broker], in_flight: Broker | None, untouched: Sequence[Broker], resume: str
-    ) -> None:
-        """Say who was restarted, who was in hand, who is untouched, and how to go on."""
-        self.say(
-            f"restarted: {_ids(done)}; in flight: {_ids([in_flight] if in_flight else [])}; untouched: {_ids(untouched)}"
-        )
+    def outcome(self, standing: Standing, resume: str) -> None:
+        """Say who was restarted, who was in hand, who is untouched, and, where the last line cannot, how to go on."""
+        in_hand = [standing.in_hand] if standing.in_hand else []
+        self.say(f"restarted: {_ids(standing.done)}; in flight: {_ids(in_hand)}; untouched: {_ids(standing.untouched)}")
         if resume:
-            self.say(f"to go on with the rest: {resume}")
+            self.say(f"to go on with the rest once all brokers are up: {resume}")
 
 
 def clean(text: str) -> str:

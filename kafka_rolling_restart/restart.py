@@ -4,7 +4,6 @@ A stop is done when the broker is seen to be gone; a start is done when a new pr
 What a command says of itself is told to the person, and decides nothing.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -13,17 +12,27 @@ from typing import Protocol
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Reading
 from kafka_rolling_restart.errors import BrokerDown, SshError, Stopped, ZooKeeperUnavailable
-from kafka_rolling_restart.health import RUNNING, Freshness
+from kafka_rolling_restart.health import RUNNING, state_name
+from kafka_rolling_restart.history import Freshness, Lasting
 from kafka_rolling_restart.host import is_same_process
 from kafka_rolling_restart.watch import MetricsSource, Registry
+
+
+class Pending(Protocol):
+    """A command that is on its way to a host or runs there. ``result`` raises `SshError`; ask it once it has ended."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def result(self) -> CommandResult: ...
 
 
 class Host(Protocol):
     """The host of the broker in hand; what its methods raise is `SshError`."""
 
-    def stop(self, limit: float) -> CommandResult: ...
+    def stop(self, limit: float) -> Pending: ...
 
-    def start(self, limit: float) -> CommandResult: ...
+    def start(self, limit: float) -> Pending: ...
 
     def process_age(self, pid: int) -> float | None: ...
 
@@ -40,9 +49,12 @@ class Limits:
     waiting: float
     look: float = 0.5
     settle: float = 15.0  # how long a command that ended is given before its effect must show
+    hang: float = 60.0  # a start command that has neither returned nor shown an effect for so long is sent again
     starts: int = 3
     resend: float = 5.0  # before a start command that did not reach the host is sent again
     last_chance: float = 60.0  # a broker that took the whole limit to go is given this long to come back
+    news: float = 60.0  # from one line about what is still waited for to the next
+    patience: float = 3.0  # for ZooKeeper: a broker that is down does not wait long for one that is away
 
 
 class Process(Enum):
@@ -52,6 +64,7 @@ class Process(Enum):
     GONE = "its old process is gone"
     HIDDEN = "its process cannot be seen"
     UNKNOWN = "its host does not let us look for its process"
+    UNASKED = "its process was not looked for"
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,46 @@ class Sight:
             return self.registered is not True and not self.answers
         return self.is_quiet
 
+    @property
+    def state(self) -> str:
+        """What the broker says it does, if it says anything."""
+        return state_name(self.reading.metrics.state) if self.reading.metrics else ""
+
     def __str__(self) -> str:
         registration = {True: "registered", False: "not in /brokers/ids", None: "ZooKeeper does not answer"}
-        metrics = "metrics answer" if self.reading.jvm else f"no metrics ({self.reading.reason})"
-        return f"{registration[self.registered]}, {metrics}, {self.process.value}"
+        metrics = self.reading.reason or "none"
+        answer = f"its JVM answers ({self.state or metrics})" if self.reading.jvm else f"no metrics ({metrics})"
+        return f"{registration[self.registered]}, {answer}, {self.process.value}"
+
+
+class Command:
+    """A command that was sent, and what has been heard of it so far."""
+
+    def __init__(self, pending: Pending, sent_at: float) -> None:
+        self._pending = pending
+        self.sent_at = sent_at
+        self.ended_at: float | None = None
+        self.not_sent = False
+        self.trouble = ""
+        self.result: CommandResult | None = None
+
+    def hear(self, now: float) -> bool:
+        """Take notice of its end; return whether it has ended since the last time."""
+        if self.ended_at is not None or not self._pending.ended:
+            return False
+        self.ended_at = now
+        try:
+            self.result = self._pending.result()
+            self.trouble = "" if self.result.status == 0 else str(self.result)
+        except SshError as error:
+            self.trouble, self.not_sent = str(error), not error.sent
+        except Exception as error:  # whatever it was, the broker is down, and is not to stay so
+            self.trouble = f"{type(error).__name__}: {error}"
+        return True
+
+    def has_settled(self, now: float, settle: float) -> bool:
+        """Tell whether it ended so long ago (s) that its effect must show."""
+        return self.ended_at is not None and now - self.ended_at >= settle
 
 
 class Restart:
@@ -103,9 +152,12 @@ class Restart:
         self._limits = limits
         self._tell = tell
         self._freshness = Freshness()
+        self._lasting = Lasting()
         self._czxid = broker.czxid
         self._jvm: Jvm = Jvm(0, 0)
         self._born: float | None = None  # on our clock; None: the process cannot be seen on its host
+        self._began = 0.0
+        self._news_at = 0.0
         self._waited = 0.0
 
     def look_before(self) -> Jvm:
@@ -132,46 +184,51 @@ class Restart:
 
         Raises `Stopped` where it is seen to be running as before.
         """
-        began = self._clock.now()
-        trouble = self._run_stop()
-        settled = self._clock.now() + self._limits.settle
+        self._began = self._news_at = self._clock.now()
+        self._tell("stopping it")
+        command = Command(self._host.stop(self._limits.waiting), self._began)
+        gone_since: float | None = None
         while True:
-            sight = self._sight()
-            if sight.is_gone:
-                self._waited = self._clock.now() - began
+            self._hear_stop(command)
+            over = self._clock.now() - self._began >= self._limits.waiting
+            sight = self._sight(spare_metrics=command.ended_at is None and not over)
+            now = self._clock.now()
+            self._waited = now - self._began
+            gone_since = (gone_since or now) if sight.is_gone else None
+            if gone_since is not None and self._may_start(command, now - gone_since):
                 self._tell(f"is gone after {self._waited:.0f} s")
                 return ""
-            waited = self._clock.now() - began
-            if self._runs_as_before(sight) and (
-                waited >= self._limits.waiting or trouble and self._clock.now() > settled
-            ):
-                raise Stopped(self._still_running(trouble, waited))
-            if waited >= self._limits.waiting:
-                self._waited = waited
-                return f"{self._broker} was not gone {waited:.0f} s after it was told to stop: {sight}"
+            given_up = bool(command.trouble) and command.has_settled(now, self._limits.settle)
+            if (over or given_up) and self._runs_as_before(sight):
+                raise Stopped(self._still_running(command))
+            if over and gone_since is None:
+                return f"{self._broker} was not gone {self._waited:.0f} s after it was told to stop: {sight}"
+            self._give_news(sight, "until it is gone")
             self._clock.sleep(self._limits.look)
 
     def start(self) -> Jvm:
         """Start the broker and wait until a new process is back. Raises `BrokerDown` with what to type."""
         deadline = self._clock.now() + max(self._limits.waiting - self._waited, self._limits.last_chance)
-        starter, tries, quiet_since = self._launch(deadline), 1, None
+        command, tries = self._send_start(deadline), 1
+        quiet_since: float | None = None
         while True:
+            self._hear_start(command)
             sight = self._sight()
-            if self._is_back(sight):
-                return self._welcome(sight, starter)
             now = self._clock.now()
-            # A start that failed is repeated without ZooKeeper too; one that ended well only when all is seen.
-            absent = sight.is_quiet or (bool(starter.trouble) and sight.is_gone and not sight.reading.jvm)
-            quiet_since = (quiet_since or now) if absent and starter.ended else None
-            again = quiet_since is not None and now - quiet_since >= self._limits.settle
+            if self._is_back(sight):
+                return self._welcome(sight, command)
+            absent = self._is_absent(sight, command)
+            quiet_since = (quiet_since or now) if absent else None
+            again = quiet_since is not None and self._may_start_again(command, now, now - quiet_since)
             if now >= deadline or (again and tries >= self._limits.starts):
-                raise BrokerDown(self._did_not_come(sight, starter, tries))
-            if starter.not_sent:  # that was no try: the command never reached the host
+                raise BrokerDown(self._did_not_come(sight, command, tries))
+            if command.not_sent:  # that was no try: the command never reached the host
                 self._clock.sleep(self._limits.resend)
-                starter, quiet_since = self._launch(deadline), None
+                command, quiet_since = self._send_start(deadline), None
             elif again:
                 self._tell(f"is not coming ({sight}): starting it again")
-                starter, tries, quiet_since = self._launch(deadline), tries + 1, None
+                command, tries, quiet_since = self._send_start(deadline), tries + 1, None
+            self._give_news(sight, "until it is back")
             self._clock.sleep(self._limits.look)
 
     def _process_birth(self, reading: Reading) -> float | None:
@@ -186,24 +243,34 @@ class Restart:
             return None
         return now - age
 
-    def _run_stop(self) -> str:
-        """Send the stop command. Return what was wrong with how it ended. Raises `Stopped` where it was not sent."""
-        self._tell("stopping it")
-        try:
-            result = self._host.stop(self._limits.waiting)
-        except SshError as error:
-            if not error.sent:
-                raise Stopped(f"{self._broker} was not stopped: {error}") from error
-            self._tell(f"the end of the stop command was not seen: {error}")
-            return str(error)
-        if result.status == 0:
-            self._tell(f"the stop command ended after {result.seconds:.1f} s; waiting until the broker is gone")
-            return ""
-        self._tell(f"the stop command failed: {result}")
-        return str(result)
+    def _hear_stop(self, command: Command) -> None:
+        """Tell how the stop command ended. Raises `Stopped` where it was never sent."""
+        if not command.hear(self._clock.now()):
+            return
+        if command.not_sent:
+            raise Stopped(f"{self._broker} was not stopped: {command.trouble}")
+        if command.result is None:
+            self._tell(f"the end of the stop command was not seen: {command.trouble}")
+        elif command.trouble:
+            self._tell(f"the stop command failed: {command.trouble}")
+        else:
+            self._tell(f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone")
 
-    def _sight(self) -> Sight:
+    def _may_start(self, command: Command, gone_for: float) -> bool:
+        """Tell whether a start may follow: a stop command that still runs might take the new process down too."""
+        if command.ended_at is not None:
+            return True
+        if gone_for < self._limits.settle:
+            return False
+        self._tell(f"the stop command has not returned {gone_for:.0f} s after the broker was gone; not waiting for it")
+        return True
+
+    def _sight(self, spare_metrics: bool = False) -> Sight:
+        """Look at the broker. A registered one that is just stopping is spared the reading of all its metrics."""
         czxid, registered = self._registration()
+        if spare_metrics and registered:
+            now = self._clock.now()
+            return Sight(czxid, registered, Reading(now, now, reason="not asked"), False, Process.UNASKED)
         reading = self._metrics.read()
         fresh = self._freshness.lag(self._broker.id, reading) == 0 and self._freshness.moved_on(
             self._broker.id, reading
@@ -211,12 +278,12 @@ class Restart:
         self._freshness.count({self._broker.id: reading} if reading.jvm else {})
         # Looking over SSH costs a connection: it is needed only where the rest says that the broker is gone.
         quiet = registered is not True and not (reading.jvm and fresh)
-        process = self._process() if quiet else Process.UNKNOWN
+        process = self._process() if quiet else Process.UNASKED
         return Sight(czxid, registered, reading, bool(reading.jvm and fresh), process)
 
     def _registration(self) -> tuple[int | None, bool | None]:
         try:
-            czxid = self._registry.registration(self._broker.id)
+            czxid = self._registry.registration(self._broker.id, self._limits.patience)
         except ZooKeeperUnavailable:
             return None, None
         return czxid, czxid is not None
@@ -231,64 +298,70 @@ class Restart:
         return Process.GONE if gone else Process.THERE
 
     def _runs_as_before(self, sight: Sight) -> bool:
-        metrics = sight.reading.metrics
-        return sight.czxid == self._czxid and sight.answers and metrics is not None and metrics.state == RUNNING
+        metrics, jvm = sight.reading.metrics, sight.reading.jvm
+        same = sight.czxid == self._czxid and jvm is not None and jvm.start_ms == self._jvm.start_ms
+        return same and sight.answers and metrics is not None and metrics.state == RUNNING
 
-    def _still_running(self, trouble: str, waited: float) -> str:
-        why = trouble or "the stop command ended well, but the broker took no notice"
+    def _still_running(self, command: Command) -> str:
+        why = command.trouble or "the stop command ended well, but the broker took no notice"
+        if command.ended_at is None:
+            why = "the stop command has not returned either"
         return (
-            f"{self._broker} still runs {waited:.0f} s after it was told to stop, so it was not restarted: {why}. "
+            f"{self._broker} still runs {self._waited:.0f} s after it was told to stop, so it was not restarted: {why}. "
             "Find out whether it may yet stop before you go on"
         )
 
-    def _launch(self, deadline: float) -> "Starter":
+    def _send_start(self, deadline: float) -> Command:
         self._tell("starting it")
-        starter = Starter(self._host, max(deadline - self._clock.now(), self._limits.settle))
-        starter.launch(self._tell)
-        return starter
+        now = self._clock.now()
+        return Command(self._host.start(max(deadline - now, self._limits.settle)), now)
+
+    def _hear_start(self, command: Command) -> None:
+        if command.hear(self._clock.now()) and command.trouble:
+            self._tell(f"the start command failed: {command.trouble}")
+
+    def _is_absent(self, sight: Sight, command: Command) -> bool:
+        """Tell whether nothing came. A start that failed is repeated without ZooKeeper's word too."""
+        return sight.is_quiet or (bool(command.trouble) and sight.is_gone and not sight.reading.jvm)
+
+    def _may_start_again(self, command: Command, now: float, absent_for: float) -> bool:
+        if command.ended_at is None:
+            return now - command.sent_at >= self._limits.hang
+        return command.has_settled(now, self._limits.settle) and absent_for >= self._limits.settle
 
     def _is_back(self, sight: Sight) -> bool:
-        new = sight.czxid is not None and sight.czxid != self._czxid
-        later = sight.reading.jvm is not None and sight.reading.jvm.start_ms > self._jvm.start_ms
-        return new and later
+        return sight.czxid is not None and sight.czxid != self._czxid and self._is_new(sight.reading)
 
-    def _welcome(self, sight: Sight, starter: "Starter") -> Jvm:
-        if not starter.ended:
+    def _is_new(self, reading: Reading) -> bool:
+        """Tell whether a JVM is a later one than before. Where its host's clock went back, its uptime tells it."""
+        if reading.jvm is None or reading.jvm.start_ms == self._jvm.start_ms:
+            return False
+        born = reading.asked_at - reading.jvm.uptime_ms / 1000
+        return reading.jvm.start_ms > self._jvm.start_ms or (reading.emptied and born > self._began)
+
+    def _welcome(self, sight: Sight, command: Command) -> Jvm:
+        if command.ended_at is None:
             self._tell("is back, but the start command has not returned; not waiting for it")
         assert sight.reading.jvm is not None
         return sight.reading.jvm
 
-    def _did_not_come(self, sight: Sight, starter: "Starter", tries: int) -> str:
-        said = f" The last start: {starter.trouble}." if starter.trouble else ""
+    def _give_news(self, sight: Sight, what: str) -> None:
+        """Say now and then what is still waited for, and how long the broker has been in the state that it tells."""
+        now = self._clock.now()
+        lasted = self._lasting.seconds([sight.state], now)[sight.state]
+        if now - self._news_at < self._limits.news:
+            return
+        self._news_at = now
+        state = f", for {lasted:.0f} s so far" if sight.state else ""
+        self._tell(f"still waiting {what}, {now - self._began:.0f} s after it was told to stop: {sight}{state}")
+
+    def _did_not_come(self, sight: Sight, command: Command, tries: int) -> str:
+        said = f" The last start: {command.trouble}." if command.trouble else ""
+        if self._is_new(sight.reading):
+            waited = self._clock.now() - self._began
+            return (
+                f"{self._broker} is not back {waited:.0f} s after it was told to stop, but its new JVM runs: {sight}.{said} "
+                f"Look at its log: it may yet come. If its JVM has ended, run: {self._host.start_line}"
+            )
         state = "is DOWN" if sight.is_quiet else "may be DOWN"
         return f"{self._broker} {state} after {tries} start(s): {sight}.{said} Look at its log, then run: {self._host.start_line}"
-
-
-class Starter:
-    """A start command on a thread of its own, because the broker may be back before the command returns."""
-
-    def __init__(self, host: Host, limit: float) -> None:
-        self._host = host
-        self._limit = limit
-        self.ended = False
-        self.not_sent = False
-        self.trouble = ""
-
-    def launch(self, tell: Callable[[str], None]) -> None:
-        """Run the command; return when it ended, or after a second."""
-        thread = threading.Thread(target=self._run, args=(tell,), daemon=True)
-        thread.start()
-        thread.join(1.0)
-
-    def _run(self, tell: Callable[[str], None]) -> None:
-        try:
-            result = self._host.start(self._limit)
-            self.trouble = "" if result.status == 0 else str(result)
-        except SshError as error:
-            self.trouble = str(error)
-            self.not_sent = not error.sent
-        except Exception as error:  # nothing may end this thread without a word: the broker is down
-            self.trouble = f"{type(error).__name__}: {error}"
-        if self.trouble:
-            tell(f"the start command failed: {self.trouble}")
-        self.ended = True

@@ -59,16 +59,19 @@ class ZooKeeper:
         found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
-    def registrations(self) -> dict[int, int]:
-        """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at."""
-        asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
-        found = {broker_id: self._ask(answer) for broker_id, answer in asked.items()}
+    def registrations(self, patience: float | None = None) -> dict[int, int]:
+        """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at.
+
+        ``patience`` (s) is how long each answer is waited for, instead of the connection's own timeout.
+        """
+        asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids(patience)}
+        found = {broker_id: self._ask(answer, patience) for broker_id, answer in asked.items()}
         return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
 
-    def registration(self, broker_id: int) -> int | None:
-        """Return the creation id of one broker's registration, or None where there is none."""
-        self._sync()
-        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"))
+    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
+        """Return the creation id of one broker's registration, or None where there is none; ``patience`` as above."""
+        self._sync(patience)
+        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience)
         return None if stat is None else int(stat.czxid)
 
     def controller(self) -> int | None:
@@ -82,10 +85,10 @@ class ZooKeeper:
         except (ValueError, KeyError, TypeError) as error:
             raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
 
-    def children(self, path: str) -> list[str]:
-        """Return what is below a path, for a message about what is not there."""
+    def children(self, path: str, patience: float | None = None) -> list[str]:
+        """Return the names below a path, none where it is not there."""
         try:
-            return sorted(self._ask(self._client.get_children_async(path)))
+            return sorted(self._ask(self._client.get_children_async(path), patience))
         except NoNodeError:
             return []
 
@@ -99,12 +102,12 @@ class ZooKeeper:
         finally:
             lock.release()
 
-    def _ids(self) -> list[int]:
-        self._sync()
-        return sorted(int(name) for name in self.children(IDS) if name.isdigit())
+    def _ids(self, patience: float | None = None) -> list[int]:
+        self._sync(patience)
+        return sorted(int(name) for name in self.children(IDS, patience) if name.isdigit())
 
-    def _sync(self) -> None:
-        self._ask(self._client.sync_async("/"))
+    def _sync(self, timeout: float | None = None) -> None:
+        self._ask(self._client.sync_async("/"), timeout)
 
     def _ask(self, answer: Any, timeout: float | None = None) -> Any:
         try:

@@ -38,6 +38,24 @@ class FakeClock:
         self._planned.append((self.time + seconds, event))
 
 
+class FakePending:
+    """A command that runs on a host for a while."""
+
+    def __init__(self, clock: FakeClock, seconds: float, outcome: CommandResult | SshError) -> None:
+        self._clock = clock
+        self._ends_at = clock.now() + seconds
+        self._outcome = outcome
+
+    @property
+    def ended(self) -> bool:
+        return self._clock.now() >= self._ends_at
+
+    def result(self) -> CommandResult:
+        if isinstance(self._outcome, SshError):
+            raise self._outcome
+        return self._outcome
+
+
 class FakeBroker:
     """A broker seen through its registration, its metrics and its host at once, as measured on Kafka 3.9.1.
 
@@ -58,17 +76,18 @@ class FakeBroker:
         self.stop_status, self.start_status = 0, 0
         self.stop_takes_effect, self.start_takes_effect = True, True
         self.stop_returns_after, self.process_ends_after = 3.0, 2.5
+        self.start_returns_after = 0.1
         self.ps_hidden = self.ssh_down = self.zookeeper_down = False
         self.stops: list[float] = []
         self.starts: list[float] = []
 
     # The registry
-    def registration(self, broker_id: int) -> int | None:
+    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
         if self.zookeeper_down:
             raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
         return self.czxid if self.registered else None
 
-    def registrations(self) -> dict[int, int]:
+    def registrations(self, patience: float | None = None) -> dict[int, int]:
         found = self.registration(1)
         return {1: found} if found else {}
 
@@ -83,23 +102,26 @@ class FakeBroker:
         return Reading(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
 
     # The host
-    def stop(self, limit: float) -> CommandResult:
-        self._reach_host()
+    def stop(self, limit: float) -> FakePending:
+        if self.ssh_down:
+            return self._refused()
         self.stops.append(self.clock.now())
         if self.stop_takes_effect:
             self.clock.plan(0.3, self._unregister)
             self.clock.plan(0.7, self._silence)
             self.clock.plan(self.process_ends_after, self._end)
-        self.clock.sleep(self.stop_returns_after)
-        return CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
+        ended = CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
+        return FakePending(self.clock, self.stop_returns_after, ended)
 
-    def start(self, limit: float) -> CommandResult:
-        self._reach_host()
+    def start(self, limit: float) -> FakePending:
+        if self.ssh_down:
+            return self._refused()
         self.starts.append(self.clock.now())
         if self.start_takes_effect and self.process is None:
             self.process, self.born, self.metrics = 200, self.clock.now(), True
             self.clock.plan(4, self._register)
-        return CommandResult("service kafka start", self.start_status, "", 0.1)
+        ended = CommandResult("service kafka start", self.start_status, "", self.start_returns_after)
+        return FakePending(self.clock, self.start_returns_after, ended)
 
     def process_age(self, pid: int) -> float | None:
         self._reach_host()
@@ -107,6 +129,9 @@ class FakeBroker:
 
     def is_process_gone(self, pid: int, age_s: float) -> bool:
         return self.process_age(pid) is None
+
+    def _refused(self) -> FakePending:
+        return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused"))
 
     def _reach_host(self) -> None:
         if self.ssh_down:

@@ -176,9 +176,8 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run = lab.launch(*QUICK)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    said = run.finish(90).stdout
-    line = next(line for line in said.splitlines() if "to go on with the rest: " in line)
-    finished = lab.run(*shlex.split(line.partition("kafka-rolling-restart ")[2]), timeout=150)
+    line = run.finish(90).last_line.partition("To go on with the rest: kafka-rolling-restart ")[2]
+    finished = lab.run(*shlex.split(line), timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
 
@@ -267,7 +266,7 @@ def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab:
     assert finished.status == 128 + 15
     assert "SIGTERM heard" in finished.stdout
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
-    assert "--broker-ids 2,3 --started-before " in finished.stdout
+    assert "--broker-ids 2,3 --started-before " in finished.last_line
 
 
 def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(lab: Lab) -> None:

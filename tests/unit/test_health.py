@@ -1,24 +1,26 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Metrics, Reading
 from kafka_rolling_restart.health import (
-    Freshness,
     Health,
     HealthRule,
     NeverHealthy,
+    Reason,
     Verdict,
     judge,
     wait_until_healthy,
 )
+from kafka_rolling_restart.history import Freshness, Lasting, Lives
 from tests.fakes import FakeClock
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11)}
 HEALTHY, UNHEALTHY, UNKNOWN = (
     Verdict(Health.HEALTHY),
-    Verdict(Health.UNHEALTHY, ("broker 2 is not registered",)),
-    Verdict(Health.UNKNOWN, ("waiting",)),
+    Verdict(Health.UNHEALTHY, (Reason("registration 2", "broker 2 is not registered"),)),
+    Verdict(Health.UNKNOWN, (Reason("no news 2", "waiting"),)),
 )
 
 
@@ -33,7 +35,7 @@ def both(first: Metrics | None = None, second: Metrics | None = None) -> dict[in
 
 
 def test_a_sound_cluster_is_healthy() -> None:
-    assert judge(BROKERS, BROKERS, both(), Freshness()) == HEALTHY
+    assert judge(BROKERS, BROKERS, both(), Freshness(), Lives()) == HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,9 @@ def test_a_sound_cluster_is_healthy() -> None:
 def test_whatever_is_wrong_is_not_healthy_and_is_said(
     registered: dict[int, Broker] | None, readings: dict[int, Reading], reason: str
 ) -> None:
-    verdict = judge(BROKERS, registered, readings, Freshness())
+    verdict = judge(BROKERS, registered, readings, Freshness(), Lives())
     assert verdict.health is Health.UNHEALTHY
-    assert any(said.startswith(reason) for said in verdict.reasons)
+    assert any(said.text.startswith(reason) for said in verdict.reasons)
 
 
 def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Reading]:
@@ -68,32 +70,32 @@ def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Reading]:
 
 def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000), freshness) == HEALTHY
-    verdict = judge(alone, alone, one(110, 50_000), freshness)
+    assert judge(alone, alone, one(100, 50_000), freshness, Lives()) == HEALTHY
+    verdict = judge(alone, alone, one(110, 50_000), freshness, Lives())
     assert verdict.health is Health.UNHEALTHY
-    assert verdict.reasons == ("the metrics of broker 1 are 10 s old: its proxy answers out of its cache",)
-    assert judge(alone, alone, one(120, 70_000), freshness) == HEALTHY
+    assert verdict.why == "the metrics of broker 1 are 10 s old: its proxy answers out of its cache"
+    assert judge(alone, alone, one(120, 70_000), freshness, Lives()) == HEALTHY
 
 
 def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long_as_it_may_keep_it() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000, emptied=False), freshness) == HEALTHY
-    assert judge(alone, alone, one(200, 50_000, emptied=False), freshness).health is Health.UNKNOWN
-    assert judge(alone, alone, one(410, 50_000, emptied=False), freshness).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(420, 370_000, emptied=False), freshness) == HEALTHY
+    assert judge(alone, alone, one(100, 50_000, emptied=False), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(200, 50_000, emptied=False), freshness, Lives()).health is Health.UNKNOWN
+    assert judge(alone, alone, one(410, 50_000, emptied=False), freshness, Lives()).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(420, 370_000, emptied=False), freshness, Lives()) == HEALTHY
 
 
 def test_a_clock_that_drifts_is_not_taken_for_a_cache() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
     for at in range(0, 12 * 3600, 10):  # 12 h at 200 ppm: 8.6 s in all
-        assert judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness) == HEALTHY
+        assert judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness, Lives()) == HEALTHY
 
 
 def test_a_virtual_machine_that_was_paused_is_believed_again_after_a_while() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(0, 50_000), freshness) == HEALTHY
-    assert judge(alone, alone, one(10, 57_000), freshness).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(300, 347_000), freshness) == HEALTHY
+    assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(10, 57_000), freshness, Lives()).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(300, 347_000), freshness, Lives()) == HEALTHY
 
 
 def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple[FakeClock, list[int]]:
@@ -132,3 +134,42 @@ def test_a_check_that_takes_long_is_unhealthy_time_when_it_fails() -> None:
 def test_an_unknown_verdict_neither_counts_nor_breaks_the_row() -> None:
     _, counts = wait([HEALTHY, UNKNOWN, HEALTHY], HealthRule(2, 10, 15))
     assert counts == [1, 1, 2]
+
+
+def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
+    freshness, lives, alone = Freshness(), Lives(), {1: BROKERS[1]}
+    assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
+    for time, (at, start_ms) in enumerate(((110, 6), (130, 7)), 1):
+        sample = one(at, 1_000)
+        sample[1] = replace(sample[1], jvm=Jvm(start_ms, 1_000))
+        verdict = judge(alone, alone, sample, freshness, lives)
+        assert verdict.health is Health.UNHEALTHY
+        assert verdict.why == (
+            "broker 1 was down since the last check: its JVM was started anew, by itself or by somebody "
+            f"({time} time(s) so far)"
+        )
+        later = {1: replace(sample[1], asked_at=at + 10.0, answered_at=at + 10.1, jvm=Jvm(start_ms, 11_000))}
+        assert judge(alone, alone, later, freshness, lives) == HEALTHY
+
+
+def test_a_jvm_that_we_started_is_no_news() -> None:
+    freshness, lives, alone = Freshness(), Lives(), {1: BROKERS[1]}
+    lives.expect(1, Jvm(4, 0))
+    lives.expect(1, Jvm(5, 0))
+    assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
+
+
+def test_a_reason_knows_for_how_long_it_has_been_seen_though_its_numbers_change() -> None:
+    lasting = Lasting()
+    said = [
+        Verdict(Health.UNHEALTHY, (Reason("under-replicated", f"{left} under-replicated partitions"),)).dated(
+            lasting, now
+        )
+        for left, now in ((12, 100.0), (9, 145.0))
+    ]
+    assert [verdict.why for verdict in said] == [
+        "12 under-replicated partitions",
+        "9 under-replicated partitions (for 45 s)",
+    ]
+    HEALTHY.dated(lasting, 150.0)
+    assert Verdict(Health.UNHEALTHY, (Reason("under-replicated", "1"),)).dated(lasting, 160.0).why == "1"

@@ -1,10 +1,10 @@
 import os
 
-from kafka_rolling_restart.health import Health, Verdict
+from kafka_rolling_restart.health import Health, Reason, Verdict
 from kafka_rolling_restart.report import Report, Writer, clean
 from tests.unit.test_main import Collector
 
-UNHEALTHY = Verdict(Health.UNHEALTHY, ("broker 2 is not registered",))
+UNHEALTHY = Verdict(Health.UNHEALTHY, (Reason("registration 2", "broker 2 is not registered"),))
 
 
 def test_a_reason_is_said_when_it_changes_and_again_in_the_next_wait() -> None:

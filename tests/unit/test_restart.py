@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import BrokerDown, Stopped
 from kafka_rolling_restart.restart import Limits, Restart
-from tests.fakes import FakeBroker, FakeClock
+from tests.fakes import SOUND, FakeBroker, FakeClock
 
 
 class Scene:
@@ -160,3 +162,76 @@ def test_the_old_registration_or_the_old_process_is_not_taken_for_the_new_one(sc
     scene.broker.registered, scene.broker.czxid = True, 11  # a registration, but no JVM
     with pytest.raises(BrokerDown):
         scene.restart.start()
+
+
+def test_a_stop_command_that_never_returns_is_not_waited_for_once_the_broker_is_proven_gone(scene: Scene) -> None:
+    scene.broker.stop_returns_after = 10_000.0
+    scene.whole()
+    down = scene.broker.starts[0] - scene.broker.stops[0]
+    assert 15 <= down < 20  # it has its settling time, because it might yet take the new process down too
+    assert scene.broker.process == 200
+    assert any("the stop command has not returned 15 s after the broker was gone" in line for line in scene.told)
+
+
+def test_a_stop_command_that_never_returns_and_does_nothing_leaves_a_running_broker_alone(scene: Scene) -> None:
+    scene.broker.stop_returns_after, scene.broker.stop_takes_effect = 10_000.0, False
+    with pytest.raises(Stopped, match="the stop command has not returned either"):
+        scene.stop()
+    assert scene.broker.starts == []
+
+
+def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_metrics(scene: Scene) -> None:
+    scene.broker.stop_takes_effect, scene.broker.stop_returns_after = False, 30.0
+    scene.restart.look_before()
+    reads: list[float] = []
+    read = scene.broker.read
+
+    def counted() -> Reading:
+        reads.append(scene.clock.now())
+        return read()
+
+    scene.broker.read = counted  # type: ignore[method-assign]
+    scene.clock.plan(20, scene.broker._unregister)
+    scene.clock.plan(21, scene.broker._silence)
+    scene.clock.plan(22, scene.broker._end)
+    scene.restart.stop()
+    assert reads[0] - scene.broker.stops[0] >= 20
+
+
+def test_a_start_command_that_hangs_without_an_effect_is_sent_again_after_a_minute(scene: Scene) -> None:
+    scene.broker.start_takes_effect, scene.broker.start_returns_after = False, 10_000.0
+    scene.stop()
+    scene.clock.plan(30, lambda: setattr(scene.broker, "start_takes_effect", True))
+    scene.restart.start()
+    assert [round(start - scene.broker.starts[0]) for start in scene.broker.starts] == [0, 60]
+    assert scene.broker.process == 200
+
+
+def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_back(scene: Scene) -> None:
+    scene.stop()
+    read = scene.broker.read
+
+    def an_hour_ago() -> Reading:
+        reading = read()
+        assert reading.jvm is not None
+        return replace(reading, jvm=replace(reading.jvm, start_ms=reading.jvm.start_ms - 6 * 3_600_000))
+
+    scene.broker.read = lambda: an_hour_ago() if scene.broker.process == 200 else read()  # type: ignore[method-assign]
+    scene.restart.start()
+    assert len(scene.broker.starts) == 1
+
+
+def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scene: Scene) -> None:
+    scene.stop()
+    read = scene.broker.read
+
+    def recovering() -> Reading:
+        return replace(read(), metrics=replace(SOUND, state=2)) if scene.broker.process == 200 else read()
+
+    scene.broker.read = recovering  # type: ignore[method-assign]
+    scene.broker._register = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown, match="its new JVM runs: .*recovering its logs .state 2.*it may yet come"):
+        scene.restart.start()
+    news = [line for line in scene.told if "still waiting until it is back" in line]
+    assert len(news) == 1
+    assert "its JVM answers (recovering its logs (state 2))" in news[0] and news[0].endswith("for 57 s so far")

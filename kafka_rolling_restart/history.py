@@ -1,0 +1,80 @@
+"""What is remembered of the brokers from one look to the next: how fresh, since when, and which JVM."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kafka_rolling_restart.cluster import Jvm, Reading
+
+TOLERANCE_S = 1.0  # rounding of the uptime
+DRIFT = 0.01  # s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be paused
+
+
+@dataclass
+class Freshness:
+    """Holds what JVMs say of their uptime against the clock: an answer out of a cache is as old as it is.
+
+    The uptime of one JVM runs with our clock, so ``uptime - now`` is nearly one number for all of its life. A
+    reading whose number is lower than the highest one seen was taken that much earlier than it was asked for.
+    """
+
+    _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def lag(self, broker_id: int, reading: Reading) -> float:
+        """Return how many s before it was asked for a reading was certainly taken (0: it is fresh)."""
+        if reading.jvm is None:
+            return 0.0
+        key = (broker_id, reading.jvm.start_ms)
+        uptime = reading.jvm.uptime_ms / 1000
+        known, at = self._highest.get(key, (uptime - reading.answered_at, reading.answered_at))
+        highest = max(known - DRIFT * (reading.answered_at - at), uptime - reading.answered_at)
+        self._highest[key] = (highest, reading.answered_at)
+        lag = highest - (uptime - reading.asked_at)
+        return lag if lag > TOLERANCE_S else 0.0
+
+    def moved_on(self, broker_id: int, reading: Reading) -> bool:
+        """Tell whether a reading is another one than that which was counted last."""
+        return reading.jvm is not None and self._counted.get(broker_id) != _identity(reading)
+
+    def count(self, readings: Mapping[int, Reading]) -> None:
+        """Remember readings as counted."""
+        self._counted.update({broker_id: _identity(reading) for broker_id, reading in readings.items()})
+
+
+def _identity(reading: Reading) -> tuple[int, int]:
+    return (reading.jvm.start_ms, reading.jvm.uptime_ms) if reading.jvm else (0, 0)
+
+
+@dataclass
+class Lasting:
+    """Remembers since when something has been seen at every look."""
+
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def seconds(self, keys: Iterable[str], now: float) -> dict[str, float]:
+        """Return for how long (s) each key has been there; what is not among the keys is forgotten."""
+        self._since = {key: self._since.get(key, now) for key in keys}
+        return {key: now - since for key, since in self._since.items()}
+
+
+@dataclass
+class Lives:
+    """Remembers each broker's JVM by its start time, so that one that changed by itself is noticed."""
+
+    _start_ms: dict[int, int] = field(default_factory=dict)
+    _changes: dict[int, int] = field(default_factory=dict)
+
+    def expect(self, broker_id: int, jvm: Jvm) -> None:
+        """Take this JVM for the broker's own: the first one that was seen, or the one that we started."""
+        self._start_ms[broker_id] = jvm.start_ms
+
+    def changed(self, broker_id: int, reading: Reading) -> int:
+        """Return how often the JVM has changed by itself so far, if this reading shows that it just did; else 0."""
+        if reading.jvm is None:
+            return 0
+        known = self._start_ms.setdefault(broker_id, reading.jvm.start_ms)
+        self._start_ms[broker_id] = reading.jvm.start_ms
+        if known == reading.jvm.start_ms:
+            return 0
+        self._changes[broker_id] = self._changes.get(broker_id, 0) + 1
+        return self._changes[broker_id]

@@ -1,0 +1,93 @@
+"""Pure judgement: what ended a run and what was seen of its brokers then, in; exit status and last line, out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.errors import BrokerDown, Defect, ExitStatus, Interrupted, RollingRestartError
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the brokers of the plan stood when the run ended.
+
+    ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` was stopped by us and not seen back. ``gone``
+    and ``unseen`` are among ``done``: restarted by us, and not there any more, or not to be looked at.
+    """
+
+    done: tuple[Broker, ...] = ()
+    skipped: tuple[Broker, ...] = ()
+    in_hand: Broker | None = None
+    untouched: tuple[Broker, ...] = ()
+    gone: tuple[Broker, ...] = ()
+    unseen: tuple[Broker, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its exit status, and the last line, which says the state of the cluster and what to type next."""
+
+    status: int
+    line: str
+
+
+def conclude(
+    ended_by: RollingRestartError | Interrupted | None,
+    standing: Standing,
+    start_line: Callable[[Broker], str],
+    resume: Callable[[Sequence[int]], str],
+) -> Outcome:
+    """Judge the end of a run. ``start_line`` starts a broker by hand; ``resume`` goes on with the brokers of these ids."""
+    if ended_by is None:
+        return Outcome(ExitStatus.DONE, _all_done(standing))
+    if isinstance(ended_by, Defect | BrokerDown):  # they know of the broker in hand
+        return Outcome(int(ended_by.status), f"{ended_by}{_and_gone(standing, start_line)}")
+    if standing.in_hand is not None:
+        line = f"{ended_by}, with {standing.in_hand} stopped and not seen back"
+        return Outcome(
+            ExitStatus.BROKER_DOWN,
+            f"{line}{_and_gone(standing, start_line)}. To start it, run: {start_line(standing.in_hand)}",
+        )
+    if standing.gone:
+        return Outcome(ExitStatus.BROKER_DOWN, f"{ended_by}{_and_gone(standing, start_line)}")
+    if standing.unseen:
+        return Outcome(
+            ExitStatus.BROKER_DOWN,
+            f"{ended_by}. Neither ZooKeeper nor their metrics tell whether these are up after their restart: "
+            f"{_names(standing.unseen)}. Look at them; to start one, run: {_lines(standing.unseen, start_line)}",
+        )
+    return Outcome(int(ended_by.status), f"{ended_by}{_where_we_are(ended_by, standing, resume)}")
+
+
+def _all_done(standing: Standing) -> str:
+    count = len(standing.done) + len(standing.skipped)
+    others = f" ({len(standing.skipped)} of them by somebody else)" if standing.skipped else ""
+    return f"all {count} brokers of the plan were restarted{others}, and the cluster is healthy"
+
+
+def _and_gone(standing: Standing, start_line: Callable[[Broker], str]) -> str:
+    if not standing.gone:
+        return ""
+    lines = _lines(standing.gone, start_line)
+    return f". {_names(standing.gone)} was restarted and is not there any more; to start it, run: {lines}"
+
+
+def _where_we_are(
+    ended_by: RollingRestartError | Interrupted, standing: Standing, resume: Callable[[Sequence[int]], str]
+) -> str:
+    if isinstance(ended_by, Interrupted):
+        state = "every broker that was stopped is back" if standing.done else "no broker was touched"
+        ended = f"; {state}"
+    else:
+        ended = ""
+    if not standing.untouched or ended_by.status == ExitStatus.REFUSED:
+        return ended
+    return f"{ended}. To go on with the rest: {resume([broker.id for broker in standing.untouched])}"
+
+
+def _names(brokers: Sequence[Broker]) -> str:
+    return ", ".join(map(str, brokers))
+
+
+def _lines(brokers: Sequence[Broker], start_line: Callable[[Broker], str]) -> str:
+    return "; ".join(map(start_line, brokers))

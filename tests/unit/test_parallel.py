@@ -1,0 +1,37 @@
+import threading
+
+import pytest
+
+from kafka_rolling_restart.parallel import Background, in_parallel
+
+
+def test_a_call_in_the_background_is_not_waited_for_and_tells_its_end() -> None:
+    go = threading.Event()
+    call = Background(lambda: go.wait(10))
+    assert not call.ended
+    with pytest.raises(ValueError, match="has not ended"):
+        call.result()
+    go.set()
+    _wait_for(call)
+    assert call.result() is True
+
+
+def test_what_a_call_in_the_background_raises_is_raised_where_its_result_is_asked_for() -> None:
+    call: Background[float] = Background(lambda: 1 / 0)
+    _wait_for(call)
+    with pytest.raises(ZeroDivisionError):
+        call.result()
+
+
+def test_calls_that_do_not_return_in_time_are_missing_and_not_waited_for() -> None:
+    never = threading.Event()
+    assert in_parallel({1: lambda: "one", 2: lambda: never.wait(60)}, limit=0.2) == {1: "one"}
+    never.set()
+
+
+def _wait_for(call: Background[object] | Background[bool] | Background[float]) -> None:
+    for _ in range(1000):
+        if call.ended:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("the call did not end")
