@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
         signals.listen()
         return _run(options, argv, report, signals)
     except Interrupted as signal:
-        report.error(f"{signal}; no broker was touched")
+        report.error(f"{signal}; no broker is down by our hand")
         return signal.status
     except RollingRestartError as error:
         report.error(str(error))
