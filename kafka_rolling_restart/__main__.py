@@ -1,9 +1,13 @@
 """The shell command."""
 
+import os
 import sys
+import threading
 import traceback
 
 from kafka_rolling_restart.errors import ExitStatus
+
+GOODBYE_S = 2.0
 
 
 def run() -> None:
@@ -15,10 +19,29 @@ def run() -> None:
     except KeyboardInterrupt:
         print("kafka-rolling-restart: ended by SIGINT; no broker was touched", file=sys.stderr)
         status = 128 + 2
-    except Exception:
+    except SystemExit as end:  # argparse's
+        status = end.code if isinstance(end.code, int) else ExitStatus.USAGE
+    except BaseException:
         traceback.print_exc()
         status = ExitStatus.DEFECT
-    sys.exit(int(status))
+    _leave(int(status))
+
+
+def _leave(status: int) -> None:
+    """End with this status, whatever a task printed that cannot be written: a full disk would make it 120."""
+    flushing = threading.Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(GOODBYE_S)
+    os._exit(status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            continue
 
 
 if __name__ == "__main__":

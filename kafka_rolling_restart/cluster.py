@@ -43,7 +43,7 @@ class Reading:
     ``asked_at`` and ``answered_at`` are monotonic seconds. ``emptied`` tells whether the proxy's cache was
     emptied in between; where it was not, ``cache_s`` is how long (s) the proxy keeps an answer, if it says so.
     ``silent`` means that nobody is there (the proxy finds no JVM, or nobody listens), in contrast to an
-    answer that could not be had or understood.
+    answer that could not be had or understood; ``no_proxy``, that it was the proxy where nobody listened.
     """
 
     asked_at: float
@@ -54,6 +54,7 @@ class Reading:
     metrics: Metrics | None = None
     reason: str = ""
     silent: bool = False
+    no_proxy: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 from kafka_rolling_restart.errors import UsageError
 
 SYSTEM_FOLDER = Path("/etc/kafka_discovery")
-SERVER = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::\d+)?"
-ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:/[^\s,]*)?\Z")
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::{PORT})?"
+ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:(?:/[^\s,/]+)*/?)?\Z")
 
 
 @dataclass(frozen=True)

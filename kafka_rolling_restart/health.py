@@ -162,8 +162,8 @@ def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[
 
 def wait_until_healthy(
     check: Callable[[], Verdict], rule: HealthRule, clock: Clock, tell: Callable[[Verdict, int], None]
-) -> None:
-    """Check until the cluster was healthy ``rule.count`` times in a row.
+) -> float:
+    """Check until the cluster was healthy ``rule.count`` times in a row. Return when the last check began (s).
 
     ``tell`` hears each verdict and how many healthy checks there are so far. Raises `NeverHealthy` when the
     time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An unknown verdict
@@ -181,7 +181,7 @@ def wait_until_healthy(
         since = now
         tell(verdict, healthy)
         if healthy >= rule.count:
-            return
+            return began
         if unhealthy >= rule.limit:
             raise NeverHealthy(verdict.why)
         pause = began + rule.interval - now

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from kafka_rolling_restart.cluster import Jvm, Reading
 
 TOLERANCE_S = 1.0  # rounding of the uptime
+PACE_S = 5.0  # the least time over which an uptime is held against the clock
 DRIFT = 0.01  # s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be paused
 
 
@@ -19,6 +20,7 @@ class Freshness:
 
     _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _before: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
     def lag(self, broker_id: int, reading: Reading) -> float:
         """Return how many s before it was asked for a reading was certainly taken (0: it is fresh)."""
@@ -28,9 +30,23 @@ class Freshness:
         uptime = reading.jvm.uptime_ms / 1000
         known, at = self._highest.get(key, (uptime - reading.answered_at, reading.answered_at))
         highest = max(known - DRIFT * (reading.answered_at - at), uptime - reading.answered_at)
+        if self._runs_with_our_clock(key, uptime, reading.answered_at):
+            highest = uptime - reading.answered_at
         self._highest[key] = (highest, reading.answered_at)
         lag = highest - (uptime - reading.asked_at)
         return lag if lag > TOLERANCE_S else 0.0
+
+    def _runs_with_our_clock(self, key: tuple[int, int], uptime: float, now: float) -> bool:
+        """Tell whether the uptime moved on as our clock did since a look some s ago, as no cache lets it.
+
+        A virtual machine that was paused lost that time for ever: it is behind, and fresh all the same.
+        """
+        before, at = self._before.get(key, (uptime, now))
+        if now - at < PACE_S:
+            self._before.setdefault(key, (uptime, now))
+            return False
+        self._before[key] = (uptime, now)
+        return abs((uptime - before) - (now - at)) <= TOLERANCE_S
 
     def moved_on(self, broker_id: int, reading: Reading) -> bool:
         """Tell whether a reading is another one than that which was counted last."""

@@ -13,9 +13,12 @@ from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.parallel import Background
 from kafka_rolling_restart.sudo import is_free_of_password
 
-PS = "ps -o etimes= -o stat= -p {}"
-QUESTION_S = 15.0  # limit for `id`, `sudo -l` and `ps`
-AGE_TOLERANCE_S = 30.0  # between the JVM's uptime and the age that ps shows
+# Marked, because a login script may greet us; through sh, because the login shell may be any.
+MARK = "process:"
+PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
+JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
+QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
+AGE_TOLERANCE_S = 10.0  # between the JVM's uptime and the age that ps shows
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
 
@@ -25,6 +28,12 @@ class Session(Protocol):
     def run(self, command: str, limit: float) -> CommandResult: ...
 
 
+class Line(Session, Protocol):
+    """One connection for many questions, made anew where it broke."""
+
+    def close(self) -> None: ...
+
+
 class Shell(Protocol):
     """A way to run commands on one host; what it raises is `SshError`."""
 
@@ -32,6 +41,8 @@ class Shell(Protocol):
     def name(self) -> str: ...
 
     def session(self) -> AbstractContextManager[Session]: ...
+
+    def line(self) -> Line: ...
 
     def run(self, command: str, limit: float) -> CommandResult: ...
 
@@ -52,6 +63,8 @@ class BrokerHost:
         self._stop = stop_command
         self._start = start_command
         self._root = False
+        self._line = shell.line()
+        self.sees_process = False  # as the preflight found it
 
     def preflight(self, jvm: Jvm | None) -> Readiness:
         """Log in, and find out whether both commands may be run and whether the JVM's process can be seen."""
@@ -59,10 +72,11 @@ class BrokerHost:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
                 problems = [self._forbidden(session, command) for command in (self._stop, self._start)]
-                age = _age(session, jvm.pid) if jvm and jvm.pid else None
+                age = _age_if_any(session, jvm.pid) if jvm else None
         except SshError as error:
             return Readiness(problems=(str(error),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
+        self.sees_process = visible
         return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
 
     def stop(self, limit: float) -> Background[CommandResult]:
@@ -73,19 +87,18 @@ class BrokerHost:
         """Send the start command. That it ended says nothing about the broker; its result may raise `SshError`."""
         return self._send(self._start, limit)
 
-    def process_age(self, pid: int) -> float | None:
-        """Return the age (s) of the process with this pid, None where none is seen. Raises `SshError`."""
-        with self._shell.session() as session:
-            return _age(session, pid)
+    def process_age(self, pid: int | None) -> float | None:
+        """Return the age (s) of the JVM with this pid, None where none is seen. Raises `SshError`."""
+        return _age(self._line, pid)
 
     def is_process_gone(self, pid: int, age_s: float) -> bool:
-        """Tell whether no process has this pid and about this age. Raises `SshError` where ps itself did not work."""
-        with self._shell.session() as session:
-            result = session.run(PS.format(pid), QUESTION_S)
-        if result.status not in (0, 1) or (result.status == 1 and result.output.strip()):
-            raise SshError(f"ps did not work: {result}", sent=True)
-        age = _parse_age(result)
+        """Tell whether no JVM has this pid and about this age. Raises `SshError` where ps itself did not work."""
+        age = _age(self._line, pid)
         return age is None or not is_same_process(age, age_s)
+
+    def close(self) -> None:
+        """End the connection over which the process was looked for."""
+        self._line.close()
 
     @property
     def start_line(self) -> str:
@@ -135,13 +148,26 @@ def _last_line(result: CommandResult) -> str:
     return (result.output.strip().splitlines() or [""])[-1].strip()
 
 
-def _age(session: Session, pid: int) -> float | None:
-    # A zombie has ended: it holds no port, no file lock and no registration.
-    return _parse_age(session.run(PS.format(pid), QUESTION_S))
-
-
-def _parse_age(result: CommandResult) -> float | None:
-    words = _last_line(result).split()
-    if result.status != 0 or len(words) != 2 or not words[0].isdigit() or words[1].startswith("Z"):
+def _age_if_any(session: Session, pid: int | None) -> float | None:
+    """Return the age (s) of a JVM, None also where this host's ps is of no use."""
+    try:
+        return _age(session, pid)
+    except SshError:
         return None
-    return float(words[0])
+
+
+def _age(session: Session, pid: int | None) -> float | None:
+    """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no registration."""
+    if pid is None or pid <= 1:  # 1 is a container's JVM, and init on its host
+        return None
+    result = session.run(PS.format(pid), QUESTION_S)
+    words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
+    if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
+        raise SshError(f"ps did not work: {result}", sent=True)
+    if words[-1] == "1":
+        return None
+    age, state, *name = words[:-1] if len(words) >= 4 else ("", "", "")
+    if not age.isascii() or not age.isdecimal():
+        raise SshError(f"ps answered with something else: {result}", sent=True)
+    lives = not state.startswith("Z") and " ".join(name).startswith(JAVA)
+    return float(age) if lives else None

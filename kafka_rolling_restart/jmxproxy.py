@@ -14,6 +14,7 @@ from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
 
 MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
+MAX_VALUE = 2**63  # a Java long
 RUNTIME = "java.lang:type=Runtime"
 STATE = ("kafka.server", "KafkaServer", "BrokerState")
 UNDER_REPLICATED = ("kafka.server", "ReplicaManager", "UnderReplicatedPartitions")
@@ -22,9 +23,10 @@ CONTROLLERS = ("kafka.controller", "KafkaController", "ActiveControllerCount")
 
 
 class _NoAnswer(Exception):
-    def __init__(self, reason: str, *, silent: bool = False) -> None:
+    def __init__(self, reason: str, *, silent: bool = False, no_proxy: bool = False) -> None:
         super().__init__(reason)
         self.silent = silent
+        self.no_proxy = no_proxy
 
 
 class _NotFound(_NoAnswer):
@@ -73,6 +75,7 @@ class JmxProxy:
             metrics=metrics,
             reason=str(failure or ""),
             silent=failure is not None and failure.silent and jvm is None,
+            no_proxy=failure is not None and failure.no_proxy,
         )
 
     def _empty(self, session: requests.Session) -> bool:
@@ -121,7 +124,7 @@ class JmxProxy:
 
     def _number(self, session: requests.Session, mbean: str, attribute: str) -> int:
         value = self._get(session, f"{self._endpoint}/{mbean}/{attribute}")
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_VALUE:
             raise _NoAnswer(f"{mbean}/{attribute} is {str(value)[:80]!r}, which is not a whole number")
         return value
 
@@ -148,7 +151,7 @@ class JmxProxy:
             raise _NoAnswer(f"{self._endpoint} did not answer within {self._timeout:g} s") from error
         except (requests.RequestException, OSError, ValueError) as error:
             refused = _is_refused(error)
-            raise _NoAnswer(f"{self._endpoint}: {_plain(error)}", silent=refused) from error
+            raise _NoAnswer(f"{self._endpoint}: {_plain(error)}", silent=refused, no_proxy=refused) from error
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = b""
@@ -163,7 +166,7 @@ class JmxProxy:
 
 def _pid(name: object) -> int | None:
     pid = str(name).partition("@")[0]
-    return int(pid) if pid.isdigit() else None
+    return int(pid) if pid.isascii() and pid.isdecimal() else None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -22,7 +22,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ from kafka_rolling_restart.errors import (
     UsageError,
     ZooKeeperUnavailable,
 )
-from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, wait_until_healthy
+from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, Verdict, wait_until_healthy
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
 from kafka_rolling_restart.report import Report, Writer
@@ -51,7 +51,11 @@ from kafka_rolling_restart.watch import ClusterWatch
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
 
-LAST_LOOK_S = 4.0  # for each of the two questions at the end: somebody who pressed Ctrl-C waits for them
+LAST_LOOK_S = 10.0  # at what was restarted, before its state is told
+LAST_LOOK_OF_INTERRUPTED_S = 1.0  # somebody who pressed Ctrl-C waits for it
+MARGIN_S = (
+    10.0  # the news of the cluster's health may be that much older than the check interval when a broker is stopped
+)
 LAST_RESORT_S = 15.0  # from one start to the next
 LAST_RESORT_STARTS = 3
 
@@ -74,6 +78,7 @@ class Roll:
     done: list[Broker] = field(default_factory=list)
     skipped: list[Broker] = field(default_factory=list)
     in_flight: Broker | None = None
+    healthy_at: float = float("-inf")  # when the last check that was healthy began
 
     @property
     def untouched(self) -> list[Broker]:
@@ -89,12 +94,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
     options = arguments.parse(argv)
     report = Report(Writer(), options.verbose)
-    signals = Signals(report.signal)
+    signals = Signals(report.signal, SystemClock())
     _silence_libraries()
     try:
         signals.listen()
         return _run(options, argv, report, signals)
     except Interrupted as signal:
+        signals.deafen()
         report.error(f"{signal}; no broker is down by our hand")
         return signal.status
     except RollingRestartError as error:
@@ -140,18 +146,17 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
 
 def _roll_and_report(roll: Roll, lock: "Lock") -> int:
     """Restart the brokers of the plan, and say at any end who was restarted and who was not."""
-    if not roll.plan:
-        roll.report.say("no broker is left to restart: nothing to do")
-        return ExitStatus.DONE
     ended_by: RollingRestartError | Interrupted | None = None
     try:
-        _roll(roll, lock)
+        try:
+            _roll(roll, lock)
+        finally:
+            roll.signals.deafen()  # from here on no signal replaces what ended the run
     except (RollingRestartError, Interrupted) as error:
         ended_by = error
     except Exception as error:
         roll.report.traceback(error)
         ended_by = Defect(f"a defect of this program ended the run ({error!r}); {_last_resort(roll)}")
-    roll.signals.deafen()
     standing = _standing(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     _tell_outcome(roll, standing, outcome)
@@ -159,6 +164,8 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> int:
 
 
 def _roll(roll: Roll, lock: "Lock") -> None:
+    if not roll.plan:
+        roll.report.say("no broker is left to restart")
     # 5. Each broker of the plan.
     for place, broker in enumerate(roll.plan, 1):
         _wait(roll)
@@ -169,7 +176,8 @@ def _roll(roll: Roll, lock: "Lock") -> None:
 
 def _standing(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> Standing:
     """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
-    gone, unseen = roll.watch.missing(roll.done, LAST_LOOK_S) if ended_by is not None and roll.done else ([], [])
+    patience = LAST_LOOK_OF_INTERRUPTED_S if isinstance(ended_by, Interrupted) else LAST_LOOK_S
+    gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
     return Standing(
         done=tuple(roll.done),
         skipped=tuple(roll.skipped),
@@ -291,7 +299,11 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, report:
     if options.no_confirm:
         return
     report.ask(f"Restart these brokers of {cluster.type}/{cluster.name}? [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
+        raise Refused(f"no answer could be read ({error}); no broker was touched") from error
+    if answer.strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed; no broker was touched")
 
 
@@ -304,15 +316,17 @@ def _holder() -> dict[str, object]:
     return {"user": user, "host": socket.gethostname(), "pid": os.getpid(), "since": since}
 
 
-def _wait(roll: Roll) -> None:
-    roll.report.begin_wait(roll.rule.count)
+def _wait(roll: Roll, count: int | None = None) -> None:
+    """Wait until the cluster was healthy in ``count`` checks in a row, by default as many as --check-count."""
+    rule = roll.rule if count is None else replace(roll.rule, count=count)
+
+    def tell(verdict: Verdict, healthy: int) -> None:
+        roll.signals.obey()
+        roll.report.verdict(verdict, healthy, rule.count)
+
+    roll.report.begin_wait(rule.count)
     try:
-        wait_until_healthy(
-            roll.watch.check,
-            roll.rule,
-            roll.clock,
-            lambda verdict, healthy: roll.report.verdict(verdict, healthy, roll.rule.count),
-        )
+        roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
         seen = f"the cluster was not healthy for {roll.rule.limit:g} s: {reasons}"
         if not roll.done:
@@ -327,9 +341,9 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         roll.report.say(f"{label}: {text}")
 
     _hold_lock(roll, lock, broker)
-    _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
-    if roll.tasks.pre_stop and roll.watch.check().health is Health.UNHEALTHY:
-        _wait(roll)  # the tasks may have taken long, and another broker may have gone meanwhile
+    if roll.tasks.pre_stop:
+        _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
+        roll.healthy_at = float("-inf")  # they may have taken long, or have changed something
     restart = Restart(
         broker,
         roll.hosts[broker.id],
@@ -339,31 +353,52 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         Limits(roll.rule.limit),
         tell,
     )
-    seen = restart.look_before()
-    if _was_restarted(roll, broker, seen):
-        roll.jvms[broker.id] = seen
-        roll.skipped.append(broker)
-        tell("was restarted by somebody else since this run began: not repeated")
-        return
-    _hold_lock(roll, lock, broker)  # the tasks may have taken long
-    with roll.signals.put_off():
-        began = roll.clock.now()
-        roll.in_flight = broker
-        try:
-            trouble = restart.stop()
-        except Stopped:
-            roll.in_flight = None  # it was seen to run as before
-            raise
-        # A task that is to run while the broker is stopped does not run where that was not seen.
-        failure = "" if trouble else _failure_of_post_stop(roll, broker, tell)
-        jvm = restart.start()
-        roll.jvms[broker.id] = jvm
-        roll.watch.expect(broker, jvm)
-        roll.done.append(broker)
-        roll.in_flight = None
-        tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
-        if trouble or failure:
-            raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
+    with closing(roll.hosts[broker.id]):
+        seen = restart.look_before()
+        while _lacks_news(roll, lock, broker):
+            seen = restart.look_before()
+        if _was_restarted(roll, broker, seen):
+            roll.jvms[broker.id] = seen
+            roll.skipped.append(broker)
+            tell("was restarted by somebody else since this run began: not repeated")
+            return
+        with roll.signals.put_off():
+            _stop_and_start(roll, broker, restart, tell)
+
+
+def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+    """See that the lock is ours and the cluster was healthy just now: tasks, logins and pauses take their time.
+
+    Return whether that had to be waited for, so that what was seen before is old.
+    """
+    retaken = _hold_lock(roll, lock, broker)
+    if not retaken and roll.clock.now() - roll.healthy_at <= roll.rule.interval + MARGIN_S:
+        return False
+    _wait(roll, None if retaken else 1)
+    return True
+
+
+def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, tell: Callable[[str], None]) -> None:
+    """The critical section: nothing ends it with the broker left down while it can still be started."""
+    began = roll.clock.now()
+    roll.in_flight = broker
+    try:
+        trouble = restart.stop()
+    except Stopped:
+        roll.in_flight = None  # it was seen to run as before
+        raise
+    if restart.came_back and not roll.tasks.post_stop:
+        trouble = ""  # it runs anew, and nothing was to be done in between
+    # A task that is to run while the broker is stopped does not run where that was not seen.
+    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker, tell)
+    jvm = restart.start()
+    roll.jvms[broker.id] = jvm
+    roll.watch.expect(broker, jvm)
+    roll.done.append(broker)
+    roll.in_flight = None
+    tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
+    if trouble or failure:
+        raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
 
 
 def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
@@ -387,11 +422,14 @@ def _require_as_they_were(roll: Roll, broker: Broker) -> None:
         )
 
 
-def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> None:
+def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+    """See that the lock is ours; return whether it had been lost, and was taken again."""
     try:
-        if lock.hold():
+        retaken = lock.hold()
+        if retaken:
             _require_as_they_were(roll, broker)
         lock.show(broker)
+        return retaken
     except ZooKeeperUnavailable as error:
         raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
 

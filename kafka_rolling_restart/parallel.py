@@ -27,6 +27,21 @@ def in_parallel(calls: Mapping[K, Callable[[], V]], workers: int = WORKERS, limi
     return {key: outcomes[key]() for key in calls if key in outcomes}
 
 
+class NotInTime(Exception):
+    """A call did not return within its limit; its thread is left alone."""
+
+
+def aside(call: Callable[[], V], limit: float | None = None) -> V:
+    """Make a call on another thread and wait where a signal reaches us, which a slow name server does not allow.
+
+    Raises what the call raises, and `NotInTime` when it has not returned after ``limit`` s.
+    """
+    returned = in_parallel({None: call}, limit=limit)
+    if None not in returned:
+        raise NotInTime(f"no answer within {limit:g} s")
+    return returned[None]
+
+
 class Background(Generic[V]):
     """A call on a thread of its own. Ask for its result once it has ended: it raises what the call raised."""
 

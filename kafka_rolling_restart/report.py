@@ -3,9 +3,9 @@
 import os
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from kafka_rolling_restart.clock import Clock, SystemClock
 from kafka_rolling_restart.cluster import Broker
@@ -14,6 +14,7 @@ from kafka_rolling_restart.outcome import Standing
 
 STDOUT, STDERR = 1, 2
 GOODBYE_S = 2.0
+LAST_WORDS_S = 1.0
 NEWS_S = 60.0  # from one line about a reason that lasts to the next
 
 
@@ -32,11 +33,22 @@ class Writer:
         """Hand over text to be written."""
         self._lines.put((descriptor, text.encode("utf-8", "replace")))
 
-    def drain(self, seconds: float = GOODBYE_S) -> None:
-        """Wait until all was written, but not longer than ``seconds``."""
+    def drain(self, seconds: float = GOODBYE_S) -> bool:
+        """Wait until all was written, but not longer than ``seconds``; return whether it was."""
         written = threading.Event()
         self._lines.put(written)
-        written.wait(seconds)
+        return written.wait(seconds)
+
+    def close(self) -> None:
+        """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
+        if self.drain():
+            return
+        left = [item for item in _items(self._lines) if not isinstance(item, threading.Event)]
+        last_words = Writer()
+        for descriptor, data in left:
+            if descriptor == STDERR:
+                last_words.put(descriptor, data.decode("utf-8", "replace"))
+        last_words.drain(LAST_WORDS_S)
 
     def _work(self) -> None:
         while True:
@@ -45,6 +57,14 @@ class Writer:
                 item.set()
             else:
                 _write(*item)
+
+
+def _items(queue: SimpleQueue[tuple[int, bytes] | threading.Event]) -> Iterator[tuple[int, bytes] | threading.Event]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -95,7 +115,7 @@ class Report:
 
     def close(self) -> None:
         """Let what was said be written."""
-        self._writer.drain()
+        self._writer.close()
 
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""

@@ -7,14 +7,16 @@ What a command says of itself is told to the person, and decides nothing.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Reading
-from kafka_rolling_restart.errors import BrokerDown, SshError, Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import BrokerDown, RollingRestartError, SshError, Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import RUNNING, state_name
 from kafka_rolling_restart.history import Freshness, Lasting
 from kafka_rolling_restart.host import is_same_process
+from kafka_rolling_restart.parallel import aside
 from kafka_rolling_restart.watch import MetricsSource, Registry
 
 
@@ -34,9 +36,12 @@ class Host(Protocol):
 
     def start(self, limit: float) -> Pending: ...
 
-    def process_age(self, pid: int) -> float | None: ...
+    def process_age(self, pid: int | None) -> float | None: ...
 
     def is_process_gone(self, pid: int, age_s: float) -> bool: ...
+
+    @property
+    def sees_process(self) -> bool: ...
 
     @property
     def start_line(self) -> str: ...
@@ -49,9 +54,9 @@ class Limits:
     waiting: float
     look: float = 0.5
     settle: float = 15.0  # how long a command that ended is given before its effect must show
+    starts: tuple[float, ...] = (15.0, 45.0, 60.0)  # for how long nothing may show before a start is sent again
     hang: float = 60.0  # a start command that has neither returned nor shown an effect for so long is sent again
-    starts: int = 3
-    resend: float = 5.0  # before a start command that did not reach the host is sent again
+    resend: float = 10.0  # before a start command that did not reach the host is sent again
     last_chance: float = 60.0  # a broker that took the whole limit to go is given this long to come back
     news: float = 60.0  # from one line about what is still waited for to the next
     patience: float = 3.0  # for ZooKeeper: a broker that is down does not wait long for one that is away
@@ -88,6 +93,11 @@ class Sight:
         if self.process is Process.GONE:
             return self.registered is not True and not self.answers
         return self.is_quiet
+
+    @property
+    def is_absent(self) -> bool:
+        """Nothing of the broker is there, and a JVM would have been found: where no proxy listens, it would not."""
+        return self.is_quiet and not self.reading.no_proxy
 
     @property
     def state(self) -> str:
@@ -159,6 +169,7 @@ class Restart:
         self._began = 0.0
         self._news_at = 0.0
         self._waited = 0.0
+        self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
 
     def look_before(self) -> Jvm:
         """Remember who is running now, so that it can be seen to go, and return it.
@@ -169,7 +180,7 @@ class Restart:
             czxid = self._registry.registration(self._broker.id)
         except ZooKeeperUnavailable as error:
             raise Stopped(f"{self._broker} was not stopped: {error}") from error
-        reading = self._metrics.read()
+        reading = aside(self._metrics.read)
         if czxid is None or reading.jvm is None:
             seen = reading.reason or "it is not registered any more"
             raise Stopped(f"{self._broker} was not stopped, because it is not certain that it runs: {seen}")
@@ -182,10 +193,10 @@ class Restart:
     def stop(self) -> str:
         """Stop the broker and wait until it is gone. Return what went wrong with it, if the broker goes all the same.
 
-        Raises `Stopped` where it is seen to be running as before.
+        Raises `Stopped` where it is seen to be running as before, and `BrokerDown` where it is, but may yet go.
         """
-        self._began = self._news_at = self._clock.now()
         self._tell("stopping it")
+        self._began = self._news_at = self._clock.now()
         command = Command(self._host.stop(self._limits.waiting), self._began)
         gone_since: float | None = None
         while True:
@@ -194,13 +205,17 @@ class Restart:
             sight = self._sight(spare_metrics=command.ended_at is None and not over)
             now = self._clock.now()
             self._waited = now - self._began
+            if self._is_back(sight):
+                self.came_back = sight.reading.jvm
+                return f"{self._broker} was started by something else before it was seen to be gone"
             gone_since = (gone_since or now) if sight.is_gone else None
             if gone_since is not None and self._may_start(command, now - gone_since):
                 self._tell(f"is gone after {self._waited:.0f} s")
                 return ""
-            given_up = bool(command.trouble) and command.has_settled(now, self._limits.settle)
+            failed = command.result is not None and bool(command.trouble)  # a stop whose end was not seen may yet work
+            given_up = failed and command.has_settled(now, self._limits.settle)
             if (over or given_up) and self._runs_as_before(sight):
-                raise Stopped(self._still_running(command))
+                raise self._still_running(command)
             if over and gone_since is None:
                 return f"{self._broker} was not gone {self._waited:.0f} s after it was told to stop: {sight}"
             self._give_news(sight, "until it is gone")
@@ -208,19 +223,25 @@ class Restart:
 
     def start(self) -> Jvm:
         """Start the broker and wait until a new process is back. Raises `BrokerDown` with what to type."""
+        if self.came_back is not None:
+            return self.came_back
         deadline = self._clock.now() + max(self._limits.waiting - self._waited, self._limits.last_chance)
         command, tries = self._send_start(deadline), 1
         quiet_since: float | None = None
+        extended = False
         while True:
             self._hear_start(command)
             sight = self._sight()
             now = self._clock.now()
             if self._is_back(sight):
                 return self._welcome(sight, command)
-            absent = self._is_absent(sight, command)
-            quiet_since = (quiet_since or now) if absent else None
-            again = quiet_since is not None and self._may_start_again(command, now, now - quiet_since)
-            if now >= deadline or (again and tries >= self._limits.starts):
+            quiet_since = (quiet_since or now) if self._is_missing(sight, command) else None
+            again = quiet_since is not None and self._may_start_again(command, tries, now, now - quiet_since)
+            if now >= deadline and quiet_since is not None and not extended:
+                # The last start may have found the old process alive: one more, and time to see what it does.
+                again, extended, deadline = True, True, now + self._limits.last_chance
+            last = tries >= len(self._limits.starts) and self._is_hopeless(sight, command)
+            if now >= deadline or (again and last):
                 raise BrokerDown(self._did_not_come(sight, command, tries))
             if command.not_sent:  # that was no try: the command never reached the host
                 self._clock.sleep(self._limits.resend)
@@ -232,16 +253,19 @@ class Restart:
             self._clock.sleep(self._limits.look)
 
     def _process_birth(self, reading: Reading) -> float | None:
-        if self._jvm.pid is None:
-            return None
         try:
-            age = self._host.process_age(self._jvm.pid)
+            age = aside(partial(self._host.process_age, self._jvm.pid))
         except SshError as error:
-            raise Stopped(f"{self._broker} was not stopped: its host does not let us in: {error}") from error
+            raise Stopped(f"{self._broker} was not stopped: its host does not let us look: {error}") from error
         now = self._clock.now()
-        if age is None or not is_same_process(age, self._jvm.uptime_ms / 1000 + now - reading.answered_at):
-            return None
-        return now - age
+        if age is not None and is_same_process(age, self._jvm.uptime_ms / 1000 + now - reading.answered_at):
+            return now - age
+        if self._host.sees_process:
+            raise Stopped(
+                f"{self._broker} was not stopped: the preflight saw its process on its host, and now it cannot be found "
+                f"there (pid {self._jvm.pid}). Find out why before you go on"
+            )
+        return None
 
     def _hear_stop(self, command: Command) -> None:
         """Tell how the stop command ended. Raises `Stopped` where it was never sent."""
@@ -271,7 +295,7 @@ class Restart:
         if spare_metrics and registered:
             now = self._clock.now()
             return Sight(czxid, registered, Reading(now, now, reason="not asked"), False, Process.UNASKED)
-        reading = self._metrics.read()
+        reading = aside(self._metrics.read)
         fresh = self._freshness.lag(self._broker.id, reading) == 0 and self._freshness.moved_on(
             self._broker.id, reading
         )
@@ -292,24 +316,26 @@ class Restart:
         if self._born is None or self._jvm.pid is None:
             return Process.HIDDEN
         try:
-            gone = self._host.is_process_gone(self._jvm.pid, self._clock.now() - self._born)
+            gone = aside(partial(self._host.is_process_gone, self._jvm.pid, self._clock.now() - self._born))
         except SshError:
             return Process.UNKNOWN
         return Process.GONE if gone else Process.THERE
 
     def _runs_as_before(self, sight: Sight) -> bool:
-        metrics, jvm = sight.reading.metrics, sight.reading.jvm
-        same = sight.czxid == self._czxid and jvm is not None and jvm.start_ms == self._jvm.start_ms
+        metrics = sight.reading.metrics  # the czxid tells nothing: its session may have been lost meanwhile
+        same = self._is_old(sight.reading) and sight.registered is True
         return same and sight.answers and metrics is not None and metrics.state == RUNNING
 
-    def _still_running(self, command: Command) -> str:
+    def _still_running(self, command: Command) -> RollingRestartError:
+        seen = f"{self._broker} still runs {self._waited:.0f} s after it was told to stop, so it was not restarted"
+        if command.result is None:
+            why = command.trouble or "the stop command has not returned"
+            return BrokerDown(
+                f"{seen}; but it may yet go DOWN: {why}. Find out on its host whether the stop command still runs; "
+                f"once the broker has gone, run: {self._host.start_line}"
+            )
         why = command.trouble or "the stop command ended well, but the broker took no notice"
-        if command.ended_at is None:
-            why = "the stop command has not returned either"
-        return (
-            f"{self._broker} still runs {self._waited:.0f} s after it was told to stop, so it was not restarted: {why}. "
-            "Find out whether it may yet stop before you go on"
-        )
+        return Stopped(f"{seen}: {why}. Find out whether it may yet stop before you go on")
 
     def _send_start(self, deadline: float) -> Command:
         self._tell("starting it")
@@ -320,21 +346,31 @@ class Restart:
         if command.hear(self._clock.now()) and command.trouble:
             self._tell(f"the start command failed: {command.trouble}")
 
-    def _is_absent(self, sight: Sight, command: Command) -> bool:
+    def _is_missing(self, sight: Sight, command: Command) -> bool:
         """Tell whether nothing came. A start that failed is repeated without ZooKeeper's word too."""
+        if sight.is_gone and sight.registered is False and self._is_old(sight.reading):
+            return True  # a cache goes on answering for the process that is proven to be gone
         return sight.is_quiet or (bool(command.trouble) and sight.is_gone and not sight.reading.jvm)
 
-    def _may_start_again(self, command: Command, now: float, absent_for: float) -> bool:
+    def _is_hopeless(self, sight: Sight, command: Command) -> bool:
+        """Tell whether further starts will not help: the last one failed, or nothing is there where all can be seen."""
+        return bool(command.trouble) or (sight.is_absent and sight.process is Process.GONE)
+
+    def _is_old(self, reading: Reading) -> bool:
+        return reading.jvm is not None and reading.jvm.start_ms == self._jvm.start_ms
+
+    def _may_start_again(self, command: Command, tries: int, now: float, missing_for: float) -> bool:
         if command.ended_at is None:
             return now - command.sent_at >= self._limits.hang
-        return command.has_settled(now, self._limits.settle) and absent_for >= self._limits.settle
+        settle = self._limits.starts[min(tries, len(self._limits.starts)) - 1]
+        return command.has_settled(now, settle) and missing_for >= settle
 
     def _is_back(self, sight: Sight) -> bool:
         return sight.czxid is not None and sight.czxid != self._czxid and self._is_new(sight.reading)
 
     def _is_new(self, reading: Reading) -> bool:
         """Tell whether a JVM is a later one than before. Where its host's clock went back, its uptime tells it."""
-        if reading.jvm is None or reading.jvm.start_ms == self._jvm.start_ms:
+        if reading.jvm is None or self._is_old(reading):
             return False
         born = reading.asked_at - reading.jvm.uptime_ms / 1000
         return reading.jvm.start_ms > self._jvm.start_ms or (reading.emptied and born > self._began)
@@ -363,5 +399,5 @@ class Restart:
                 f"{self._broker} is not back {waited:.0f} s after it was told to stop, but its new JVM runs: {sight}.{said} "
                 f"Look at its log: it may yet come. If its JVM has ended, run: {self._host.start_line}"
             )
-        state = "is DOWN" if sight.is_quiet else "may be DOWN"
+        state = "is DOWN" if sight.is_absent else "may be DOWN"
         return f"{self._broker} {state} after {tries} start(s): {sight}.{said} Look at its log, then run: {self._host.start_line}"

@@ -1,27 +1,33 @@
-"""SIGINT, SIGTERM and SIGHUP: obeyed at once, except while a broker is down by our hand."""
+"""SIGINT, SIGTERM, SIGHUP and SIGQUIT: obeyed at once, except while a broker is down by our hand."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Interrupted
 
-NEVER_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTOU)  # Ctrl-Z, and writing to a terminal from the background
-OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Ctrl-Z, and reading from or writing to a terminal in the background: a task's child may cause them for all of us.
+NEVER_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SAME_SIGNAL_S = 1.0  # a terminal that closes sends SIGHUP twice within ms (its shell, and the kernel): that is one
 
 
 class Signals:
     """Turn a signal into `Interrupted`: now, or at the end of the critical section.
 
-    ``announce`` is called with the signal's name when the first one is put off; it must be safe in a handler.
+    ``announce`` is called with the signal's name when the first one is put off; it must be safe in a handler. A
+    signal whose `Interrupted` was swallowed (a task's bare except) is obeyed at the next `obey`.
     """
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
+    def __init__(self, announce: Callable[[str], None], clock: Clock) -> None:
         self._announce = announce
+        self._clock = clock
         self._critical = False
-        self._raised = False
+        self._deaf = False
         self._pending: int | None = None
+        self._first_at = 0.0
 
     def listen(self) -> None:
         """Install the handlers; a signal that was already ignored (nohup) stays ignored."""
@@ -30,24 +36,29 @@ class Signals:
                 signal.signal(number, self.handle)
 
     def handle(self, number: int, _frame: FrameType | None = None) -> None:
-        """Raise `Interrupted`; within the critical section only the second signal does."""
-        if self._raised:
+        """Raise `Interrupted`; within the critical section only the second signal does, and never a SIGHUP."""
+        if self._deaf:
             return  # the run is ending already: its last words are not to be cut off
-        if self._critical and self._pending is None:
-            self._pending = number
+        first = self._pending is None
+        if first:
+            self._pending, self._first_at = number, self._clock.now()
+        if not self._critical:
+            self._raise(number)
+        elif first:
             self._announce(signal.Signals(number).name)
-            return
-        self._raise(number)
+        elif number != signal.SIGHUP and self._clock.now() - self._first_at >= SAME_SIGNAL_S:
+            self._raise(number)
 
     @contextmanager
     def put_off(self) -> Iterator[None]:
-        """Hold back the first signal until the block has ended, then obey it."""
+        """Obey what came before; then hold back the first signal until the block has ended, and obey it."""
+        self.obey()
         self._critical = True
         stoppers = {number: signal.signal(number, signal.SIG_IGN) for number in NEVER_STOPPED_BY}
         try:
             yield
         except BaseException:
-            self._raised = True  # what is on its way out is not to be replaced by a signal
+            self._deaf = True  # what is on its way out is not to be replaced by a signal
             raise
         finally:
             self._critical = False
@@ -56,14 +67,13 @@ class Signals:
         self.obey()
 
     def obey(self) -> None:
-        """Raise `Interrupted` for a signal that was put off."""
-        if self._pending is not None:
+        """Raise `Interrupted` for a signal that was put off or swallowed."""
+        if self._pending is not None and not self._deaf:
             self._raise(self._pending)
 
     def deafen(self) -> None:
         """Let no further signal cut off what is said last."""
-        self._raised = True
+        self._deaf = True
 
     def _raise(self, number: int) -> None:
-        self._raised = True
         raise Interrupted(number, signal.Signals(number).name)

@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import paramiko
 
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError, UsageError
+from kafka_rolling_restart.parallel import NotInTime, aside
 
 CONNECT_S = 15.0
+LOGIN_S = 40.0  # for all of a login: finding the address, connecting, keys, the agent
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
+GRACE_S = 10.0  # beyond the limit of a command, for opening its channel and for the end of its output
+COOL_DOWN_S = 10.0
 KEEPALIVE_S = 10
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
 DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
@@ -77,17 +82,29 @@ class SshHost:
         self._keys = keys
         self._known_hosts = known_hosts
 
-    @contextmanager
-    def session(self) -> Iterator["SshSession"]:
-        """Connect, and disconnect at the end of the block. Raises `SshError` with what to do next."""
+    def connect(self) -> "SshSession":
+        """Log in. Raises `SshError` with what to do next."""
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(_RefuseUnknown())
         try:
-            self._load_known_hosts(client)
-            self._connect(client)
-            yield SshSession(client)
-        finally:
+            aside(partial(self._log_in, client), LOGIN_S)  # an agent that has gone silent is waited for without a bound
+        except NotInTime as error:
             client.close()
+            raise SshError(f"{self._where}: not logged in after {LOGIN_S:g} s. Try: ssh {self.name} true") from error
+        except BaseException:
+            client.close()
+            raise
+        return SshSession(client)
+
+    @contextmanager
+    def session(self) -> Iterator["SshSession"]:
+        """Connect, and disconnect at the end of the block. Raises `SshError` with what to do next."""
+        with closing(self.connect()) as session:
+            yield session
+
+    def line(self) -> "SshLine":
+        """Return a way to ask many questions over one connection."""
+        return SshLine(self)
 
     def run(self, command: str, limit: float) -> CommandResult:
         """Run one command on a connection of its own, for ``limit`` s at most. Raises `SshError`."""
@@ -96,14 +113,19 @@ class SshHost:
 
     def _load_known_hosts(self, client: paramiko.SSHClient) -> None:
         for file in (*self._known_hosts, Path("/etc/ssh/ssh_known_hosts")):
-            if file.exists():
-                try:
+            try:
+                if file.exists():
                     client.load_system_host_keys(str(file))
-                except Exception as error:  # paramiko's InvalidHostKey is no SSHException
-                    raise SshError(f"{file}: cannot be read: {error}") from error
+            except Exception as error:  # paramiko's InvalidHostKey is no SSHException
+                raise SshError(f"{file}: cannot be read: {error}") from error
 
-    def _connect(self, client: paramiko.SSHClient) -> None:
-        where = f"ssh {self.user}@{self._address} port {self._port}"
+    @property
+    def _where(self) -> str:
+        return f"ssh {self.user}@{self._address} port {self._port}"
+
+    def _log_in(self, client: paramiko.SSHClient) -> None:
+        self._load_known_hosts(client)
+        where = self._where
         try:
             keys: Any = [str(key) for key in self._keys if key.exists()]
             client.connect(
@@ -139,11 +161,60 @@ class SshHost:
         )
 
 
+class SshLine:
+    """One connection for many questions, made anew where it broke.
+
+    A host that does not let us in is not asked again for `COOL_DOWN_S`: firewalls count logins, and lock out who
+    tries too often.
+    """
+
+    def __init__(self, host: SshHost) -> None:
+        self._host = host
+        self._session: SshSession | None = None
+        self._refused: SshError | None = None
+        self._refused_at = 0.0
+
+    def run(self, command: str, limit: float) -> CommandResult:
+        """Ask a question whose repetition does no harm. Raises `SshError`."""
+        if self._session is not None:
+            try:
+                return self._session.run(command, limit)
+            except SshError:
+                self.close()
+        self._session = self._connect()
+        try:
+            return self._session.run(command, limit)
+        except SshError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _connect(self) -> "SshSession":
+        if self._refused is not None and time.monotonic() - self._refused_at < COOL_DOWN_S:
+            raise self._refused
+        try:
+            session = self._host.connect()
+        except SshError as error:
+            self._refused, self._refused_at = error, time.monotonic()
+            raise
+        self._refused = None
+        return session
+
+
 class SshSession:
     """An open connection to a host."""
 
     def __init__(self, client: paramiko.SSHClient) -> None:
         self._client = client
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
 
     def run(self, command: str, limit: float) -> CommandResult:
         """Run a command without a terminal and without input, reading both streams, for ``limit`` s at most.
@@ -152,16 +223,17 @@ class SshSession:
         """
         began = time.monotonic()
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
-        watchdog = threading.Timer(limit + CONNECT_S + SILENT_S, self._client.close)
+        watchdog = threading.Timer(limit + GRACE_S, self._client.close)
         watchdog.daemon = True
-        watchdog.start()
         try:
+            watchdog.start()
             channel = self._open()
             channel.exec_command(command)
             channel.shutdown_write()
             status, output = _follow(channel, began + limit)
         except Exception as error:  # as above
-            raise SshError(f"the connection broke while `{command}` ran: {error}", sent=True) from error
+            why = str(error) or type(error).__name__
+            raise SshError(f"the connection broke while `{command}` ran: {why}", sent=True) from error
         finally:
             watchdog.cancel()
         if status is None:
@@ -187,7 +259,7 @@ def _follow(channel: Any, deadline: float) -> tuple[int | None, str]:
             ended_at = now
         if ended_at is not None and not read and (channel.eof_received or now - ended_at > DRAIN_S):
             break
-        if now > deadline or (ended_at is not None and now - ended_at > SILENT_S):
+        if now > deadline or (ended_at is not None and now - ended_at > GRACE_S):
             break
         if channel.closed and not read and ended_at is None:
             raise EOFError("the host closed it")

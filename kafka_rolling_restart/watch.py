@@ -1,7 +1,8 @@
 """Look at every broker of the cluster at once, for a health check."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
@@ -47,35 +48,47 @@ class ClusterWatch:
     def check(self) -> Verdict:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()
-        try:
-            registered = self.registry.registrations()
-        except ZooKeeperUnavailable:
-            registered = None
-        verdict = judge(self.expected, registered, readings, self._freshness, self._lives)
+        verdict = judge(self.expected, self._registered(), readings, self._freshness, self._lives)
         return verdict.dated(self._lasting, self._clock.now())
 
     def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
         """Look which of the brokers are gone, and which of them can neither be seen to be there nor to be gone.
 
-        Takes about twice ``limit`` (s) at the most. Where ZooKeeper does not answer, the metrics tell.
+        Takes ``limit`` (s) at the most. ZooKeeper alone does not do: a broker that was killed stays registered for a
+        while; and where ZooKeeper does not answer, the metrics tell.
         """
-        try:
-            registered = self.registry.registrations(limit)
-        except ZooKeeperUnavailable:
-            return self._missing_by_metrics(brokers, limit)
-        return [one for one in brokers if one.id not in registered], []
+        if not brokers:
+            return [], []
+        calls: dict[int | None, Callable[[], Any]] = {one.id: self.metrics[one.id].read for one in brokers}
+        calls[None] = partial(self._registered, limit)
+        answers = in_parallel(calls, limit=limit)
+        registered: Collection[int] | None = answers.pop(None, None)
+        standing = {one: self._stands(one.id, registered, answers.get(one.id)) for one in brokers}
+        return (
+            [one for one, stands in standing.items() if stands is False],
+            [one for one, stands in standing.items() if stands is None],
+        )
 
-    def _missing_by_metrics(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
-        calls: dict[int, Callable[[], Reading]] = {one.id: self.metrics[one.id].read for one in brokers}
-        readings = in_parallel(calls, limit=limit)
-        gone = [one for one in brokers if one.id in readings and readings[one.id].silent]
-        up = [one for one in brokers if one.id in readings and _runs(readings[one.id])]
-        return gone, [one for one in brokers if one not in gone and one not in up]
+    def _registered(self, limit: float | None = None) -> Collection[int] | None:
+        try:
+            return self.registry.registrations(limit)
+        except ZooKeeperUnavailable:
+            return None
+
+    def _stands(self, broker_id: int, registered: Collection[int] | None, reading: Reading | None) -> bool | None:
+        """Tell whether a broker is there, None where it cannot be told."""
+        if registered is not None and broker_id not in registered:
+            return False
+        if reading is not None and reading.silent:
+            return None if reading.no_proxy else False
+        if registered is not None:
+            return True
+        return True if reading is not None and self._surely_runs(broker_id, reading) else None
+
+    def _surely_runs(self, broker_id: int, reading: Reading) -> bool:
+        fresh = self._freshness.lag(broker_id, reading) == 0 and self._freshness.moved_on(broker_id, reading)
+        return fresh and reading.metrics is not None and reading.metrics.state == RUNNING
 
     def expect(self, broker: Broker, jvm: Jvm) -> None:
         """Take this JVM for the broker's own, because we saw it first or started it."""
         self._lives.expect(broker.id, jvm)
-
-
-def _runs(reading: Reading) -> bool:
-    return reading.metrics is not None and reading.metrics.state == RUNNING

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -12,10 +13,13 @@ from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
+from kafka_rolling_restart.parallel import NotInTime, aside
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
+RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
+FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
 LOCK = "/kafka-rolling-restart/lock"
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
@@ -30,14 +34,17 @@ class ZooKeeper:
 
     def __init__(self, hosts: str, timeout: float = 10) -> None:
         self.hosts = hosts
-        self._timeout = timeout
-        self._client: Any = KazooClient(hosts=hosts)
+        self.timeout = timeout
+        try:
+            self._client: Any = KazooClient(hosts=hosts, connection_retry=RETRY)
+        except ValueError as error:
+            raise UsageError(f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}") from error
 
     def connect(self) -> None:
         """Connect for the first time; kazoo reconnects by itself afterwards."""
         try:
-            self._client.start(timeout=self._timeout)
-        except (KazooTimeoutError, KazooException, OSError, ValueError) as error:
+            aside(partial(self._client.start, timeout=self.timeout), self.timeout + GOODBYE_S)
+        except (*FAILURES, NotInTime, ValueError) as error:
             raise ZooKeeperUnavailable(
                 f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}"
             ) from error
@@ -111,12 +118,12 @@ class ZooKeeper:
 
     def _ask(self, answer: Any, timeout: float | None = None) -> Any:
         try:
-            return answer.get(timeout=timeout or self._timeout)
+            return answer.get(timeout=timeout or self.timeout)
         except NoNodeError:
             raise
         except NoAuthError as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not let us read: {error!r}") from error
-        except (KazooTimeoutError, KazooException, OSError) as error:
+        except FAILURES as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error!r}") from error
 
     def _broker(self, broker_id: int, answer: Any) -> Broker | None:
@@ -158,19 +165,22 @@ class Lock:
 
     def take(self) -> None:
         """Take the lock at once. Raises `LockHeld` where another run has it."""
-        self._zookeeper._sync()  # kazoo's lock waits without a bound for a server that is away
+        self._zookeeper._sync()
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            taken = self._lock.acquire(blocking=False)
-            others = [] if taken else self._lock.contenders()
+            others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
             raise Refused(
                 f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing"
             ) from error
-        except (KazooException, KazooTimeoutError, OSError) as error:
+        except (*FAILURES, NotInTime) as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self._zookeeper.hosts} does not answer: {error!r}") from error
-        if not taken:
+        if others is not None:
             raise LockHeld(f"another run restarts this cluster: {_who(others)}. Let it end, or stop it, then try again")
+
+    def _try(self) -> list[str] | None:
+        """Try to take the lock; return None where it is ours, else what its contenders say of themselves."""
+        return None if self._lock.acquire(blocking=False) else list(self._lock.contenders())
 
     def still_held(self) -> bool:
         """Tell whether our node is there and belongs to the session that we have now."""
@@ -179,7 +189,8 @@ class Lock:
             _, stat = self._zookeeper._ask(self._client.get_async(f"{LOCK}/{self._lock.node}"))
         except NoNodeError:
             return False
-        return bool(stat.ephemeralOwner == self._client.client_id[0])
+        session = self._client.client_id  # None while there is no connection
+        return session is not None and bool(stat.ephemeralOwner == session[0])
 
     def hold(self) -> bool:
         """Make sure that the lock is ours; take it again where the session was lost. Return whether that was so.
@@ -190,14 +201,17 @@ class Lock:
             return False
         try:
             self.take()
-        except LockHeld as error:
-            raise Stopped(f"the ZooKeeper session was lost, and since then {error}") from error
+        except (LockHeld, Refused) as error:
+            raise Stopped(f"the lock was lost with the ZooKeeper session, and since then {error}") from error
         return True
 
     def show(self, broker: Broker) -> None:
         """Let others see at which broker we are."""
         data = json.dumps({**self._holder, "broker": broker.id}).encode()
-        self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
+        try:
+            self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
+        except NoNodeError as error:
+            raise Stopped(f"our lock {LOCK}/{self._lock.node} was taken away. Find out by whom") from error
 
     def release(self) -> None:
         """Let go of the lock; where ZooKeeper does not answer it goes with the session."""

@@ -64,6 +64,7 @@ class FakeBroker:
     """
 
     start_line = "ssh n1 'sudo -n service kafka start'"
+    sees_process = False
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -77,6 +78,8 @@ class FakeBroker:
         self.stop_takes_effect, self.start_takes_effect = True, True
         self.stop_returns_after, self.process_ends_after = 3.0, 2.5
         self.start_returns_after = 0.1
+        self.stop_delay = 0.0  # before the stop command does anything
+        self.stop_breaks = False  # the connection is cut while the stop command runs
         self.ps_hidden = self.ssh_down = self.zookeeper_down = False
         self.stops: list[float] = []
         self.starts: list[float] = []
@@ -107,9 +110,11 @@ class FakeBroker:
             return self._refused()
         self.stops.append(self.clock.now())
         if self.stop_takes_effect:
-            self.clock.plan(0.3, self._unregister)
-            self.clock.plan(0.7, self._silence)
+            self.clock.plan(self.stop_delay + 0.3, self._unregister)
+            self.clock.plan(self.stop_delay + 0.7, self._silence)
             self.clock.plan(self.process_ends_after, self._end)
+        if self.stop_breaks:
+            return FakePending(self.clock, 1.0, SshError("the connection broke", sent=True))
         ended = CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
         return FakePending(self.clock, self.stop_returns_after, ended)
 
@@ -123,12 +128,15 @@ class FakeBroker:
         ended = CommandResult("service kafka start", self.start_status, "", self.start_returns_after)
         return FakePending(self.clock, self.start_returns_after, ended)
 
-    def process_age(self, pid: int) -> float | None:
+    def process_age(self, pid: int | None) -> float | None:
         self._reach_host()
         return self.clock.now() - self.born if pid == self.process and not self.ps_hidden else None
 
     def is_process_gone(self, pid: int, age_s: float) -> bool:
         return self.process_age(pid) is None
+
+    def close(self) -> None:
+        pass
 
     def _refused(self) -> FakePending:
         return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused"))

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -6,9 +7,10 @@ import pytest
 from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.host import BrokerHost
+from kafka_rolling_restart.parallel import Background
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
-PS = "ps -o etimes= -o stat= -p 77"
+PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
 
 
 class FakeShell:
@@ -27,9 +29,22 @@ class FakeShell:
             raise SshError("ssh n1: Connection refused")
         yield self
 
+    def line(self) -> "FakeShell":
+        return self
+
+    def close(self) -> None:
+        pass
+
     def run(self, command: str, limit: float) -> CommandResult:
         self.ran.append(command)
         return CommandResult(command, *self.answers.get(command, (1, "")), 0.1)
+
+
+def finish(command: Background[CommandResult]) -> None:
+    """Wait for the end of a command."""
+    while not command.ended:
+        time.sleep(0.001)
+    command.result()
 
 
 def host(shell: FakeShell, stop: str = "service kafka stop") -> BrokerHost:
@@ -39,31 +54,59 @@ def host(shell: FakeShell, stop: str = "service kafka stop") -> BrokerHost:
 @pytest.mark.parametrize(
     ("answer", "visible"),
     [
-        ((0, "  503 Ssl"), True),
-        ((0, "welcome to n1\n  503 Ssl"), True),
-        ((0, "  503 Z"), False),  # it has ended, and only its parent has not looked
-        ((0, "  90000 Ss"), False),  # another process with this pid
-        ((1, ""), False),
+        ((0, "process: 503 Ssl java 0"), True),
+        ((0, "welcome to n1\nprocess: 503 Ssl java 0\nsh: warning: setlocale"), True),
+        ((0, "process: 503 Z java 0"), False),  # it has ended, and only its parent has not looked
+        ((0, "process: 90000 Ssl java 0"), False),  # another process with this pid
+        ((0, "process: 503 Ss systemd-journal 0"), False),  # the pid is a container's
+        ((0, "process: 1"), False),
         ((0, "BusyBox v1.36"), False),
+        ((0, "process: 127"), False),
     ],
 )
-def test_a_process_is_seen_only_when_it_lives_and_is_as_old_as_the_jvm_says(
+def test_a_process_is_seen_only_when_it_is_a_living_java_as_old_as_the_jvm_says(
     answer: tuple[int, str], visible: bool
 ) -> None:
-    found = host(FakeShell({PS: answer})).preflight(JVM)
-    assert found.process_visible is visible and found.problems == ()
+    broker_host = host(FakeShell({PS: answer}))
+    found = broker_host.preflight(JVM)
+    assert found.process_visible is visible is broker_host.sees_process and found.problems == ()
+
+
+def test_the_first_process_of_a_container_is_not_looked_for_among_those_of_its_host() -> None:
+    shell = FakeShell()
+    assert not host(shell).preflight(Jvm(start_ms=0, uptime_ms=500_000, pid=1)).process_visible
+    assert not any("ps" in command for command in shell.ran)
 
 
 @pytest.mark.parametrize(
-    ("answer", "gone"), [((1, ""), True), ((0, "  503 Z"), True), ((0, "  2 Ss"), True), ((0, "  503 Ssl"), False)]
+    ("answer", "gone"),
+    [
+        ((0, "process: 1"), True),
+        ((0, "hello\nprocess: 1"), True),
+        ((0, "process: 503 Z java 0"), True),
+        ((0, "process: 2 Ss java 0"), True),
+        ((0, "process: 503 Ssl java 0"), False),
+        ((0, "process: 503 Ssl java 0\nsetlocale: LC_ALL"), False),
+    ],
 )
-def test_a_process_is_gone_when_nothing_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
+def test_a_process_is_gone_when_no_java_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
     assert host(FakeShell({PS: answer})).is_process_gone(77, 500) is gone
 
 
-@pytest.mark.parametrize("answer", [(127, "ps: not found"), (1, "fork: Resource temporarily unavailable"), (137, "")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (127, "sh: not found"),
+        (0, ""),
+        (0, "process: 127"),
+        (0, "process: 503 Ssl java 1"),
+        (0, "process: x Ssl java 0"),
+        (0, "process: 0"),
+        (0, "process: 503 Ssl"),
+    ],
+)
 def test_a_ps_that_did_not_work_proves_nothing(answer: tuple[int, str]) -> None:
-    with pytest.raises(SshError, match="ps did not work"):
+    with pytest.raises(SshError, match="ps"):
         host(FakeShell({PS: answer})).is_process_gone(77, 500)
 
 
@@ -71,7 +114,7 @@ def test_root_needs_no_sudo() -> None:
     shell = FakeShell()
     broker_host = host(shell)
     broker_host.preflight(JVM)
-    broker_host.stop(10)
+    finish(broker_host.stop(10))
     assert shell.ran[-1] == "service kafka stop"
     assert broker_host.start_line == "ssh n1 'service kafka start'"
 
@@ -80,9 +123,9 @@ def test_others_need_sudo_and_shell_syntax_goes_under_it_as_a_whole() -> None:
     shell = FakeShell({"id -u": (0, "greetings\n1000")})
     broker_host = host(shell, "service kafka stop && sleep 1")
     assert len(broker_host.preflight(JVM).problems) == 2
-    broker_host.stop(10)
+    finish(broker_host.stop(10))
     assert shell.ran[-1] == "sudo -n sh -c 'service kafka stop && sleep 1'"
-    broker_host.start(10)
+    finish(broker_host.start(10))
     assert shell.ran[-1] == "sudo -n service kafka start"
 
 

@@ -26,8 +26,8 @@ class Collector(Writer):
     def put(self, descriptor: int, text: str) -> None:
         self.lines.append(text)
 
-    def drain(self, seconds: float = 0) -> None:
-        pass
+    def drain(self, seconds: float = 0) -> bool:
+        return True
 
 
 class FakeLock:
@@ -50,7 +50,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock, self.writer, self.lock = FakeClock(), Collector(), FakeLock()
         self.broker = FakeBroker(self.clock)
-        self.signals = Signals(lambda _name: None)
+        self.signals = Signals(lambda _name: None, self.clock)
         self.pre_stop: list[Any] = []
         self.post_stop: list[Any] = []
 
@@ -186,6 +186,7 @@ def test_a_first_signal_while_the_broker_is_down_is_obeyed_once_it_is_back(scene
 def test_a_second_signal_names_the_broker_and_the_line_that_starts_it(scene: Scene) -> None:
     def twice() -> None:
         scene.signals.handle(signal.SIGTERM)
+        scene.clock.sleep(2)
         scene.signals.handle(signal.SIGTERM)
 
     scene.post_stop.append(Task(twice))

@@ -175,9 +175,64 @@ def test_a_stop_command_that_never_returns_is_not_waited_for_once_the_broker_is_
 
 def test_a_stop_command_that_never_returns_and_does_nothing_leaves_a_running_broker_alone(scene: Scene) -> None:
     scene.broker.stop_returns_after, scene.broker.stop_takes_effect = 10_000.0, False
-    with pytest.raises(Stopped, match="the stop command has not returned either"):
+    with pytest.raises(
+        BrokerDown, match="still runs 120 s after .* may yet go DOWN: the stop command has not returned"
+    ):
         scene.stop()
     assert scene.broker.starts == []
+
+
+def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_limit(scene: Scene) -> None:
+    scene.broker.stop_breaks, scene.broker.process_ends_after = True, 60.0
+    scene.broker.stop_delay = 58.0  # it hangs in a queue on the host before it does anything
+    scene.whole()
+    assert scene.broker.starts[0] - scene.broker.stops[0] >= 60
+    assert scene.broker.process == 200
+
+
+def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_not_started_again(scene: Scene) -> None:
+    def supervisor() -> None:
+        scene.broker.process, scene.broker.born, scene.broker.metrics = 300, scene.clock.now(), True
+        scene.broker.registered, scene.broker.czxid = True, 99
+
+    scene.broker.stop_returns_after = 0.0
+    scene.clock.plan(2.6, supervisor)
+    scene.broker._silence = lambda: None  # type: ignore[method-assign]
+    scene.broker.stop_takes_effect = False
+    assert "was started by something else" in scene.stop()
+    scene.restart.start()
+    assert scene.broker.starts == [] and scene.broker.process == 300
+
+
+def test_a_process_that_could_be_seen_in_the_preflight_and_cannot_be_now_is_not_stopped(scene: Scene) -> None:
+    scene.broker.sees_process, scene.broker.ps_hidden = True, True
+    with pytest.raises(Stopped, match="the preflight saw its process"):
+        scene.stop()
+    assert scene.broker.stops == []
+
+
+def test_a_broker_that_takes_longer_than_the_limit_to_go_is_started_once_more_when_it_is_gone(scene: Scene) -> None:
+    scene.broker.process_ends_after, scene.broker.stop_returns_after = 170.0, 0.0
+    assert "was not gone" in scene.stop()
+    scene.restart.start()
+    assert scene.broker.process == 200 and scene.broker.registered
+
+
+def test_starts_are_spread_so_that_one_of_them_finds_a_slow_hidden_process_gone(scene: Scene) -> None:
+    scene.broker.ps_hidden = True
+    scene.broker.stop_returns_after, scene.broker.process_ends_after = 0.0, 55.0
+    scene.whole()
+    assert scene.broker.process == 200
+
+
+def test_where_no_proxy_listens_a_broker_is_not_said_to_be_down(scene: Scene) -> None:
+    scene.stop()
+    scene.broker.start_takes_effect = False
+    read = scene.broker.read
+    scene.broker.read = lambda: replace(read(), no_proxy=True)  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown, match="may be DOWN"):
+        scene.restart.start()
+    assert scene.clock.now() - scene.broker.stops[0] >= 120
 
 
 def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_metrics(scene: Scene) -> None:
