@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from .lab import Lab
+from .matrix import cells, without_sense
 from .needs import missing
 
 HERE = Path(__file__).parent
 REQUIRE = "REQUIRE_LAB"
 BROKERS = 3
+CELL = "test_a_fault_at_a_step_ends_as_written"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +30,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the cells of the fault matrix that were run, and those that cannot be."""
+    passed, failed = (_count_cells(terminalreporter, outcome) for outcome in ("passed", "failed"))
+    if passed or failed:
+        terminalreporter.write_line(
+            f"fault matrix: {passed} cells passed, {failed} failed, {len(cells()) - passed - failed} were not run, "
+            f"{len(without_sense())} make no sense"
+        )
+
+
+def _count_cells(reporter: pytest.TerminalReporter, outcome: str) -> int:
+    reports = reporter.stats.get(outcome, [])
+    return sum(CELL in report.nodeid and (report.when == "call") for report in reports)
 
 
 @pytest.fixture(scope="session")
