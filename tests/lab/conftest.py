@@ -58,9 +58,12 @@ def lab_needs() -> None:
 
 
 @pytest.fixture(scope="session")
-def lab_session(lab_needs: None) -> Iterator[Lab]:
-    """Boot the lab of the session."""
-    with Lab(brokers=BROKERS) as lab:
+def lab_session(request: pytest.FixtureRequest, lab_needs: None) -> Iterator[Lab]:
+    """Boot the lab of the session; its parameter, if any, is the number of ZooKeeper servers.
+
+    Another number of them ends the lab that there was: there is one at a time.
+    """
+    with Lab(brokers=BROKERS, zookeepers=getattr(request, "param", 1)) as lab:
         yield lab
 
 

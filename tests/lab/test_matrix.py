@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def test_the_quick_cells_are_cells() -> None:
     assert set(QUICK.split()) <= {cell.name for cell in cells()}
 
 
+def test_a_stop_while_another_broker_is_down_is_found() -> None:
+    two_is_down = Down(2, 5, 8)
+    assert second_downs([(1, 6)], [two_is_down]) == [(1, two_is_down)]
+    assert second_downs([(1, 4), (1, 8), (2, 6)], [two_is_down]) == []
+    assert second_downs([(1, 60)], [Down(2, 5, None)]) != []
+
+
 def written_for(finished: Finished, cell: Cell) -> Outcome:
     """Return the ending that the table has for this status, or else the first one, to differ from."""
     return next((one for one in cell.outcomes if one.status == finished.status), cell.outcomes[0])
@@ -82,13 +90,18 @@ def service_calls(lab: Lab) -> list[str]:
 def no_stop_made_two_down(scene: Scene) -> bool:
     """Tell whether at each stop command no other broker was down, nor already struck by the fault."""
     struck = [Down(number, since, None) for number, since in scene.struck.items()]
-    downs = [*scene.lab.observer.downs(), *struck]
-    return not any(
-        down.id != host.id and down.since <= moment and (down.until is None or moment < down.until)
-        for host in scene.lab.hosts
-        for moment in stops(host)
+    stopped = [(host.id, moment) for host in scene.lab.hosts for moment in stops(host)]
+    return not second_downs(stopped, [*scene.lab.observer.downs(), *struck])
+
+
+def second_downs(stopped: Sequence[tuple[int, float]], downs: Sequence[Down]) -> list[tuple[int, Down]]:
+    """List the stops of a broker while another one was down."""
+    return [
+        (number, down)
+        for number, moment in stopped
         for down in downs
-    )
+        if down.id != number and down.since <= moment and (down.until is None or moment < down.until)
+    ]
 
 
 def stops(host: Host) -> list[float]:
