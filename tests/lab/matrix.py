@@ -49,7 +49,7 @@ metrics-stale    3         3          3         4:1    4:1       4:1    4:1     
 metrics-garbage  3         3          3         4:1    4:1       4:1    4:1     4:1
 
 zookeeper-10s    0:1|3     0:1        0:1       0:1    0:1       0:1    0:1,2   0:1
-zookeeper-gone   3         3          3         5      5::1      5::1   5:1     5:1
+zookeeper-gone   3         3          3         5      5::1      5::1   4:1     4:1
 
 ssh-refused      3         4          4         5::1   5::1      0:1    4:1     0:1
 ssh-hangs        3         4          4         5::1   5::1      0:1    4:1     0:1
