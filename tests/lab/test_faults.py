@@ -17,7 +17,7 @@ from .zookeeper import PORT, ZooKeeperServer
 
 pytestmark = pytest.mark.faults
 QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
-STOP, START = "service kafka stop", "service kafka start"
+STOP, START, PREFLIGHT = "service kafka stop", "service kafka start", "id -u"
 MOMENT_TIMEOUT = 60.0  # s
 
 three_zookeepers = pytest.mark.parametrize("lab_session", [3], indirect=True, ids=["3 ZooKeepers"])
@@ -69,6 +69,18 @@ def test_a_roll_that_writes_to_a_full_disk_restarts_the_same_brokers(lab: Lab) -
     finished = lab.launch(*QUICK, "--broker-ids", "3,1", output=Path("/dev/full")).finish(150)
     assert finished.status == 0
     assert lab.observer.restarted() == [3, 1] and lab.observer.most_down() == 1
+
+
+def test_a_sample_that_the_preflight_saw_already_is_no_health_check(lab: Lab) -> None:
+    lab.hosts[0].service.hold = PREFLIGHT
+    run = lab.launch(*QUICK, "--broker-ids", "1", "--check-count", "1", "--unhealthy-time-limit", "5")
+    wait_for_call(lab.hosts[0], PREFLIGHT)
+    lab.hosts[2].jmxproxy.stale = True
+    lab.hosts[2].kill()
+    lab.hosts[0].service.hold = None
+    finished = run.finish(150)
+    assert service_calls(lab) == [], finished.stdout + finished.stderr
+    assert finished.status == 3
 
 
 @three_zookeepers

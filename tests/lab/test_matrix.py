@@ -19,7 +19,7 @@ from .host_scripts.process import wait_until
 from .lab import Lab
 from .matrix import QUICK, Cell, Outcome, Step, cells, without_sense, words
 from .observer import Down
-from .scene import FAULTS, STOP, Scene, play
+from .scene import FAULTS, OTHER, STOP, Scene, play
 from .scene import QUICK as ARGUMENTS
 
 SETTLED = 20.0  # s, for what the fault or the run set going to be seen
@@ -130,7 +130,7 @@ def a_new_run_takes_no_second_broker_down(scene: Scene) -> None:
 
 def the_last_line_starts_the_brokers(scene: Scene, finished: Finished, written: Outcome) -> None:
     """Check that the last line names who may be down, and that what it says to type brings them back."""
-    ours = [number for number in written.down if number not in scene.struck] or [scene.cell.in_hand]
+    ours = [number for number in written.down if number != OTHER] or [scene.cell.in_hand]
     lines = SSH_LINE.findall(finished.last_line)
     for host in (scene.lab.hosts[number - 1] for number in ours):
         mine = [line for line in lines if line.split()[1] == host.address]
