@@ -24,7 +24,7 @@ class Step(Enum):
     STOP = "stop"  # the stop command was called; it has not begun to do anything
     POST_STOP = "post-stop"  # a task runs, the broker is down
     START = "start"  # the start command was called; it has not begun to do anything
-    BETWEEN = "between"  # the wait before the second broker
+    BETWEEN = "between"  # the wait before the second broker; the first one serves again
     LAST_WAIT = "last-wait"
 
 
@@ -69,7 +69,8 @@ NO_SENSE = {
 QUICK = """
 sigint-pre-stop sigterm-stop sighup-post-stop second-signal-post-stop sigkill-stop
 stop-fails-stop other-killed-pre-stop other-killed-stop metrics-stale-between
-zookeeper-10s-start ssh-cut-stop stdout-closed-stop disk-full-stop
+zookeeper-10s-start ssh-refused-first-wait ssh-cut-stop stdout-closed-stop disk-full-stop
+start-hangs-start jvm-exits-start
 """
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .broker import UNDER_REPLICATED
+from .broker import RUNNING, STATE, UNDER_REPLICATED
 from .command import Finished, Running
 from .daemon import LabError
 from .host import Host
@@ -32,6 +32,7 @@ LIMIT = 10.0  # s, of --unhealthy-time-limit; what must be waited out in many ce
 PATIENT = 40.0  # s, where the run is to outlive the fault
 MOMENT_TIMEOUT = 60.0  # s, until a step is reached
 AT_ONCE = 10.0  # s
+STALE = 2.0  # s
 IMPATIENCE = 0.1  # s from one signal to the next
 END_TIMEOUT = 240.0  # s
 TASK = """
@@ -163,6 +164,7 @@ def _reach(scene: Scene) -> None:
         _hold_waits(scene.lab)
         scene.wait("the broker is started", lambda: bool(first.called(START)))
         _wait_for_a_check(scene)
+        scene.wait("the broker serves again", lambda: first.metric(STATE) == RUNNING)
 
 
 def _wait_for_a_check(scene: Scene) -> None:
@@ -223,7 +225,9 @@ def _metrics_hang(scene: Scene) -> None:
 
 
 def _metrics_stale(scene: Scene) -> None:
+    """Keep a snapshot for ever, and let it become certainly older than a rounded uptime can tell."""
     scene.other.jmxproxy.stale = True
+    time.sleep(STALE)
 
 
 def _metrics_garbage(scene: Scene) -> None:
