@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -52,31 +53,41 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 class Running:
-    """A run of the tool in a session of its own; with `terminal` its standard input is one."""
+    """A run of the tool in a session of its own; with `terminal` its standard input is one.
+
+    With `output` both its streams go to that file, and nothing of it is read here.
+    """
 
     def __init__(
-        self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path | None, terminal: bool = False
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path | None,
+        terminal: bool = False,
+        output: Path | None = None,
     ) -> None:
         self._begun = time.monotonic()
         self._keyboard: int | None = None
         stdin = subprocess.DEVNULL
         if terminal:
             self._keyboard, stdin = os.openpty()
-        self._process = subprocess.Popen(
-            command_line(arguments),
-            env={**env, "PYTHONUNBUFFERED": "1"},
-            cwd=cwd,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        with open(output or os.devnull, "ab") as file:
+            stream = file if output else subprocess.PIPE
+            self._process = subprocess.Popen(
+                command_line(arguments),
+                env={**env, "PYTHONUNBUFFERED": "1"},
+                cwd=cwd,
+                stdin=stdin,
+                stdout=stream,
+                stderr=stream,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
         if terminal:
             os.close(stdin)
-        self._stdout = _Reader(self._process.stdout)
-        self._stderr = _Reader(self._process.stderr)
+        self._stdout = _Reader(self._process.stdout or io.StringIO())
+        self._stderr = _Reader(self._process.stderr or io.StringIO())
 
     @property
     def pid(self) -> int:
@@ -153,9 +164,7 @@ class Running:
 class _Reader:
     """Reads a stream in a thread, so that the writer never waits for us."""
 
-    def __init__(self, stream: IO[str] | None) -> None:
-        if stream is None:
-            raise LabError("the run has no output to read")
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lines: list[str] = []
         self._closed = threading.Event()

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from .lab import Lab
+from .matrix import cells, without_sense
 from .needs import missing
 
 HERE = Path(__file__).parent
 REQUIRE = "REQUIRE_LAB"
 BROKERS = 3
+CELL = "test_a_fault_at_a_step_ends_as_written"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the cells of the fault matrix that were run, and those that cannot be."""
+    passed, failed = (_count_cells(terminalreporter, outcome) for outcome in ("passed", "failed"))
+    if passed or failed:
+        terminalreporter.write_line(
+            f"fault matrix: {passed} cells passed, {failed} failed, {len(cells()) - passed - failed} were not run, "
+            f"{len(without_sense())} make no sense"
+        )
+
+
+def _count_cells(reporter: pytest.TerminalReporter, outcome: str) -> int:
+    reports = reporter.stats.get(outcome, [])
+    return sum(CELL in report.nodeid and (report.when == "call") for report in reports)
+
+
 @pytest.fixture(scope="session")
 def lab_needs() -> None:
     """Skip, or with REQUIRE_LAB=1 fail, where the machine lacks what the lab needs."""
@@ -41,9 +58,12 @@ def lab_needs() -> None:
 
 
 @pytest.fixture(scope="session")
-def lab_session(lab_needs: None) -> Iterator[Lab]:
-    """Boot the lab of the session."""
-    with Lab(brokers=BROKERS) as lab:
+def lab_session(request: pytest.FixtureRequest, lab_needs: None) -> Iterator[Lab]:
+    """Boot the lab of the session; its parameter, if any, is the number of ZooKeeper servers.
+
+    Another number of them ends the lab that there was: there is one at a time.
+    """
+    with Lab(brokers=BROKERS, zookeepers=getattr(request, "param", 1)) as lab:
         yield lab
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .broker import Broker
-from .host_scripts.host import CALLS, EPOCH, FAULTS
+from .host_scripts.host import CALLS, EPOCH, FAULTS, HOLD
 from .jars import Jars
 from .jmxproxy import JmxProxy
 from .sshd import Sshd
@@ -49,6 +49,7 @@ class Service:
     nothing; `loud` prints 4 MiB on each stream, then stops. start_mode: `dies` starts a JVM that exits by itself after
     2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing; `fail` says so and exits 1.
     sudo: `asks` lists every command as allowed but wants a password to run it, because another entry is free.
+    hold: such calls of id and service (`service kafka stop`) are logged and then wait, before they look how to behave.
     """
 
     stop_mode = ModeFile(STOP_MODES)
@@ -78,6 +79,16 @@ class Service:
     @ps_hidden.setter
     def ps_hidden(self, value: bool) -> None:
         _replace(self.faults / "ps_hidden", "yes" if value else None)
+
+    @property
+    def hold(self) -> str | None:
+        """The call that waits for as long as this is so."""
+        path = self.faults / HOLD
+        return path.read_text() if path.exists() else None
+
+    @hold.setter
+    def hold(self, value: str | None) -> None:
+        _replace(self.faults / HOLD, value)
 
     def reset(self) -> None:
         """Behave well again; commands that hang come back."""
@@ -119,17 +130,25 @@ class Host(Broker):
         self.jmxproxy.stop()
         self.kill()
 
+    def called(self, call: str) -> list[float]:
+        """List the times (s since the epoch) at which a command was called, such as `service kafka stop`."""
+        return [float(line.split()[0]) for line in self.calls() if line.split(" ", 1)[1] == call]
+
     def reset(self) -> None:
         """Take every fault off and forget the calls; whether the broker is up is left to the lab."""
-        self.service.reset()
-        self.thaw()
+        self.mend()
         if self.is_lingering():
             self.restart()
+        self.forget_calls()
+
+    def mend(self) -> None:
+        """Take every fault off; a broker that is down stays down."""
+        self.service.reset()
+        self.thaw()
         self.sshd.thaw()
         self.sshd.start()
         self.jmxproxy.reset_faults()
         self.jmxproxy.start()
-        self.forget_calls()
 
 
 def _replace(path: Path, text: str | None) -> None:

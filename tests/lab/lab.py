@@ -107,10 +107,15 @@ class Lab:
         return running.finish(timeout)
 
     def launch(
-        self, *arguments: str, cwd: Path | None = None, terminal: bool = False, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        terminal: bool = False,
+        env: Mapping[str, str] | None = None,
+        output: Path | None = None,
     ) -> Running:
-        """Start the tool; what still runs at the next reset is killed."""
-        running = Running(arguments, {**self.env, **(env or {})}, cwd, terminal)
+        """Start the tool; what still runs at the next reset is killed. With `output` its words go to that file."""
+        running = Running(arguments, {**self.env, **(env or {})}, cwd, terminal, output)
         self._runs.append(running)
         return running
 
@@ -145,15 +150,21 @@ class Lab:
         for running in self._runs:
             running.kill()
         self._runs.clear()
-        for server in self.ensemble:
-            server.thaw()
-            server.start()
+        self.mend()
         for host in self.hosts:
             host.reset()
         self._write_home()
         self._heal()
         self._forget_locks()
         self.observer.clear()
+
+    def mend(self) -> None:
+        """Take every fault off; a broker that is down stays down, and what happened is not forgotten."""
+        for server in self.ensemble:
+            server.thaw()
+            server.start()
+        for host in self.hosts:
+            host.mend()
 
     def _forget_locks(self) -> None:
         """Delete the locks of runs that ended while ZooKeeper was away: they live until their session times out."""

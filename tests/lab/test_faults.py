@@ -1,94 +1,52 @@
-"""Faults in the middle of a restart: what the observer saw of the cluster afterwards."""
+"""Faults that are no cell of the matrix: what the observer saw of the cluster afterwards."""
 
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.lab import Finished, Lab
-from tests.lab.command import Running
+from .daemon import wait_for
+from .host import Host
+from .lab import Lab
+from .zookeeper import PORT, ZooKeeperServer
 
 pytestmark = pytest.mark.faults
 QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
+STOP, START, PREFLIGHT = "service kafka stop", "service kafka start", "id -u"
+MOMENT_TIMEOUT = 60.0  # s
+
+three_zookeepers = pytest.mark.parametrize("lab_session", [3], indirect=True, ids=["3 ZooKeepers"])
 
 
-def broken_at(lab: Lab, moment: str, fault: Callable[[Running], None], *arguments: str) -> Finished:
-    """Roll, make a fault when the tool says a text, and return how the roll ended."""
-    run = lab.launch(*QUICK, *arguments)
-    run.wait_for(moment, 60)
-    fault(run)
-    return run.finish(150)
+def service_calls(lab: Lab) -> list[str]:
+    return [call for host in lab.hosts for call in host.calls() if call.split()[1] == "service"]
 
 
-@pytest.mark.parametrize("moment", ["stopping it", "starting it"])
-def test_zookeeper_gone_for_10_s_while_a_broker_is_down_leaves_no_broker_down(lab: Lab, moment: str) -> None:
-    def fault(_run: Running) -> None:
-        lab.ensemble[0].stop()
-        time.sleep(10)
-        lab.ensemble[0].start()
-
-    finished = broken_at(lab, moment, fault, "--skip", "2")
-    assert finished.status in (0, 4), finished.stdout + finished.stderr
-    lab.wait_healthy()
-    assert lab.hosts[2].is_up()
+def wait_for_call(host: Host, call: str) -> None:
+    wait_for(f"`{call}` is called", lambda: bool(host.called(call)), MOMENT_TIMEOUT)
 
 
-def test_zookeeper_gone_in_a_wait_stops_no_broker_and_ends_in_bounded_time(lab: Lab) -> None:
-    def fault(_run: Running) -> None:
-        lab.ensemble[0].stop()
-
-    finished = broken_at(lab, "waiting until", fault, "--unhealthy-time-limit", "5", "--check-count", "20")
-    assert finished.status == 3
-    assert "ZooKeeper does not answer" in finished.last_line
-    assert not any(call.split()[1] == "service" for host in lab.hosts for call in host.calls())
-
-
-def test_another_broker_that_is_killed_is_not_joined_by_a_second(lab: Lab) -> None:
-    finished = broken_at(lab, "1/3 broker 1", lambda _run: lab.hosts[2].kill(), "--unhealthy-time-limit", "25")
-    assert finished.status == 4, finished.stdout + finished.stderr
-    assert "broker 3" in finished.last_line
-    assert lab.observer.restarted() == [1]
-    assert not any(call.endswith("kafka stop") for call in lab.hosts[1].calls())
-
-
-def test_a_run_that_is_killed_leaves_at_most_its_broker_in_hand_down(lab: Lab) -> None:
-    finished = broken_at(lab, "starting it", lambda run: run.send(signal.SIGKILL))
-    assert finished.status == -9
-    assert lab.observer.most_down() == 1
-
-
-def test_a_jvm_that_exits_right_after_its_start_is_started_again(lab: Lab) -> None:
-    lab.hosts[2].service.start_mode = ["dies", "normal"]
-    finished = broken_at(lab, "starting it", lambda _run: None, "--skip", "2")
-    assert finished.status == 0, finished.stdout + finished.stderr
-    assert "starting it again" in finished.stdout and lab.observer.restarted() == [3]
-
-
-def test_a_start_command_that_never_returns_is_not_waited_for(lab: Lab) -> None:
-    lab.hosts[2].service.start_mode = "hang"
-    finished = broken_at(lab, "starting it", lambda _run: None, "--skip", "2")
-    assert finished.status == 0, finished.stdout + finished.stderr
-    assert "the start command has not returned" in finished.stdout
-
-
-def test_a_stop_command_that_never_returns_ends_at_the_limit_and_the_broker_is_started(lab: Lab) -> None:
-    lab.hosts[2].service.stop_mode = "hang"
-    finished = broken_at(lab, "stopping it", lambda _run: None, "--skip", "2", "--unhealthy-time-limit", "10")
-    assert finished.status == 0, finished.stdout + finished.stderr
-    assert lab.observer.restarted() == [3]
+def mode(server: ZooKeeperServer) -> str:
+    """Ask a ZooKeeper server whether it is the leader or a follower."""
+    with socket.create_connection((server.address, PORT), timeout=10) as connection:
+        connection.sendall(b"srvr")
+        with connection.makefile() as answer:
+            return next(line.split()[1] for line in answer if line.startswith("Mode:"))
 
 
 def test_ssh_that_freezes_while_a_broker_is_down_is_waited_for(lab: Lab) -> None:
-    def fault(_run: Running) -> None:
-        lab.hosts[2].sshd.freeze()
-        time.sleep(20)
-        lab.hosts[2].sshd.thaw()
-
     lab.hosts[2].service.stop_mode = "early"
-    finished = broken_at(lab, "the stop command ended", fault, "--skip", "2")
+    run = lab.launch(*QUICK, "--skip", "2")
+    wait_for_call(lab.hosts[2], STOP)
+    lab.hosts[2].sshd.freeze()
+    time.sleep(20)
+    lab.hosts[2].sshd.thaw()
+    finished = run.finish(150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [3]
 
@@ -105,3 +63,60 @@ def test_two_runs_that_start_in_the_same_second_are_one_ten_times_over(lab: Lab)
             run.send(signal.SIGTERM)
         assert sorted(run.finish(20).status for run in runs) == [6, 128 + 15]
     assert lab.observer.downs() == []
+
+
+def test_a_roll_that_writes_to_a_full_disk_restarts_the_same_brokers(lab: Lab) -> None:
+    finished = lab.launch(*QUICK, "--broker-ids", "3,1", output=Path("/dev/full")).finish(150)
+    assert finished.status == 0
+    assert lab.observer.restarted() == [3, 1] and lab.observer.most_down() == 1
+
+
+def test_a_sample_that_the_preflight_saw_already_is_no_health_check(lab: Lab) -> None:
+    lab.hosts[0].service.hold = PREFLIGHT
+    run = lab.launch(*QUICK, "--broker-ids", "1", "--check-count", "1", "--unhealthy-time-limit", "5")
+    wait_for_call(lab.hosts[0], PREFLIGHT)
+    lab.hosts[2].jmxproxy.stale = True
+    lab.hosts[2].kill()
+    lab.hosts[0].service.hold = None
+    finished = run.finish(150)
+    assert service_calls(lab) == [], finished.stdout + finished.stderr
+    assert finished.status == 3
+
+
+@three_zookeepers
+@pytest.mark.parametrize("dies", ["leader", "follower"])
+def test_one_of_three_zookeepers_that_dies_in_the_middle_does_not_end_a_roll(lab: Lab, dies: str) -> None:
+    run = lab.launch(*QUICK)
+    wait_for_call(lab.hosts[0], STOP)
+    next(server for server in lab.ensemble if mode(server) == dies).kill()
+    finished = run.finish(200)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and lab.observer.most_down() == 1
+
+
+@three_zookeepers
+@pytest.mark.parametrize("moment", [STOP, START])
+def test_all_of_three_zookeepers_gone_for_10_s_while_a_broker_is_down_leave_none_down(lab: Lab, moment: str) -> None:
+    run = lab.launch(*QUICK, "--skip", "2")
+    wait_for_call(lab.hosts[2], moment)
+    for server in lab.ensemble:
+        server.kill()
+    time.sleep(10)
+    for server in lab.ensemble:
+        server.start()
+    finished = run.finish(200)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    lab.wait_healthy()
+    assert lab.observer.restarted() == [3] and lab.observer.most_down() == 1
+
+
+@pytest.mark.parametrize("how", [ZooKeeperServer.stop, ZooKeeperServer.freeze], ids=["gone", "silent"])
+def test_a_zookeeper_that_is_away_at_the_start_is_said_in_one_line_within_15_s(
+    lab: Lab, how: Callable[[ZooKeeperServer], None]
+) -> None:
+    how(lab.ensemble[0])
+    finished = lab.run(*QUICK, timeout=60)
+    assert finished.status == 3
+    assert len(finished.stderr.splitlines()) == 1 and lab.ensemble[0].address in finished.stderr
+    assert finished.seconds < 15
+    assert service_calls(lab) == []

@@ -13,6 +13,8 @@ from typing import NoReturn
 CALLS = "calls.log"
 FAULTS = "faults"
 EPOCH = "epoch"
+HOLD = "hold"
+HOLD_POLL = 0.02  # s
 HANG_LIMIT = 3600.0  # s; nothing hangs for longer, even when the lab was killed
 
 
@@ -42,6 +44,14 @@ def fault(name: str, default: str) -> str:
     return modes[0]
 
 
+def wait_while_held(name: str, arguments: list[str]) -> None:
+    """Wait for as long as the lab holds such calls."""
+    call = " ".join([name, *arguments])
+    deadline = time.monotonic() + HANG_LIMIT
+    while _held() == call and time.monotonic() < deadline:
+        time.sleep(HOLD_POLL)
+
+
 def hang() -> None:
     """Return only when the lab is reset or gone."""
     epoch = folder() / EPOCH
@@ -52,6 +62,13 @@ def hang() -> None:
             time.sleep(0.1)
     except FileNotFoundError:
         return
+
+
+def _held() -> str | None:
+    try:
+        return (folder() / FAULTS / HOLD).read_text()
+    except FileNotFoundError:
+        return None
 
 
 def run_real(name: str, arguments: list[str]) -> NoReturn:

@@ -8,6 +8,7 @@ from . import host
 def main(arguments: list[str]) -> int:
     """Print the user id."""
     host.record("id", arguments)
+    host.wait_while_held("id", arguments)
     uid = host.fault("uid", "")
     if arguments != ["-u"] or not uid:
         host.run_real("id", arguments)

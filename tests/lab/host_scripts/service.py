@@ -17,6 +17,7 @@ STUCK = "stuck"
 def main(arguments: list[str]) -> int:
     """Do what the arguments say, in the way that the host's faults say; return the exit status."""
     host.record("service", arguments)
+    host.wait_while_held("service", arguments)
     if arguments == ["kafka", "start"]:
         return start(host.folder(), host.fault("start_mode", "normal"))
     if arguments == ["kafka", "stop"]:
