@@ -268,7 +268,7 @@ def _preflight(roll: Roll, age_s: float | None) -> None:
 
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
     """
-    readings = roll.watch.read_all()
+    readings = roll.watch.look_first()
     if age_s is not None:
         moment = roll.clock.now() - age_s
         roll.plan = [
@@ -354,6 +354,7 @@ def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
         tell,
     )
     with closing(roll.hosts[broker.id]):
+        _lacks_news(roll, lock, broker)  # the tasks are over
         seen = restart.look_before()
         while _lacks_news(roll, lock, broker):
             seen = restart.look_before()

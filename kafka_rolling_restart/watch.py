@@ -45,6 +45,16 @@ class ClusterWatch:
         calls: dict[int, Callable[[], Reading]] = {one: source.read for one, source in self.metrics.items()}
         return in_parallel(calls)
 
+    def look_first(self) -> dict[int, Reading]:
+        """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
+        readings = self.read_all()
+        for broker_id, reading in readings.items():
+            self._freshness.lag(broker_id, reading)
+            if reading.jvm is not None:
+                self._lives.expect(broker_id, reading.jvm)
+        self._freshness.count({broker_id: one for broker_id, one in readings.items() if one.jvm is not None})
+        return readings
+
     def check(self) -> Verdict:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()

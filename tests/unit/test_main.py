@@ -38,7 +38,8 @@ class FakeLock:
     def hold(self) -> bool:
         if self.lost:
             raise Stopped("the ZooKeeper session was lost")
-        return self.retaken
+        retaken, self.retaken = self.retaken, False
+        return retaken
 
     def show(self, broker: Broker) -> None:
         pass
