@@ -193,6 +193,8 @@ class Sent:
     life: Life | None  # the process that was alive
     checks: tuple[tuple[float, float], ...] = ()  # the latest health checks, each from when to when
     read_at: float = 0.0  # when the tool looked at that broker last
+    signalled: bool = False
+    held_at: float = 0.0  # when the lock was seen last to be ours
 
 
 class Pending:
@@ -553,18 +555,18 @@ class Registry:
 class Lock:
     """The lock of our run, which goes with our session."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, clock: WorldClock) -> None:
+        self._registry, self._clock = registry, clock
         self.lost = self.taken = False
+        self.held_at = 0.0  # when it was seen last to be ours
 
     def hold(self) -> bool:
         self._registry.ask()
-        if not self.lost:
-            return False
-        if self.taken:
+        if self.lost and self.taken:
             raise Stopped("the ZooKeeper session was lost, and since then another run has the lock")
-        self.lost = False
-        return True
+        retaken, self.lost = self.lost, False
+        self.held_at = self._clock.now()
+        return retaken
 
     def show(self, broker: Broker) -> None:
         self._registry.ask()
@@ -633,7 +635,7 @@ class World:
         self.hosts = [Host(self, server) for server in self.servers]
         self.proxies = [Proxy(self, server) for server in self.servers]
         self.registry = Registry(self)
-        self.lock = Lock(self.registry)
+        self.lock = Lock(self.registry, self.clock)
         self.lines = Lines(self.clock)
         self.report = Report(self.lines, clock=self.clock)
         self.signals = Signals(self.report.signal)
@@ -652,7 +654,7 @@ class World:
 
     @property
     def whole(self) -> bool:
-        return all(server.whole for server in self.servers)
+        return all(server.whole for server in self.servers) and self.controller is not None
 
     def look(self) -> None:
         """Note whether the cluster is whole now. Called after whatever may change that."""
@@ -671,11 +673,13 @@ class World:
     def elect_soon(self) -> None:
         if self.controller is None or self.controller.czxid is None:
             self.controller = None
+            self.look()
             self.clock.plan(ELECTION_S, self._elect)
 
     def _elect(self) -> None:
         if self.controller is None:
             self.controller = next((server for server in self.servers if server.registered), None)
+            self.look()
 
     def pay(self) -> None:
         """Let the time pass that readings beside the main thread took."""
@@ -692,10 +696,16 @@ class World:
 
     # What the tool does
     def stopped(self, server: Server) -> None:
-        read_at = self.proxies[server.id - 1].read_at
-        self.stops.append(
-            Sent(server, self.clock.now(), server.life if server.alive else None, tuple(self.checks), read_at)
+        sent = Sent(
+            server,
+            self.clock.now(),
+            server.life if server.alive else None,
+            tuple(self.checks),
+            self.proxies[server.id - 1].read_at,
+            bool(self.signalled),
+            self.lock.held_at,
         )
+        self.stops.append(sent)
         self._anchor(len(self.stops))
 
     def started(self, server: Server) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.schedules import KIND_SCHEDULES, SCHEDULES
-from tests.simulation import SESSION_S, Kind, Life, Schedule, Sent, World
+from tests.simulation import QUESTION_S, SESSION_S, Kind, Life, Schedule, Sent, World
 
 EXAMPLES = os.environ.get("KRR_EXAMPLES")
 TOLERANCE_S = 3.0  # by which a lying proxy may deceive: rounding, drift
@@ -89,6 +89,17 @@ def checks_after_each_restart(story: Story) -> None:
         assert sum(begin >= before.at for begin, _ in sent.checks) >= story.schedule.count
 
 
+def stops_only_on_recent_news(story: Story) -> None:
+    questions = 3 * QUESTION_S  # of the lock, of the broker in hand, and of its host
+    for sent in story.world.stops:
+        assert sent.at - sent.checks[-1][1] <= questions
+        assert sent.at - sent.held_at <= questions
+
+
+def stops_nothing_after_a_signal(story: Story) -> None:
+    assert not any(sent.signalled for sent in story.world.stops)
+
+
 def leaves_no_broker_down(story: Story) -> None:
     for sent in story.world.stops:
         if sent.server.id in story.end.settled or story.came_back(sent) or story.fatal:
@@ -134,7 +145,7 @@ def ends_in_bounded_time(story: Story) -> None:
 
 def longest(schedule: Schedule) -> float:
     """Return how long (s) a run may take: for each broker one or two waits, its tasks, and its restart."""
-    question = 10.0  # a ZooKeeper, a JVM or a host that does not answer
+    question = QUESTION_S  # a ZooKeeper, a JVM or a host that does not answer
     tasks = sum(job.seconds for job in (schedule.pre_stop, schedule.post_stop) if job)
     cache = max((nature.cache or 0.0 for nature in schedule.natures), default=0.0)
     check = schedule.interval + 2 * question + cache
@@ -165,6 +176,8 @@ def stops_no_broker_that_somebody_else_restarted(story: Story) -> None:
 PROMISES: list[Callable[[Story], None]] = [
     stops_only_what_was_whole,
     checks_after_each_restart,
+    stops_only_on_recent_news,
+    stops_nothing_after_a_signal,
     leaves_no_broker_down,
     says_done_only_when_all_were_restarted_and_are_whole,
     says_refused_only_when_nothing_was_stopped,
