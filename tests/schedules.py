@@ -38,7 +38,7 @@ TIMINGS: dict[str, Any] = {
     "catches_up": one_of(3.0, 0.0, 12.0, 40.0),
 }
 SOUND = st.just(Nature())
-SLOW = st.builds(Nature, **TIMINGS, read=one_of(0.0, 0.5, 3.0))
+SLOW = st.builds(Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0))
 WILD = st.builds(
     Nature,
     **TIMINGS | {"ends": one_of(1.5, 0.0, 8.0, 25.0, 70.0)},
@@ -58,7 +58,7 @@ STOP = st.integers(0, 3)
 FAULTS = st.builds(
     Fault,
     kind=st.sampled_from(Kind),
-    broker=st.integers(0, 3),
+    broker=st.integers(0, 3) | st.none(),
     stop=STOP,
     at=TIMES,
     lasts=one_of(2.0, 10.0, 30.0, 90.0, 1000.0),

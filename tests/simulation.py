@@ -77,6 +77,7 @@ class Nature(Brief):
     needs_zookeeper: bool = False  # dies where it cannot register for SESSION_S after its launch
     stop: Deed = Deed(returns=3.0)
     starts: tuple[Deed, ...] = ()  # those after them work
+    clock: float = 0.0  # by how much its host's clock is set on before each launch
     visible: bool = True  # to ps
     cache: float | None = None  # a proxy that may not be emptied keeps answers for so long
     read: float = 0.0  # how long one reading takes
@@ -103,10 +104,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, repr=False)
 class Fault(Brief):
-    """Something that happens to a broker (its place in the plan) ``at`` s after the ``stop``-th stop (0: the beginning)."""
+    """Something that happens ``at`` s after the ``stop``-th stop (0: the beginning).
+
+    ``broker`` is a place in the plan; None is the broker that was stopped last.
+    """
 
     kind: Kind = Kind.DIES
-    broker: int = 0
+    broker: int | None = 0
     stop: int = 0
     at: float = 0.0
     lasts: float = 0.0
@@ -176,6 +180,7 @@ class Life:
 
     pid: int
     born: float
+    start_ms: int  # as its host's clock showed it
     alive: bool = True
     answers: bool = False
     state: int | None = None
@@ -195,6 +200,7 @@ class Sent:
     read_at: float = 0.0  # when the tool looked at that broker last
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
+    retaken_at: float | None = None  # when it was taken again, if it had been lost
 
 
 class Pending:
@@ -228,7 +234,8 @@ class Server:
         self.nature = nature
         self._world = world
         self._clock = world.clock
-        self.lives = [Life(100 * self.id, self._clock.now() - 5000 - place, True, True, 3, registered_at=0.0)]
+        born = self._clock.now() - 5000 - place
+        self.lives = [Life(100 * self.id, born, round(born * 1000), True, True, 3, registered_at=0.0)]
         self.czxid: int | None = world.next_czxid()
         self._owner = self.life
         self.wanted = True  # by whoever looks after the service on the host
@@ -293,7 +300,8 @@ class Server:
         if self.alive:
             return
         self.wanted = True
-        life = Life(self.life.pid + 1, self._clock.now())
+        shown = self._clock.now() + self.nature.clock * len(self.lives)
+        life = Life(self.life.pid + 1, self._clock.now(), round(shown * 1000))
         self.lives.append(life)
         nature, number = self.nature, len(self.lives) - 2
         self._step(life, nature.answers, lambda: setattr(life, "answers", True))
@@ -515,7 +523,7 @@ class Proxy:
             return Reading(asked_at, now, reason="did not answer")
         if not life.answers:
             return Reading(asked_at, now, reason="404", silent=True)
-        jvm = Jvm(round(life.born * 1000), round((now - life.born) * 1000), life.pid)
+        jvm = Jvm(life.start_ms, round((now - life.born) * 1000), life.pid)
         if life.state is None:
             return Reading(asked_at, now, jvm=jvm, reason="no BrokerState yet")
         return Reading(asked_at, now, jvm=jvm, metrics=self._metrics(life.state))
@@ -558,6 +566,7 @@ class Lock:
     def __init__(self, registry: Registry, clock: WorldClock) -> None:
         self._registry, self._clock = registry, clock
         self.lost = self.taken = False
+        self.retaken_at: float | None = None
         self.held_at = 0.0  # when it was seen last to be ours
 
     def hold(self) -> bool:
@@ -566,6 +575,7 @@ class Lock:
             raise Stopped("the ZooKeeper session was lost, and since then another run has the lock")
         retaken, self.lost = self.lost, False
         self.held_at = self._clock.now()
+        self.retaken_at = self.held_at if retaken else self.retaken_at
         return retaken
 
     def show(self, broker: Broker) -> None:
@@ -704,6 +714,7 @@ class World:
             self.proxies[server.id - 1].read_at,
             bool(self.signalled),
             self.lock.held_at,
+            self.lock.retaken_at,
         )
         self.stops.append(sent)
         self._anchor(len(self.stops))
@@ -732,7 +743,8 @@ class World:
     def _happen(self, fault: Fault) -> None:
         if self.calm:
             return
-        place = fault.broker % len(self.servers)
+        in_hand = self.stops[-1].server.id - 1 if self.stops else 0
+        place = in_hand if fault.broker is None else fault.broker % len(self.servers)
         server, until = self.servers[place], self.clock.now() + fault.lasts
         self._strike(fault, server, self.hosts[place], self.proxies[place], until)
         self.look()
@@ -803,7 +815,7 @@ class World:
             report=self.report,
             signals=self.signals,
             resume=lambda ids: f"resume {','.join(map(str, ids))}",
-            jvms={server.id: Jvm(round(server.life.born * 1000), 0, server.life.pid) for server in self.servers},
+            jvms={server.id: Jvm(server.life.start_ms, 0, server.life.pid) for server in self.servers},
         )
 
     def _tasks(self, job: Job | None) -> list[Any]:

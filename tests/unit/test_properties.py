@@ -96,6 +96,15 @@ def stops_only_on_recent_news(story: Story) -> None:
         assert sent.at - sent.held_at <= questions
 
 
+def stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker(story: Story) -> None:
+    for sent in story.world.stops:
+        if sent.retaken_at is None or story.deceit:
+            continue
+        for server in story.world.servers:
+            ours = min((one.at for one in story.world.stops if one.server is server), default=sent.at)
+            assert not any(life.born < min(ours, sent.retaken_at) for life in server.lives[1:])
+
+
 def stops_nothing_after_a_signal(story: Story) -> None:
     assert not any(sent.signalled for sent in story.world.stops)
 
@@ -113,6 +122,8 @@ def says_done_only_when_all_were_restarted_and_are_whole(story: Story) -> None:
     if story.end.status == 0:
         assert all(server.life is not server.lives[0] for server in story.world.servers)
         assert whole_in_its_checks(story, tuple(story.world.checks))
+        since = max((sent.at for sent in story.world.stops), default=0.0)
+        assert sum(begin >= since for begin, _ in story.world.checks) >= story.schedule.count
 
 
 def says_refused_only_when_nothing_was_stopped(story: Story) -> None:
@@ -177,6 +188,7 @@ PROMISES: list[Callable[[Story], None]] = [
     stops_only_what_was_whole,
     checks_after_each_restart,
     stops_only_on_recent_news,
+    stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker,
     stops_nothing_after_a_signal,
     leaves_no_broker_down,
     says_done_only_when_all_were_restarted_and_are_whole,
