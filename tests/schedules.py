@@ -1,6 +1,7 @@
 """Random schedules for the simulated cluster. What comes first among the choices is harmless: to that they shrink."""
 
 import signal
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -55,13 +56,20 @@ NATURES = st.one_of(SOUND, SLOW, WILD, HIDDEN, CACHED)
 
 TIMES = st.one_of(st.integers(0, 40).map(lambda quarter: quarter / 4), st.integers(0, 120).map(float))
 STOP = st.integers(0, 3)
-FAULTS = st.builds(
-    Fault,
-    kind=st.sampled_from(Kind),
-    broker=st.integers(0, 3) | st.none(),
-    stop=STOP,
-    at=TIMES,
-    lasts=one_of(2.0, 10.0, 30.0, 90.0, 1000.0),
+BROKERS = st.integers(0, 3) | st.none()
+LASTS = one_of(2.0, 10.0, 30.0, 90.0, 30_000.0)
+FAULTS = st.builds(Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS)
+LIES = one_of(Kind.PROXY_STALE, Kind.PROXY_GARBAGE, Kind.PROXY_DOWN, Kind.OUR_SESSION)
+BLOWS = one_of(Kind.DIES, Kind.FREEZES, Kind.RESTARTED, Kind.SSH, Kind.SESSIONS)
+
+
+def hidden_blow(fault: Fault, lie: Kind, blow: Kind, after: float) -> tuple[Fault, ...]:
+    """Let something happen that cannot be seen: chance alone would bring the two together too seldom."""
+    return (replace(fault, kind=lie), replace(fault, kind=blow, at=fault.at + after))
+
+
+MISHAPS = st.one_of(
+    FAULTS.map(lambda fault: (fault,)), st.builds(hidden_blow, FAULTS, LIES, BLOWS, one_of(1.0, 0.0, 5.0, 10.0))
 )
 SIGNALS = st.builds(
     Signal,
@@ -78,7 +86,8 @@ SCHEDULES = st.builds(
     count=one_of(2, 1, 3),
     interval=one_of(5.0, 10.0),
     limit=one_of(60.0, 150.0),
-    faults=st.lists(FAULTS, max_size=4).map(tuple),
+    election=one_of(0.5, 20.0),
+    faults=st.lists(MISHAPS, max_size=4).map(lambda mishaps: sum(mishaps, ())),
     signals=st.lists(SIGNALS, max_size=2).map(tuple),
     pre_stop=JOBS,
     post_stop=JOBS,

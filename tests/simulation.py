@@ -23,7 +23,6 @@ from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
 
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms
-ELECTION_S = 0.5
 SUPERVISOR_S = 3.0  # until a JVM that died by itself is launched again
 QUESTION_S = 10.0  # how long one waits for a ZooKeeper or a JVM that does not answer
 AFTERWARDS_S = 300.0  # how long the world goes on after the run
@@ -142,6 +141,7 @@ class Schedule(Brief):
     count: int = 2
     interval: float = 5.0
     limit: float = 60.0
+    election: float = 0.5  # until there is another controller
     faults: tuple[Fault, ...] = ()
     signals: tuple[Signal, ...] = ()
     pre_stop: Job | None = None
@@ -200,7 +200,8 @@ class Sent:
     read_at: float = 0.0  # when the tool looked at that broker last
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
-    retaken_at: float | None = None  # when it was taken again, if it had been lost
+    gap: tuple[float, float] | None = None  # between these it was lost, if it was
+    news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
 class Pending:
@@ -480,13 +481,18 @@ class Proxy:
         self._world, self._clock, self._server = world, world.clock, server
         self.stale_until = self.garbage_until = self.down_until = 0.0
         self._kept: Reading | None = None
+        self._told: Reading | None = None  # to a health check
         self.debt = 0.0
         self.read_at = 0.0
+        self.news = 0  # how many new answers the health checks had since the last stop
 
     def read(self) -> Reading:
         if threading.current_thread() is not threading.main_thread():
             self.debt = self._duration
-            return self._answer(self._clock.now())
+            reading = self._answer(self._clock.now())
+            self.news += self._kept is not None and self._kept is not self._told
+            self._told = self._kept
+            return reading
         asked_at = self._clock.now()
         self._clock.sleep(self._duration / 2)
         reading = self._answer(asked_at)
@@ -566,7 +572,7 @@ class Lock:
     def __init__(self, registry: Registry, clock: WorldClock) -> None:
         self._registry, self._clock = registry, clock
         self.lost = self.taken = False
-        self.retaken_at: float | None = None
+        self.gap: tuple[float, float] | None = None  # between these it was lost
         self.held_at = 0.0  # when it was seen last to be ours
 
     def hold(self) -> bool:
@@ -574,8 +580,8 @@ class Lock:
         if self.lost and self.taken:
             raise Stopped("the ZooKeeper session was lost, and since then another run has the lock")
         retaken, self.lost = self.lost, False
+        self.gap = (self.held_at, self._clock.now()) if retaken else self.gap
         self.held_at = self._clock.now()
-        self.retaken_at = self.held_at if retaken else self.retaken_at
         return retaken
 
     def show(self, broker: Broker) -> None:
@@ -664,7 +670,8 @@ class World:
 
     @property
     def whole(self) -> bool:
-        return all(server.whole for server in self.servers) and self.controller is not None
+        known = not self.zookeeper_away and not self.zookeeper_away_from_us
+        return known and self.controller is not None and all(server.whole for server in self.servers)
 
     def look(self) -> None:
         """Note whether the cluster is whole now. Called after whatever may change that."""
@@ -684,7 +691,7 @@ class World:
         if self.controller is None or self.controller.czxid is None:
             self.controller = None
             self.look()
-            self.clock.plan(ELECTION_S, self._elect)
+            self.clock.plan(self.schedule.election, self._elect)
 
     def _elect(self) -> None:
         if self.controller is None:
@@ -714,9 +721,12 @@ class World:
             self.proxies[server.id - 1].read_at,
             bool(self.signalled),
             self.lock.held_at,
-            self.lock.retaken_at,
+            self.lock.gap,
+            min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
+        for proxy in self.proxies:
+            proxy.news = 0
         self._anchor(len(self.stops))
 
     def started(self, server: Server) -> None:
@@ -787,8 +797,9 @@ class World:
         return end
 
     def _status(self) -> int | None:
+        self.roll = self._roll()
         try:
-            return main._roll_and_report(self._roll(), self.lock)  # type: ignore[arg-type]
+            return main._roll_and_report(self.roll, self.lock)  # type: ignore[arg-type]
         except Killed:
             return None
 

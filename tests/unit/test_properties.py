@@ -5,25 +5,25 @@ Without it a few hundred are run, the same ones each time, so that nobody's chan
 """
 
 import os
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
+from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
+from hypothesis.errors import NoSuchExample
 
 from tests.schedules import KIND_SCHEDULES, SCHEDULES
-from tests.simulation import QUESTION_S, SESSION_S, Kind, Life, Schedule, Sent, World
+from tests.simulation import QUESTION_S, SESSION_S, Deed, Fault, Job, Kind, Life, Nature, Schedule, Sent, Signal, World
 
-EXAMPLES = os.environ.get("KRR_EXAMPLES")
+EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
+SEED = secrets.randbits(32) if EXAMPLES else 1
 TOLERANCE_S = 3.0  # by which a lying proxy may deceive: rounding, drift
 OVER_S = 100.0  # to hear of a hanging start (60 s), to see that nothing comes (15 s), and the looks in between
-LAST_LOOK_S = 10.0
 
 simulated = settings(
-    max_examples=int(EXAMPLES or 100),
-    derandomize=not EXAMPLES,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    max_examples=EXAMPLES or 300, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -46,6 +46,10 @@ class Story:
         caches = [nature.cache for nature in self.schedule.natures if nature.cache is not None]
         lies = any(fault.kind is Kind.PROXY_STALE for fault in self.schedule.faults)
         return max(caches, default=0.0) + TOLERANCE_S if caches or lies else 0.0
+
+    def is_ours(self, life: Life) -> bool:
+        """Tell whether a JVM was launched after we had told its broker to stop."""
+        return any(sent.at <= life.born and life in sent.server.lives for sent in self.world.stops)
 
     def lives_since(self, sent: Sent) -> list[Life]:
         return [life for life in sent.server.lives if life.born >= sent.at]
@@ -89,6 +93,11 @@ def checks_after_each_restart(story: Story) -> None:
         assert sum(begin >= before.at for begin, _ in sent.checks) >= story.schedule.count
 
 
+def counts_no_answer_twice(story: Story) -> None:
+    for sent in story.world.stops:
+        assert sent.news >= story.schedule.count
+
+
 def stops_only_on_recent_news(story: Story) -> None:
     questions = 3 * QUESTION_S  # of the lock, of the broker in hand, and of its host
     for sent in story.world.stops:
@@ -98,15 +107,21 @@ def stops_only_on_recent_news(story: Story) -> None:
 
 def stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker(story: Story) -> None:
     for sent in story.world.stops:
-        if sent.retaken_at is None or story.deceit:
-            continue
-        for server in story.world.servers:
-            ours = min((one.at for one in story.world.stops if one.server is server), default=sent.at)
-            assert not any(life.born < min(ours, sent.retaken_at) for life in server.lives[1:])
+        begin, end = sent.gap or (0.0, 0.0)
+        # Known (see below): the broker that is skipped for it is forgotten.
+        skipped = [broker.id for broker in story.world.roll.skipped]
+        servers = [server for server in story.world.servers if server.id not in skipped]
+        lives = [life for server in servers for life in server.lives if begin < life.born < end]
+        assert story.deceit or all(story.is_ours(life) for life in lives)
 
 
 def stops_nothing_after_a_signal(story: Story) -> None:
     assert not any(sent.signalled for sent in story.world.stops)
+
+
+def obeys_a_second_signal_at_once(story: Story) -> None:
+    if story.end.status is not None and len(story.world.signalled) > 1:
+        assert story.end.at - story.world.signalled[1] <= QUESTION_S
 
 
 def leaves_no_broker_down(story: Story) -> None:
@@ -187,9 +202,11 @@ def stops_no_broker_that_somebody_else_restarted(story: Story) -> None:
 PROMISES: list[Callable[[Story], None]] = [
     stops_only_what_was_whole,
     checks_after_each_restart,
+    counts_no_answer_twice,
     stops_only_on_recent_news,
     stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker,
     stops_nothing_after_a_signal,
+    obeys_a_second_signal_at_once,
     leaves_no_broker_down,
     says_done_only_when_all_were_restarted_and_are_whole,
     says_refused_only_when_nothing_was_stopped,
@@ -203,18 +220,87 @@ PROMISES: list[Callable[[Story], None]] = [
 ]
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_under_all_faults_the_tool(promise: Callable[[Story], None]) -> None:
-    @simulated
+def is_kept(promise: Callable[[Story], None], story: Story) -> bool:
+    try:
+        promise(story)
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def broken() -> dict[str, Schedule]:
+    """Run all the schedules once; return a schedule for each promise that was broken."""
+    found: dict[str, Schedule] = {}
+
+    @seed(SEED)
+    @settings(simulated, phases=[Phase.generate])
     @given(SCHEDULES)
-    def holds(schedule: Schedule) -> None:
-        promise(Story(schedule))
+    def run(schedule: Schedule) -> None:
+        story = Story(schedule)
+        found.update({promise.__name__: schedule for promise in PROMISES if not is_kept(promise, story)})
 
-    holds()
+    run()
+    return found
 
 
-@simulated
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_under_all_faults_the_tool(promise: Callable[[Story], None], broken: dict[str, Schedule]) -> None:
+    if promise.__name__ in broken:
+        schedule = shrunk(promise, broken[promise.__name__])
+        story = Story(schedule)
+        print(schedule, *story.world.lines.lines, sep="\n")
+        promise(story)
+
+
+def shrunk(promise: Callable[[Story], None], schedule: Schedule) -> Schedule:
+    """Return a smaller schedule that breaks the promise, where one is found."""
+    with suppress(NoSuchExample):
+        return find(
+            SCHEDULES,
+            lambda smaller: not is_kept(promise, Story(smaller)),
+            settings=settings(simulated, max_examples=3 * simulated.max_examples),
+            random=Random(SEED),
+        )
+    return schedule
+
+
+@seed(SEED)
+@settings(simulated, max_examples=EXAMPLES or 100)
 @given(KIND_SCHEDULES)
 def test_the_first_signal_never_leaves_a_broker_down_where_starts_work(schedule: Schedule) -> None:
     story = Story(schedule)
     assert story.end.settled == {server.id for server in story.world.servers}
+
+
+# Counterexamples that were found, shrunk
+
+
+@pytest.mark.xfail(strict=True, reason="at the end only ZooKeeper is asked, where a killed broker stays for 18 s")
+def test_a_restarted_broker_that_was_killed_a_moment_ago_is_not_said_to_be_back() -> None:
+    story = Story(Schedule(faults=(Fault(Kind.DIES, broker=0, stop=1, at=12.0),), signals=(Signal(stop=1, at=14.0),)))
+    assert story.end.up == {2}
+    assert story.end.status == 5
+
+
+@pytest.mark.xfail(strict=True, reason="three starts within 45 s are all there are, however much of the limit is left")
+def test_an_old_process_that_cannot_be_seen_and_takes_a_minute_to_end_does_not_cost_its_broker() -> None:
+    story = Story(Schedule(natures=(Nature(visible=False, ends=50.0), Nature()), limit=600.0))
+    assert story.end.settled == {1, 2}
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a broker that is skipped is known in its new JVM before the lock is asked again"
+)
+def test_a_lock_that_was_lost_during_the_tasks_while_somebody_restarted_their_broker_stops_nothing() -> None:
+    faults = (Fault(Kind.OUR_SESSION, at=1.0), Fault(Kind.RESTARTED, broker=0, at=2.0))
+    story = Story(Schedule(count=1, faults=faults, pre_stop=Job(seconds=7.0)))
+    assert story.world.stops == []
+
+
+@pytest.mark.xfail(strict=True, reason="a broker that registered anew in its old JVM is not taken to run as before")
+def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_all_sessions_were_lost_meanwhile() -> None:
+    stop = Deed(works=False, returns=1.0, status=5)
+    story = Story(Schedule(natures=(Nature(stop=stop), Nature()), faults=(Fault(Kind.SESSIONS, stop=1, at=0.5),)))
+    assert story.end.up == {1, 2} and story.world.starts == []
+    assert story.end.status == 4
