@@ -50,6 +50,7 @@ WILD = st.builds(
     starts=st.lists(STARTS, max_size=4).map(tuple),
     read=one_of(0.0, 0.5, 3.0),
 )
+# A process that cannot be seen and takes longer than that to end costs its broker (see test_properties.py).
 HIDDEN = st.builds(Nature, **TIMINGS, visible=st.just(False), cache=one_of(None, 3.0, 20.0))
 CACHED = st.builds(Nature, **TIMINGS, cache=one_of(3.0, 20.0, 300.0))
 NATURES = st.one_of(SOUND, SLOW, WILD, HIDDEN, CACHED)

@@ -201,6 +201,7 @@ class Sent:
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
+    skipped: frozenset[int] = frozenset()  # brokers that the tool had left alone
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
@@ -625,7 +626,8 @@ class End:
     at: float
     up: frozenset[int]  # brokers whose JVM is alive and registered
     registered: frozenset[int]  # brokers that have a registration, also one of a JVM that has ended
-    settled: frozenset[int] = frozenset()  # the same, after the world went on for a while
+    zookeeper_away: bool  # for us
+    settled: frozenset[int] = frozenset()  # brokers that were up, after the world went on for a while
     defect: str = ""
 
 
@@ -722,6 +724,7 @@ class World:
             bool(self.signalled),
             self.lock.held_at,
             self.lock.gap,
+            frozenset(broker.id for broker in self.roll.skipped),
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
@@ -806,7 +809,8 @@ class World:
     def _end(self, status: int | None) -> End:
         defect = next((line for line in self.lines.lines if "Traceback" in line), "")
         registered = frozenset(server.id for server in self.servers if server.czxid is not None)
-        return End(status, self.clock.now(), self._up(), registered, defect=defect)
+        away = self.zookeeper_away or self.zookeeper_away_from_us
+        return End(status, self.clock.now(), self._up(), registered, away, defect=defect)
 
     def _up(self) -> frozenset[int]:
         return frozenset(server.id for server in self.servers if server.registered)

@@ -15,7 +15,21 @@ from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis.errors import NoSuchExample
 
 from tests.schedules import KIND_SCHEDULES, SCHEDULES
-from tests.simulation import QUESTION_S, SESSION_S, Deed, Fault, Job, Kind, Life, Nature, Schedule, Sent, Signal, World
+from tests.simulation import (
+    QUESTION_S,
+    SESSION_S,
+    Deed,
+    Fault,
+    Job,
+    Kind,
+    Life,
+    Nature,
+    Schedule,
+    Sent,
+    Server,
+    Signal,
+    World,
+)
 
 EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
 SEED = secrets.randbits(32) if EXAMPLES else 1
@@ -61,11 +75,16 @@ class Story:
         return stayed or any(life.registered_at is not None for life in self.lives_since(sent))
 
     def tries(self, sent: Sent) -> list[Sent]:
-        """The starts that reached the host of a stopped broker once its old process had ended."""
+        """The starts that reached the host of a stopped broker once its old process had ended.
+
+        Known (see below): where that process cannot be seen, those that came too early count too.
+        """
         return [
             start
             for start in self.world.starts
-            if start.server is sent.server and start.at >= sent.at and not _is(start.life, sent.life)
+            if start.server is sent.server
+            and start.at >= sent.at
+            and not (_is(start.life, sent.life) and sent.server.nature.visible)
         ]
 
 
@@ -109,8 +128,7 @@ def stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker(story:
     for sent in story.world.stops:
         begin, end = sent.gap or (0.0, 0.0)
         # Known (see below): the broker that is skipped for it is forgotten.
-        skipped = [broker.id for broker in story.world.roll.skipped]
-        servers = [server for server in story.world.servers if server.id not in skipped]
+        servers = [server for server in story.world.servers if server.id not in sent.skipped]
         lives = [life for server in servers for life in server.lives if begin < life.born < end]
         assert story.deceit or all(story.is_ours(life) for life in lives)
 
@@ -149,9 +167,14 @@ def says_refused_only_when_nothing_was_stopped(story: Story) -> None:
 def says_back_only_what_is_up(story: Story) -> None:
     if story.end.status == 4 or (story.end.status or 0) > 128:
         down = [sent.server for sent in story.world.stops if sent.server.id not in story.end.up]
-        # Known (see below): one that was killed stays registered until its session times out, and is believed to be up.
-        known = story.end.registered
-        assert [one.id for one in down if one.id not in known or story.end.at - one.last_blow > SESSION_S] == []
+        assert [server.id for server in down if not is_mistaken_for_up(story, server)] == []
+
+
+def is_mistaken_for_up(story: Story, server: Server) -> bool:
+    """Tell whether a broker is one of those that the last look is known to miss (see below)."""
+    still_registered = server.id in story.end.registered and story.end.at - server.last_blow <= SESSION_S
+    hidden_by_its_proxy = story.end.zookeeper_away and story.deceit > 0
+    return still_registered or hidden_by_its_proxy
 
 
 def names_the_broker_that_may_be_down(story: Story) -> None:
@@ -275,11 +298,35 @@ def test_the_first_signal_never_leaves_a_broker_down_where_starts_work(schedule:
 
 # Counterexamples that were found, shrunk
 
+LIAR = Schedule(
+    count=3,
+    faults=(
+        Fault(Kind.PROXY_STALE, stop=1, at=12.0, lasts=90.0),
+        Fault(Kind.DIES, stop=1, at=13.0),
+        Fault(Kind.ZOOKEEPER_OURS, stop=1, at=13.0, lasts=90.0),
+    ),
+    signals=(Signal(stop=1, at=19.0),),
+)
+CACHE = Schedule(
+    natures=(Nature(cache=20.0), Nature()),
+    count=3,
+    faults=(Fault(Kind.DIES, stop=1, at=28.0), Fault(Kind.ZOOKEEPER_OURS, stop=1, at=29.0, lasts=90.0)),
+    signals=(Signal(stop=1, at=30.0),),
+)
+
 
 @pytest.mark.xfail(strict=True, reason="at the end only ZooKeeper is asked, where a killed broker stays for 18 s")
 def test_a_restarted_broker_that_was_killed_a_moment_ago_is_not_said_to_be_back() -> None:
     story = Story(Schedule(faults=(Fault(Kind.DIES, broker=0, stop=1, at=12.0),), signals=(Signal(stop=1, at=14.0),)))
     assert story.end.up == {2}
+    assert story.end.status == 5
+
+
+@pytest.mark.xfail(strict=True, reason="at the end, where ZooKeeper is away, metrics are believed however old they are")
+@pytest.mark.parametrize("schedule", [LIAR, CACHE], ids=["pretends to forget", "may not be emptied"])
+def test_a_restarted_broker_for_which_only_its_proxy_answers_is_not_said_to_be_back(schedule: Schedule) -> None:
+    story = Story(schedule)
+    assert len(story.world.stops) == 1 and story.end.up == {2}
     assert story.end.status == 5
 
 
