@@ -171,7 +171,10 @@ def says_back_only_what_is_up(story: Story) -> None:
 
 
 def is_mistaken_for_up(story: Story, server: Server) -> bool:
-    """Tell whether a broker is one of those that the last look is known to miss (see below)."""
+    """Tell whether a broker is one of those that the last look is known to miss (see below).
+
+    The first are also those whose JVM died and was launched again by a supervisor a moment ago.
+    """
     still_registered = server.id in story.end.registered and story.end.at - server.last_blow <= SESSION_S
     hidden_by_its_proxy = story.end.zookeeper_away and story.deceit > 0
     return still_registered or hidden_by_its_proxy
@@ -351,3 +354,24 @@ def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_all_sessions_w
     story = Story(Schedule(natures=(Nature(stop=stop), Nature()), faults=(Fault(Kind.SESSIONS, stop=1, at=0.5),)))
     assert story.end.up == {1, 2} and story.world.starts == []
     assert story.end.status == 4
+
+
+# Schedules that chance draws too seldom
+
+
+def test_a_proxy_that_pretends_for_hours_to_forget_is_refused_in_bounded_time() -> None:
+    story = Story(Schedule(faults=(Fault(Kind.PROXY_STALE, broker=1, at=1.0, lasts=30_000.0),)))
+    ends_in_bounded_time(story)
+    assert story.end.status == 3
+
+
+def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_nothing_more() -> None:
+    faults = (Fault(Kind.OUR_SESSION, stop=1, at=8.0), Fault(Kind.RESTARTED, broker=2, stop=1, at=9.0))
+    story = Story(Schedule(natures=(Nature(), Nature(), Nature()), faults=faults))
+    assert [sent.server.id for sent in story.world.stops] == [1]
+    assert story.end.status == 4
+
+
+def test_a_cluster_is_not_called_whole_while_zookeeper_is_away() -> None:
+    story = Story(Schedule(faults=(Fault(Kind.ZOOKEEPER_OURS, stop=2, at=8.0, lasts=30_000.0),)))
+    assert story.end.status == 4  # their metrics tell that they are up
