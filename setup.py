@@ -16,7 +16,7 @@ setup(
     package_data={"kafka_rolling_restart": ["py.typed"]},
     python_requires=">=3.10",
     install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31"],
-    extras_require={"test": ["kafka-python>=2.2", "pytest>=8"]},
+    extras_require={"test": ["hypothesis>=6.100", "kafka-python>=2.2", "pytest>=8"]},
     entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -1,0 +1,104 @@
+"""Random schedules for the simulated cluster. What comes first among the choices is harmless: to that they shrink."""
+
+import signal
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.simulation import Deed, Fault, Job, Kind, Nature, Schedule, Signal
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+# A command whose effect comes more than 15 s after its end is outside of what the tool promises.
+STOPS = st.builds(
+    Deed,
+    works=one_of(True, True, True, False),
+    effect=one_of(0.0, 5.0, 10.0),
+    returns=one_of(3.0, 0.0, 20.0, None),
+    status=one_of(0, 0, 5),
+)
+STARTS = st.builds(
+    Deed,
+    works=st.booleans(),
+    effect=one_of(0.0, 5.0, 20.0),
+    returns=one_of(0.1, 5.0, 20.0, None),
+    status=one_of(0, 0, 1),
+)
+TIMINGS: dict[str, Any] = {
+    "unregisters": one_of(0.3, 0.0, 2.0, 20.0),
+    "falls_silent": one_of(0.4, 0.0, 5.0),
+    "ends": one_of(1.5, 0.0, 8.0, 25.0),
+    "answers": one_of(1.0, 0.1, 8.0),
+    "recovers": one_of(0.5, 15.0),
+    "registers": one_of(2.0, 0.2, 20.0),
+    "runs": one_of(0.2, 5.0),
+    "catches_up": one_of(3.0, 0.0, 12.0, 40.0),
+}
+SOUND = st.just(Nature())
+SLOW = st.builds(Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0))
+WILD = st.builds(
+    Nature,
+    **TIMINGS | {"ends": one_of(1.5, 0.0, 8.0, 25.0, 70.0)},
+    lives=st.lists(one_of(1.0, 3.0, 6.0, 12.0, 30.0), max_size=4).map(tuple),
+    supervised=st.booleans(),
+    needs_zookeeper=st.booleans(),
+    stop=STOPS,
+    starts=st.lists(STARTS, max_size=4).map(tuple),
+    read=one_of(0.0, 0.5, 3.0),
+)
+# A process that cannot be seen and takes longer than that to end costs its broker (see test_properties.py).
+HIDDEN = st.builds(Nature, **TIMINGS, visible=st.just(False), cache=one_of(None, 3.0, 20.0))
+CACHED = st.builds(Nature, **TIMINGS, cache=one_of(3.0, 20.0, 300.0))
+NATURES = st.one_of(SOUND, SLOW, WILD, HIDDEN, CACHED)
+
+TIMES = st.one_of(st.integers(0, 40).map(lambda quarter: quarter / 4), st.integers(0, 120).map(float))
+STOP = st.integers(0, 3)
+BROKERS = st.integers(0, 3) | st.none()
+LASTS = one_of(2.0, 10.0, 30.0, 90.0, 30_000.0)
+FAULTS = st.builds(Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS)
+LIES = one_of(Kind.PROXY_STALE, Kind.PROXY_GARBAGE, Kind.PROXY_DOWN, Kind.OUR_SESSION)
+BLOWS = one_of(Kind.DIES, Kind.FREEZES, Kind.RESTARTED, Kind.SSH, Kind.SESSIONS)
+
+
+def hidden_blow(fault: Fault, lie: Kind, blow: Kind, after: float) -> tuple[Fault, ...]:
+    """Let something happen that cannot be seen: chance alone would bring the two together too seldom."""
+    return (replace(fault, kind=lie), replace(fault, kind=blow, at=fault.at + after))
+
+
+MISHAPS = st.one_of(
+    FAULTS.map(lambda fault: (fault,)), st.builds(hidden_blow, FAULTS, LIES, BLOWS, one_of(1.0, 0.0, 5.0, 10.0))
+)
+SIGNALS = st.builds(
+    Signal,
+    stop=STOP,
+    at=TIMES,
+    number=one_of(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+    kill=one_of(False, False, False, True),
+)
+JOBS = st.none() | st.builds(Job, seconds=one_of(0.0, 7.0, 40.0), raises=one_of(False, False, True))
+
+SCHEDULES = st.builds(
+    Schedule,
+    natures=st.lists(NATURES, min_size=2, max_size=4).map(tuple),
+    count=one_of(2, 1, 3),
+    interval=one_of(5.0, 10.0),
+    limit=one_of(60.0, 150.0),
+    election=one_of(0.5, 20.0),
+    faults=st.lists(MISHAPS, max_size=4).map(lambda mishaps: sum(mishaps, ())),
+    signals=st.lists(SIGNALS, max_size=2).map(tuple),
+    pre_stop=JOBS,
+    post_stop=JOBS,
+)
+
+# Starts work, and nothing but the brokers' own slowness and a signal comes in between.
+KIND_SCHEDULES = st.builds(
+    Schedule,
+    natures=st.lists(st.one_of(SOUND, SLOW, HIDDEN), min_size=2, max_size=3).map(tuple),
+    limit=st.just(300.0),
+    signals=st.lists(st.builds(Signal, stop=STOP, at=TIMES), min_size=1, max_size=1).map(tuple),
+    post_stop=st.none() | st.builds(Job, seconds=one_of(0.0, 7.0)),
+)
