@@ -316,11 +316,14 @@ def _holder() -> dict[str, object]:
     return {"user": user, "host": socket.gethostname(), "pid": os.getpid(), "since": since}
 
 
-def _wait(roll: Roll, count: int | None = None) -> None:
-    """Wait until the cluster was healthy in ``count`` checks in a row, by default as many as --check-count."""
-    rule = roll.rule if count is None else replace(roll.rule, count=count)
+def _wait(roll: Roll, rule: HealthRule | None = None) -> bool:
+    """Wait until the cluster is healthy by the rule, by default that of the options. Return whether it always was."""
+    rule = rule or roll.rule
+    always = True
 
     def tell(verdict: Verdict, healthy: int) -> None:
+        nonlocal always
+        always = always and verdict.health is not Health.UNHEALTHY
         roll.signals.obey()
         roll.report.verdict(verdict, healthy, rule.count)
 
@@ -332,6 +335,7 @@ def _wait(roll: Roll, count: int | None = None) -> None:
         if not roll.done:
             raise Refused(f"{seen}. No broker was touched; mend the cluster, then try again") from reasons
         raise Stopped(f"{seen}. Mend the cluster before you go on") from reasons
+    return always
 
 
 def _restart(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
@@ -375,7 +379,8 @@ def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
     retaken = _hold_lock(roll, lock, broker)
     if not retaken and roll.clock.now() - roll.healthy_at <= roll.rule.interval + MARGIN_S:
         return False
-    _wait(roll, None if retaken else 1)
+    if retaken or not _wait(roll, replace(roll.rule, count=1)):
+        _wait(roll)
     return True
 
 

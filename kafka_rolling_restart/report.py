@@ -124,7 +124,7 @@ class Report:
     def begin_wait(self, count: int) -> None:
         """Forget the reasons of the last wait, so that each wait says its own."""
         self._last_reasons = ()
-        self.say(f"waiting until the cluster is healthy in {count} checks")
+        self.say(f"waiting until the cluster is healthy in {count} check{'s' if count > 1 else ''}")
 
     def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
         """Say why the cluster is not healthy when that changes and now and then while it lasts, and that it is again."""

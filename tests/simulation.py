@@ -418,6 +418,13 @@ class Host:
         return f"ssh n{self._server.id} start"
 
     @property
+    def sees_process(self) -> bool:
+        return self._server.nature.visible
+
+    def close(self) -> None:
+        pass
+
+    @property
     def down(self) -> bool:
         return self.down_until > self._clock.now()
 
@@ -441,7 +448,7 @@ class Host:
         self._world.started(self._server)
         return self._send(deed, limit, self._server.launch)
 
-    def process_age(self, pid: int) -> float | None:
+    def process_age(self, pid: int | None) -> float | None:
         self._reach()
         life = self._server.life
         there = self._server.nature.visible and life.alive and life.pid == pid
@@ -601,8 +608,8 @@ class Lines(Writer):
         self.lines.append(text)
         self.times.append(self._clock.now())
 
-    def drain(self, seconds: float = 0) -> None:
-        pass
+    def drain(self, seconds: float = 0) -> bool:
+        return True
 
 
 class Task:
@@ -640,7 +647,7 @@ class World:
     stops: list[Sent] = field(default_factory=list)
     starts: list[Sent] = field(default_factory=list)
     checks: list[tuple[float, float]] = field(default_factory=list)
-    signalled: list[float] = field(default_factory=list)
+    signalled: list[tuple[float, int]] = field(default_factory=list)  # when, and which
 
     def __post_init__(self) -> None:
         self.began = self.clock.now()
@@ -656,7 +663,7 @@ class World:
         self.lock = Lock(self.registry, self.clock)
         self.lines = Lines(self.clock)
         self.report = Report(self.lines, clock=self.clock)
-        self.signals = Signals(self.report.signal)
+        self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
         self.excused = [0.0 for _ in self.servers]  # when there was last a reason not to send a start
         self._anchor(0)
@@ -750,7 +757,7 @@ class World:
             return
         if one.kill:
             raise Killed
-        self.signalled.append(self.clock.now())
+        self.signalled.append((self.clock.now(), one.number))
         self.signals.handle(one.number)
 
     def _happen(self, fault: Fault) -> None:

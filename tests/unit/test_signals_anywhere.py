@@ -18,7 +18,6 @@ PACKAGE = Path(kafka_rolling_restart.__file__).parent
 LOOP = frozenset(str(PACKAGE / name) for name in ("main.py", "signals.py", "outcome.py"))
 QUICK = Schedule(count=1)
 NEVER_HEALTHY = Schedule(count=1, limit=20.0, faults=(Fault(Kind.DIES, broker=1, stop=1, at=2.0),))
-LAST = "the last words are spoken after the signals were deafened, and the deafening comes a line too late"
 
 
 class Lines:
@@ -85,7 +84,6 @@ def test_a_signal_at_any_line_leaves_no_broker_down_and_the_exit_status_is_true(
             assert all(sent.server.id in end.up for sent in world.stops), number
 
 
-@pytest.mark.xfail(strict=True, reason=LAST)
 @pytest.mark.parametrize("schedule", [QUICK, NEVER_HEALTHY], ids=["done", "never healthy"])
 def test_a_signal_at_the_end_does_not_cut_off_what_is_said_of_the_brokers_that_were_restarted(
     schedule: Schedule,
