@@ -81,6 +81,7 @@ def preflight(
         for broker in brokers.values()
         if readings[broker.id].metrics is None
     ]
+    problems += _same_jvms(brokers, readings)
     problems += [f"{broker}: {problem}" for broker in plan for problem in ready[broker.id].problems]
     notes = [
         f"NOTE: {broker}: its process cannot be seen on its host (container?): one proof less that it is gone"
@@ -89,6 +90,20 @@ def preflight(
     ]
     notes += [_cache_note(broker, readings[broker.id]) for broker in brokers.values()]
     return problems, list(filter(None, notes))
+
+
+def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> list[str]:
+    """Find brokers whose proxies show one and the same JVM: the wrong one would be seen to go and to come."""
+    seen: dict[tuple[int, int | None], list[Broker]] = {}
+    for broker in brokers.values():
+        jvm = readings[broker.id].jvm
+        if jvm is not None:
+            seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
+    return [
+        f"{' and '.join(map(str, same))} show the same JVM (pid {pid}): do their names lead to one host?"
+        for (_, pid), same in seen.items()
+        if len(same) > 1
+    ]
 
 
 def _cache_note(broker: Broker, reading: Reading) -> str:

@@ -50,6 +50,9 @@ def test_the_places_are_asked_in_their_order() -> None:
         ("clusters: {x: }\nlocal_config: {cluster: x}", "clusters.x is missing or empty"),
         ("clusters: {x: {broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
         ("clusters: {x: {zookeeper: 'a b', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
+        ("clusters: {x: {zookeeper: 'z:99999', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
+        ("clusters: {x: {zookeeper: 'z..z:1', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
+        ("clusters: {x: {zookeeper: 'z:1//y', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
         ("clusters: {x: {zookeeper: 'z:1'}}\nlocal_config: {cluster: x}", "clusters.x.broker_list"),
     ],
 )
@@ -69,3 +72,11 @@ def test_an_unknown_type_lists_those_that_exist(tmp_path: Path) -> None:
 def test_a_type_is_a_name_and_not_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="is a name"):
         load(name, None, write(tmp_path, GOOD))
+
+
+@pytest.mark.parametrize(
+    "zookeeper", ["z", "z:2181/kafka/main/", "z-1.example.:65535,[fd00::1]:2181, 10.0.0.1/chroot", "zk_1:1/"]
+)
+def test_servers_with_ports_and_a_chroot_are_taken(tmp_path: Path, zookeeper: str) -> None:
+    text = f"clusters: {{x: {{zookeeper: '{zookeeper}', broker_list: []}}}}\nlocal_config: {{cluster: x}}"
+    assert load("main", None, write(tmp_path, text)).zookeeper == zookeeper

@@ -173,3 +173,10 @@ def test_a_reason_knows_for_how_long_it_has_been_seen_though_its_numbers_change(
     ]
     HEALTHY.dated(lasting, 150.0)
     assert Verdict(Health.UNHEALTHY, (Reason("under-replicated", "1"),)).dated(lasting, 160.0).why == "1"
+
+
+def test_a_virtual_machine_that_was_paused_is_believed_once_its_uptime_runs_with_our_clock_again() -> None:
+    freshness, alone = Freshness(), {1: BROKERS[1]}
+    assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, Lives()).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, Lives()) == HEALTHY

@@ -118,3 +118,14 @@ def test_nothing_to_empty_is_empty_and_a_refusal_to_empty_tells_how_long_answers
     assert read(delete=404).emptied
     found = read({"/jmxproxy/config": {"cache_duration": 300_000}}, delete=405)
     assert not found.emptied and found.cache_s == 300
+
+
+@pytest.mark.parametrize("value", [10**400, -(2**64), True, 1.5, "3"])
+def test_a_number_that_no_jvm_can_have_is_no_number(value: object) -> None:
+    assert "is not a whole number" in read({f"{RUNTIME}/Uptime": value}).reason
+
+
+@pytest.mark.parametrize("name", ["²@n1", "n1", "-1@n1", None])
+def test_a_name_without_a_pid_is_a_jvm_without_a_pid(name: object) -> None:
+    found = read({f"{RUNTIME}/Name": name})
+    assert found.jvm is not None and found.jvm.pid is None

@@ -2,7 +2,8 @@ import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.plan import choose, require_own_hosts, started_before
+from kafka_rolling_restart.plan import choose, preflight, require_own_hosts, started_before
+from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
 
@@ -29,3 +30,10 @@ def test_two_brokers_on_one_host_are_refused() -> None:
 def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> None:
     reading = Reading(1000, 1000, jvm=Jvm(start_ms=99_999_999_999_999, uptime_ms=600_000))
     assert started_before(401, reading) and not started_before(400, reading)
+
+
+def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
+    one, two = (Reading(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
+    other = Reading(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
+    problems, _ = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
+    assert problems == ["broker 1 (n1) and broker 2 (n2) show the same JVM (pid 7): do their names lead to one host?"]

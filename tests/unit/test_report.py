@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 
 from kafka_rolling_restart.health import Health, Reason, Verdict
 from kafka_rolling_restart.report import Report, Writer, clean
+from tests.fakes import FakeClock
 from tests.unit.test_main import Collector
 
 UNHEALTHY = Verdict(Health.UNHEALTHY, (Reason("registration 2", "broker 2 is not registered"),))
@@ -43,3 +46,28 @@ def test_a_reader_that_does_not_read_does_not_hold_us_up() -> None:
     writer.put(open_, "y")
     writer.drain(0.01)
     os.close(seen)
+
+
+def test_a_stdout_that_nobody_reads_does_not_hold_back_what_went_wrong() -> None:
+    """In a process of its own: its stdout is a full pipe, its stderr a file."""
+    code = """
+from kafka_rolling_restart.report import Report, Writer
+report = Report(Writer())
+report.text(["x" * 1_000_000])
+report.error("broker 1 is DOWN")
+report.close()
+"""
+    seen, full = os.pipe()
+    done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    os.close(seen)
+    os.close(full)
+    assert done.stderr == "kafka-rolling-restart: broker 1 is DOWN\n"
+
+
+def test_a_reason_that_lasts_is_said_again_once_a_minute() -> None:
+    writer, clock = Collector(), FakeClock()
+    report = Report(writer, clock=clock)
+    for _ in range(13):
+        report.verdict(UNHEALTHY, 0, 3)
+        clock.sleep(10)
+    assert len(writer.lines) == 3

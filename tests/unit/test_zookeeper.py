@@ -1,7 +1,10 @@
+import time
+from contextlib import closing
+
 import pytest
 
-from kafka_rolling_restart.errors import Refused
-from kafka_rolling_restart.zookeeper import host_of
+from kafka_rolling_restart.errors import Refused, UsageError, ZooKeeperUnavailable
+from kafka_rolling_restart.zookeeper import ZooKeeper, host_of
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,17 @@ def test_the_host_comes_from_the_registration(registration: str, host: str) -> N
 def test_a_registration_without_a_usable_host_is_refused_with_its_path(registration: str) -> None:
     with pytest.raises(Refused, match="/brokers/ids/7"):
         host_of(7, registration.encode())
+
+
+@pytest.mark.parametrize("hosts", ["zk:2181/../kafka", "[::::]:2181"])
+def test_what_the_client_cannot_take_is_wrong_configuration(hosts: str) -> None:
+    with pytest.raises(UsageError, match="is not 'host:port"):
+        ZooKeeper(hosts)
+
+
+def test_a_server_that_is_not_there_is_said_in_bounded_time() -> None:
+    began = time.monotonic()
+    zookeeper = ZooKeeper("127.0.0.1:1", timeout=0.5)
+    with pytest.raises(ZooKeeperUnavailable, match="ZooKeeper at 127.0.0.1:1 does not answer"), closing(zookeeper):
+        zookeeper.connect()
+    assert time.monotonic() - began < 10
