@@ -362,7 +362,8 @@ class Restart:
     def _may_start_again(self, command: Command, tries: int, now: float, missing_for: float) -> bool:
         if command.ended_at is None:
             return now - command.sent_at >= self._limits.hang
-        settle = self._limits.starts[min(tries, len(self._limits.starts)) - 1]
+        patience = self._limits.starts[min(tries, len(self._limits.starts)) - 1]
+        settle = self._limits.settle if command.trouble else patience  # what failed need not be given time
         return command.has_settled(now, settle) and missing_for >= settle
 
     def _is_back(self, sight: Sight) -> bool:

@@ -18,6 +18,7 @@ from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, R
 from kafka_rolling_restart.errors import SshError, Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
@@ -822,11 +823,11 @@ class World:
     def _up(self) -> frozenset[int]:
         return frozenset(server.id for server in self.servers if server.registered)
 
-    def _roll(self) -> main.Roll:
+    def _roll(self) -> Roll:
         brokers = {server.id: Broker(server.id, f"n{server.id}", server.czxid or 0) for server in self.servers}
         hosts: Any = dict(zip(brokers, self.hosts, strict=True))
         schedule = self.schedule
-        return main.Roll(
+        return Roll(
             brokers=brokers,
             plan=list(brokers.values()),
             hosts=hosts,

@@ -11,6 +11,7 @@ from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import Stopped
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
@@ -58,7 +59,7 @@ class Scene:
     def run(self) -> int:
         one = Broker(1, "n1", 10)
         broker: Any = self.broker
-        self.roll = main.Roll(
+        self.roll = Roll(
             brokers={1: one},
             plan=[one],
             hosts={1: broker},

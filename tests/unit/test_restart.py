@@ -99,6 +99,7 @@ def test_a_start_that_fails_is_tried_three_times_and_names_the_line_to_type(scen
     with pytest.raises(BrokerDown) as down:
         scene.restart.start()
     assert len(scene.broker.starts) == 3
+    assert scene.clock.now() - scene.broker.starts[0] < 60  # a person is to know soon
     assert "broker 1 (n1) is DOWN" in str(down.value)
     assert str(down.value).endswith(f"run: {scene.broker.start_line}")
 
