@@ -1,5 +1,5 @@
 import shlex
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_wrong_argument_ends_with_status_2(wrong: list[str], capsys: pytest.Ca
     assert wrong[0] in capsys.readouterr().err
 
 
-BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=timezone.utc)
 REST = "--broker-ids 2,3 --started-before 2026-11-24T03:00:00+00:00"
 
 
