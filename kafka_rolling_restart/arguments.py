@@ -38,7 +38,10 @@ examples:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; argparse ends the program with status 2 where it is wrong."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    try:
+        options = parser.parse_args(argv)
+    except OSError as error:  # nobody reads what --help prints, or the disk is full
+        raise SystemExit(1) from error
     if len(options.task_args) > len(options.task):
         parser.error(
             f"{len(options.task_args)} --task-args for {len(options.task)} --task: they are paired by position"

@@ -1,5 +1,6 @@
 """The command as a process: its exit status is what it says, whatever becomes of its output."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,25 @@ from pathlib import Path
 COMMAND = [sys.executable, "-m", "kafka_rolling_restart"]
 
 
-def test_a_full_disk_does_not_change_the_exit_status() -> None:
+CLUSTER = """
+clusters: {x: {zookeeper: "127.0.0.1:1", broker_list: []}}
+local_config: {cluster: x}
+"""
+
+
+def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_path: Path) -> None:
+    (tmp_path / "main.yaml").write_text(CLUSTER)
+    (tmp_path / "chatty.py").write_text("print('hello')\n")
+    arguments = ["-t", "main", "--discovery-base-path", str(tmp_path), "--no-confirm", "--task", "chatty"]
+    environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}:{tmp_path}"}
     with Path("/dev/full").open("w") as full:
-        assert subprocess.run([*COMMAND, "--version"], stdout=full, stderr=full, timeout=30).returncode == 0
+        done = subprocess.run(
+            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=30
+        )
+    assert done.returncode == 2
+    assert (
+        done.stderr == "kafka-rolling-restart: --task chatty: holds no class derived from PreStopTask or PostStopTask\n"
+    )
 
 
 def test_wrong_usage_is_status_2_and_says_so_on_stderr() -> None:
