@@ -18,7 +18,8 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
     (tmp_path / "main.yaml").write_text(CLUSTER)
     (tmp_path / "chatty.py").write_text("print('hello')\n")
     arguments = ["-t", "main", "--discovery-base-path", str(tmp_path), "--no-confirm", "--task", "chatty"]
-    environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}:{tmp_path}"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment["PYTHONPATH"] = f"{Path.cwd()}:{tmp_path}"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=30
