@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -40,6 +41,23 @@ def aside(call: Callable[[], V], limit: float | None = None) -> V:
     if None not in returned:
         raise NotInTime(f"no answer within {limit:g} s")
     return returned[None]
+
+
+@contextmanager
+def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
+    """Call ``remind`` with the seconds that have passed, each ``every`` s until the block has ended."""
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def work() -> None:
+        while not ended.wait(every):
+            remind(time.monotonic() - began)
+
+    Background(work)
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 class Background(Generic[V]):

@@ -18,6 +18,7 @@ from kafka_rolling_restart.errors import (
 from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, Verdict, wait_until_healthy
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Standing
+from kafka_rolling_restart.parallel import reminding
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LAST_LOOK_S = 10.0  # at what was restarted, before its state is told
 LAST_LOOK_OF_INTERRUPTED_S = 1.0  # somebody who pressed Ctrl-C waits for it
 MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
+TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
 LAST_RESORT_S = 15.0  # from one start to the next
 LAST_RESORT_STARTS = 3
 
@@ -201,8 +203,13 @@ def _run_tasks(tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
 
 def _failure_of_post_stop(roll: Roll, broker: Broker, tell: Callable[[str], None]) -> str:
     """Run the post-stop tasks; a failure is kept for later, because the broker is down now."""
+
+    def remind(seconds: float) -> None:
+        tell(f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end")
+
     try:
-        _run_tasks(roll.tasks.post_stop, broker, "was started all the same")
+        with reminding(TASK_NEWS_S, remind):
+            _run_tasks(roll.tasks.post_stop, broker, "was started all the same")
     except Stopped as error:
         tell(f"{error}; starting it, then the roll ends")
         return str(error)

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from kafka_rolling_restart.parallel import Background, in_parallel
+from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel, reminding
 
 
 def test_a_call_in_the_background_is_not_waited_for_and_tells_its_end() -> None:
@@ -27,6 +27,32 @@ def test_calls_that_do_not_return_in_time_are_missing_and_not_waited_for() -> No
     never = threading.Event()
     assert in_parallel({1: lambda: "one", 2: lambda: never.wait(60)}, limit=0.2) == {1: "one"}
     never.set()
+
+
+def test_a_call_aside_that_does_not_return_in_time_is_left_alone() -> None:
+    never = threading.Event()
+    with pytest.raises(NotInTime, match="no answer within 0.1 s"):
+        aside(lambda: never.wait(60), 0.1)
+    never.set()
+    assert aside(lambda: "one", 10) == "one"
+    with pytest.raises(ZeroDivisionError):
+        aside(lambda: 1 / 0)
+
+
+def test_what_lasts_is_said_again_and_again_until_it_has_ended() -> None:
+    heard: list[float] = []
+    three = threading.Event()
+
+    def hear(seconds: float) -> None:
+        heard.append(seconds)
+        if len(heard) >= 3:
+            three.set()
+
+    with reminding(0.01, hear):
+        assert three.wait(30)
+    count = len(heard)
+    threading.Event().wait(0.1)
+    assert heard == sorted(heard) and len(heard) <= count + 1
 
 
 def _wait_for(call: Background[object] | Background[bool] | Background[float]) -> None:
