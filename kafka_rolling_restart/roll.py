@@ -121,16 +121,17 @@ def restart_broker(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None
 
 
 def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
-    """See that the lock is ours and the cluster was healthy just now: tasks, logins and pauses take their time.
+    """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take their time.
 
     Return whether that had to be waited for, so that what was seen before is old.
     """
-    retaken = _hold_lock(roll, lock, broker)
-    if not retaken and roll.clock.now() - roll.healthy_at <= roll.rule.interval + MARGIN_S:
-        return False
-    if retaken or not wait(roll, replace(roll.rule, count=1)):
+    old = roll.clock.now() - roll.healthy_at > roll.rule.interval + MARGIN_S
+    if old and not wait(roll, replace(roll.rule, count=1)):
         wait(roll)
-    return True
+    retaken = _hold_lock(roll, lock, broker)
+    if retaken:
+        wait(roll)
+    return old or retaken
 
 
 def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, tell: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kafka_rolling_restart import main
 from kafka_rolling_restart.cluster import Broker, Reading
-from kafka_rolling_restart.errors import Stopped
+from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report, Writer
 from kafka_rolling_restart.roll import Roll
@@ -34,9 +34,11 @@ class Collector(Writer):
 class FakeLock:
     """A lock that can be lost."""
 
-    lost = retaken = False
+    lost = retaken = away = False
 
     def hold(self) -> bool:
+        if self.away:
+            raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
         if self.lost:
             raise Stopped("the ZooKeeper session was lost")
         retaken, self.retaken = self.retaken, False
@@ -143,6 +145,15 @@ def test_a_cluster_that_broke_while_the_pre_stop_tasks_ran_is_waited_for(scene: 
     scene.clock.plan(35, lambda: setattr(scene.broker, "registered", True))
     assert scene.run() == 0
     assert scene.broker.stops[0] >= 1035
+
+
+def test_a_zookeeper_that_is_away_for_a_while_after_the_pre_stop_tasks_is_waited_for(scene: Scene) -> None:
+    def away(is_away: bool) -> None:
+        scene.broker.zookeeper_down = scene.lock.away = is_away
+
+    scene.pre_stop.append(Task(lambda: away(True)))
+    scene.clock.plan(35, lambda: away(False))
+    assert scene.run() == 0
 
 
 def test_a_signal_after_the_restarted_broker_was_lost_does_not_say_that_it_is_up(scene: Scene) -> None:
