@@ -18,7 +18,7 @@ MARK = "process:"
 PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
 JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
-AGE_TOLERANCE_S = 10.0  # between the JVM's uptime and the age that ps shows
+AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
 
