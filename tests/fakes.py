@@ -8,6 +8,7 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
+from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
 
@@ -41,7 +42,7 @@ class FakeClock:
 class FakePending:
     """A command that runs on a host for a while."""
 
-    def __init__(self, clock: FakeClock, seconds: float, outcome: CommandResult | SshError) -> None:
+    def __init__(self, clock: Clock, seconds: float, outcome: CommandResult | SshError) -> None:
         self._clock = clock
         self._ends_at = clock.now() + seconds
         self._outcome = outcome

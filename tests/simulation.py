@@ -22,6 +22,7 @@ from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
+from tests.fakes import FakePending
 
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms
 SUPERVISOR_S = 3.0  # until a JVM that died by itself is launched again
@@ -206,22 +207,8 @@ class Sent:
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
-class Pending:
-    """A command that runs on a host; nothing but its end is heard of it."""
-
-    def __init__(self, clock: WorldClock, ends_at: float, outcome: CommandResult | SshError) -> None:
-        self._clock = clock
-        self._ends_at = ends_at
-        self._outcome = outcome
-
-    @property
-    def ended(self) -> bool:
-        return self._clock.now() >= self._ends_at
-
-    def result(self) -> CommandResult:
-        if isinstance(self._outcome, SshError):
-            raise self._outcome
-        return self._outcome
+class Pending(FakePending):
+    """A command that runs on a host; its connection may be lost."""
 
     def break_off(self) -> None:
         """Lose the connection over which it runs."""
@@ -466,16 +453,16 @@ class Host:
         if deed.works:
             self._clock.plan(deed.effect, effect)
         if deed.returns is None or deed.returns > limit:
-            pending = Pending(self._clock, self._clock.now() + limit, SshError("did not end", sent=True))
+            pending = Pending(self._clock, limit, SshError("did not end", sent=True))
         else:
             result = CommandResult("service", deed.status, "", deed.returns)
-            pending = Pending(self._clock, self._clock.now() + deed.returns, result)
+            pending = Pending(self._clock, deed.returns, result)
         self._running.append(pending)
         return pending
 
     def _refused(self) -> Pending:
         after = QUESTION_S if self.slow else 0.0
-        return Pending(self._clock, self._clock.now() + after, SshError("Connection refused"))
+        return Pending(self._clock, after, SshError("Connection refused"))
 
     def _reach(self) -> None:
         if self.down:
