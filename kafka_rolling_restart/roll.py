@@ -93,7 +93,8 @@ def restart_broker(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None
     def tell(text: str) -> None:
         roll.report.say(f"{label}: {text}")
 
-    _hold_lock(roll, lock, broker)
+    if _hold_lock(roll, lock, broker):
+        wait(roll)
     if roll.tasks.pre_stop:
         _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
         roll.healthy_at = float("-inf")  # they may have taken long, or have changed something

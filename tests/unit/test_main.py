@@ -129,6 +129,15 @@ def test_a_lock_that_was_lost_and_taken_again_goes_on_when_every_broker_runs_in_
     scene.lock.retaken = True
     scene.broker.czxid = 11  # its session was lost as ours was, and the same JVM registered again
     assert scene.run() == 0
+    assert scene.broker.stops[0] >= 1020  # after another two healthy checks, 10 s apart
+
+
+def test_a_lock_that_was_lost_during_the_pre_stop_tasks_and_taken_again_is_followed_by_a_whole_wait(
+    scene: Scene,
+) -> None:
+    scene.pre_stop.append(Task(lambda: setattr(scene.lock, "retaken", True)))
+    assert scene.run() == 0
+    assert scene.broker.stops[0] >= 1040  # the one check after the tasks does not do
 
 
 def test_a_lock_that_was_lost_and_taken_again_stops_nothing_where_a_broker_was_restarted_meanwhile(
