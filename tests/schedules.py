@@ -50,8 +50,12 @@ WILD = st.builds(
     starts=st.lists(STARTS, max_size=4).map(tuple),
     read=one_of(0.0, 0.5, 3.0),
 )
-# A process that cannot be seen and takes longer than that to end costs its broker (see test_properties.py).
-HIDDEN = st.builds(Nature, **TIMINGS, visible=st.just(False), cache=one_of(None, 3.0, 20.0))
+HIDDEN = st.builds(
+    Nature,
+    **TIMINGS | {"ends": one_of(1.5, 0.0, 8.0, 25.0, 50.0)},
+    visible=st.just(False),
+    cache=one_of(None, 3.0, 20.0),
+)
 CACHED = st.builds(Nature, **TIMINGS, cache=one_of(3.0, 20.0, 300.0))
 NATURES = st.one_of(SOUND, SLOW, WILD, HIDDEN, CACHED)
 

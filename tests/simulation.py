@@ -203,7 +203,6 @@ class Sent:
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
-    skipped: frozenset[int] = frozenset()  # brokers that the tool had left alone
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
@@ -719,7 +718,6 @@ class World:
             bool(self.signalled),
             self.lock.held_at,
             self.lock.gap,
-            frozenset(broker.id for broker in self.roll.skipped),
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
