@@ -13,10 +13,10 @@ setup(
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
     packages=["kafka_rolling_restart"],
-    package_data={"kafka_rolling_restart": ["py.typed"]},
+    package_data={"kafka_rolling_restart": ["py.typed", "report.schema.json"]},
     python_requires=">=3.10",
-    install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31"],
-    extras_require={"test": ["hypothesis>=6.100", "kafka-python>=2.2", "pytest>=8"]},
+    install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13"],
+    extras_require={"test": ["hypothesis>=6.100", "jsonschema>=4.20", "kafka-python>=2.2", "pyte>=0.8", "pytest>=8"]},
     entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",

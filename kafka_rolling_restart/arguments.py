@@ -48,6 +48,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     if options.skip and options.broker_ids:
         parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
+    if (options.zookeeper is None) == (options.cluster_type is None):
+        parser.error("name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT")
+    if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
+        parser.error("--zookeeper needs no --cluster-name and no --discovery-base-path: no configuration is read")
+    if options.quiet and options.verbose:
+        parser.error("--quiet and --verbose contradict each other")
     return options
 
 
@@ -77,22 +83,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation that a later version makes ambiguous would break a cron job
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say every health check and every command")
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
     _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
     _add_restart(parser.add_argument_group("what is done"))
+    _add_output(parser.add_argument_group("what is said"))
     return parser
 
 
 def _add_cluster(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-t", "--cluster-type", required=True, metavar="TYPE", help="read TYPE.yaml")
+    group.add_argument("-t", "--cluster-type", metavar="TYPE", help="read TYPE.yaml")
     group.add_argument("-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)")
     group.add_argument(
         "--discovery-base-path",
         metavar="DIR",
         help="look for TYPE.yaml in DIR, then in $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery",
+    )
+    group.add_argument(
+        "--zookeeper",
+        metavar="HOSTS/CHROOT",
+        help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a configuration file",
     )
 
 
@@ -151,6 +161,25 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--task-args", action="append", default=[], metavar="ARGS", help="for the --task of the same place (repeatable)"
     )
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="say every health check, every command with its status, and timings; -vv: the libraries' logging, too",
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing unless something is wrong (for cron, which mails it)"
+    )
+    group.add_argument(
+        "--report",
+        metavar="FILE",
+        help="keep FILE up to date with the state of the run, as JSON; right after kill -9, too",
+    )
+    group.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
 
 def _seconds(text: str) -> float:

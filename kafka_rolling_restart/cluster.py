@@ -1,6 +1,7 @@
 """What a cluster is, as plain frozen values that every other module speaks in."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 SHOWN = 500  # characters of a command's output in a message
 
@@ -12,6 +13,7 @@ class Broker:
     id: int
     host: str
     czxid: int
+    rack: str = ""
 
     def __str__(self) -> str:
         return f"broker {self.id} ({self.host})"
@@ -24,6 +26,14 @@ class Jvm:
     start_ms: int
     uptime_ms: int
     pid: int | None = None
+
+    @property
+    def started(self) -> str:
+        """When it started by its host's clock, in ISO 8601 with our zone."""
+        try:
+            return datetime.fromtimestamp(self.start_ms / 1000).astimezone().isoformat(timespec="seconds")
+        except (ValueError, OverflowError, OSError):  # a host may say anything
+            return f"{self.start_ms} ms"
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,18 @@ ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:(?:/[^\s,/]+)*/?)?\Z")
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """One cluster of a cluster type, and the file that describes it."""
+    """One cluster of a cluster type, and the file that describes it, if any does."""
 
     type: str
     name: str
     zookeeper: str
     broker_list: tuple[str, ...]
-    path: Path
+    path: Path | None
+
+    @property
+    def label(self) -> str:
+        """What the cluster is called."""
+        return f"{self.type}/{self.name}" if self.type else self.name
 
 
 def folders(base_path: str | None, environ: Mapping[str, str]) -> list[Path]:
@@ -45,6 +50,13 @@ def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConf
     if chosen not in clusters:
         raise UsageError(f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}")
     return _cluster(cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path)
+
+
+def of_zookeeper(hosts: str) -> ClusterConfig:
+    """Return a cluster of which only the ZooKeeper is known. Raises `UsageError` where that is no such address."""
+    if not ZOOKEEPER.match(hosts.strip()):
+        raise UsageError(f"--zookeeper is to be 'host:port,host:port/chroot', not {hosts!r}")
+    return ClusterConfig("", hosts.strip(), hosts.strip(), (), None)
 
 
 def _find(cluster_type: str, places: list[Path]) -> Path:

@@ -9,24 +9,24 @@
    2. run the pre-stop tasks;
    3. stop it, and wait until it is gone;
    4. run the post-stop tasks;
-   5. start it, and wait until it is back.
+   5. start it, and wait until it is back;
+   6. wait until the cluster is healthy, and run the post-start tasks.
 6. Wait until the cluster is healthy once more. Report.
 """
 
 import argparse
 import getpass
-import logging
 import os
 import socket
 import sys
-import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import arguments, config, plan, task
+from kafka_rolling_restart import arguments, config, logs, plan, screen, task
+from kafka_rolling_restart.arguments import VERSION
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import (
     Defect,
@@ -40,10 +40,21 @@ from kafka_rolling_restart.errors import (
 from kafka_rolling_restart.health import Health, HealthRule
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
-from kafka_rolling_restart.report import Report, Writer
-from kafka_rolling_restart.roll import Roll, last_resort, look_at_end, restart_broker, wait
+from kafka_rolling_restart.record import Step, duration
+from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.report_file import ReportFile, Run
+from kafka_rolling_restart.roll import (
+    Roll,
+    last_resort,
+    look_at_end,
+    restart_broker,
+    run_post_start_tasks,
+    wait,
+    wait_after_tasks,
+)
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.watch import ClusterWatch
+from kafka_rolling_restart.writer import Writer
 
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
@@ -52,34 +63,46 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
     options = arguments.parse(argv)
-    report = Report(Writer(), options.verbose)
+    asks = not options.no_confirm and not options.dry_run
+    report = Report(Writer(screen.choose(options.quiet, options.verbose)), options.verbose, options.quiet, asks)
     signals = Signals(report.signal, SystemClock())
-    _silence_libraries()
+    logs.listen(report, options.verbose)
+    outcome = _outcome(options, argv, report, signals)
+    report.end(outcome)
+    report.close()
+    return outcome.status
+
+
+def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
     try:
-        signals.listen()
-        return _run(options, argv, report, signals)
+        try:
+            signals.listen()
+            return _run(options, argv, report, signals)
+        finally:
+            signals.deafen()
     except Interrupted as signal:
-        signals.deafen()
-        report.error(f"{signal}; no broker is down by our hand")
-        return signal.status
+        return Outcome(signal.status, f"{signal}; no broker is down by our hand")
     except RollingRestartError as error:
-        report.error(str(error))
-        return int(error.status)
+        return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
-        report.error(f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration")
-        return ExitStatus.REFUSED
-    finally:
-        signals.deafen()
-        report.close()
+        line = f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration"
+        return Outcome(ExitStatus.REFUSED, line)
+    except Exception as error:
+        report.traceback(error)
+        return Outcome(
+            ExitStatus.DEFECT, f"a defect of this program ended the run ({error!r}); no broker is down by our hand"
+        )
 
 
-def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> int:
-    now = datetime.now().astimezone()
+def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
+    clock, now = SystemClock(), datetime.now().astimezone()
     # 1. Anything wrong here: nothing is contacted.
     _require_somebody_to_ask(options)
-    places = config.folders(options.discovery_base_path, os.environ)
-    cluster = config.load(options.cluster_type, options.cluster_name, places)
+    cluster = _cluster(options)
+    report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
+    if options.report:
+        report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
@@ -89,21 +112,18 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         zookeeper.connect()
         roll = _make_roll(options, zookeeper, tasks, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
-        report.text(
-            plan.describe(cluster, options.discovery_base_path, roll.brokers, zookeeper.controller(), roll.rule)
-        )
-        report.text([f"stop: {options.stop_command}   start: {options.start_command}"])
+        _show_plan(options, cluster, zookeeper.controller(), roll)
         # 3. The preflight.
-        _preflight(roll, options.started_before)
+        _preflight(roll, options.started_before, zookeeper.controller())
         if options.dry_run:
             return _look_once(roll)
         # 4. The confirmation and the lock.
-        _confirm(options, cluster, report)
+        _confirm(options, cluster, roll)
         with zookeeper.lock(_holder()) as lock:
             return _roll_and_report(roll, lock)
 
 
-def _roll_and_report(roll: Roll, lock: "Lock") -> int:
+def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
     """Restart the brokers of the plan, and say at any end who was restarted and who was not."""
     ended_by: RollingRestartError | Interrupted | None = None
     try:
@@ -118,30 +138,66 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> int:
         ended_by = Defect(f"a defect of this program ended the run ({error!r}); {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
-    _tell_outcome(roll, standing, outcome)
-    return outcome.status
+    _summarize(roll, standing, outcome)
+    return outcome
 
 
 def _roll(roll: Roll, lock: "Lock") -> None:
     if not roll.plan:
         roll.report.say("no broker is left to restart")
-    # 5. Each broker of the plan.
-    for place, broker in enumerate(roll.plan, 1):
-        wait(roll)
-        restart_broker(roll, broker, f"{place}/{len(roll.plan)} {broker}", lock)
-    # 6. The last wait.
     wait(roll)
+    # 5. Each broker of the plan.
+    for broker in roll.plan:
+        restart_broker(roll, broker, lock)
+        wait(roll)
+        run_post_start_tasks(roll, broker)
+    # 6. The last wait is over, unless the last tasks may have changed something.
+    wait_after_tasks(roll)
 
 
-def _tell_outcome(roll: Roll, standing: Standing, outcome: Outcome) -> None:
+def _summarize(roll: Roll, standing: Standing, outcome: Outcome) -> None:
     resume = ""
     if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and standing.untouched:
-        resume = roll.resume([broker.id for broker in standing.untouched])
-    roll.report.outcome(standing, resume)
-    if outcome.status == ExitStatus.DONE:
-        roll.report.say(outcome.line)
-    else:
-        roll.report.error(outcome.line)
+        in_hand = [standing.in_hand] if standing.in_hand else []
+        resume = roll.resume([broker.id for broker in [*in_hand, *standing.untouched]])
+    roll.enter(Step.ENDED)
+    roll.report.summary(roll.progress, standing, resume)
+
+
+def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
+    if options.zookeeper is not None:
+        return config.of_zookeeper(options.zookeeper)
+    places = config.folders(options.discovery_base_path, os.environ)
+    return config.load(options.cluster_type, options.cluster_name, places)
+
+
+def _report_file(
+    path: str, argv: Sequence[str], cluster: config.ClusterConfig, report: Report, now: datetime, clock: SystemClock
+) -> ReportFile:
+    file = ReportFile(
+        path,
+        Run(
+            tool=VERSION,
+            command=["kafka-rolling-restart", *argv],
+            cluster=cluster.label,
+            zookeeper=cluster.zookeeper,
+            configuration=str(cluster.path) if cluster.path else None,
+            holder=_holder(),
+            began=now,
+            now=clock.now(),
+        ),
+        report.warn,
+    )
+    file.open()
+    return file
+
+
+def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, controller: int | None, roll: Roll) -> None:
+    lines, warnings = plan.describe(cluster, options.discovery_base_path, roll.brokers, controller)
+    for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command)]:
+        roll.report.say(line)
+    for warning in warnings:
+        roll.report.warn(warning)
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
@@ -184,48 +240,57 @@ def _make_roll(
     )
 
 
-def _preflight(roll: Roll, age_s: float | None) -> None:
+def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
     """Look at every broker: metrics first, because they tell the process to look for on its host.
 
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
     """
+    roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
     readings = roll.watch.look_first()
     if age_s is not None:
         moment = roll.clock.now() - age_s
-        roll.plan = [
-            one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm
-        ]
-    roll.report.text(plan.table(roll.brokers, roll.plan))
-    problems, notes = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings)
-    for problem in problems:
-        roll.report.error(problem)
+        roll.choose(
+            [one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
+        )
+    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings)
+    roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
+    for broker in roll.brokers.values():
+        for problem in findings[broker.id].problems:
+            roll.report.error(problem, str(broker))
+        for note in findings[broker.id].notes:
+            roll.report.say(f"NOTE: {note}", str(broker))
+    problems = sum(len(finding.problems) for finding in findings.values())
     if problems:
-        raise Refused(f"the preflight found {len(problems)} problem(s), see above; no broker was touched")
+        raise Refused(f"the preflight found {problems} problem(s), see above; no broker was touched")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
-    roll.report.text([*notes, "preflight: every host lets us in, both commands are allowed, all metrics answer"])
+    roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
 
 
-def _look_once(roll: Roll) -> int:
+def _look_once(roll: Roll) -> Outcome:
     """Make the one health check of a dry run."""
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
         raise Refused(f"dry run: the cluster is {verdict.health.value}: {verdict.why}. Nothing was touched")
+    line = f"dry run: the cluster is healthy, and {len(roll.plan)} brokers would be restarted; nothing was touched"
+    return Outcome(ExitStatus.DONE, line)
+
+
+def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
+    least = duration(plan.least_s(roll.plan, roll.rule))
+    count = f"{len(roll.plan)} broker{'' if len(roll.plan) == 1 else 's'}"
     roll.report.say(
-        f"dry run: the cluster is healthy, and {len(roll.plan)} brokers would be restarted; nothing was touched"
+        f"restarting {count} takes at least {least}, and the time that they take to stop, start and catch up"
     )
-    return ExitStatus.DONE
-
-
-def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, report: Report) -> None:
     if options.no_confirm:
         return
-    report.ask(f"Restart these brokers of {cluster.type}/{cluster.name}? [y/N]")
+    roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
     try:
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
         raise Refused(f"no answer could be read ({error}); no broker was touched") from error
     if answer.strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed; no broker was touched")
+    roll.report.hush()
 
 
 def _holder() -> dict[str, object]:
@@ -235,11 +300,3 @@ def _holder() -> dict[str, object]:
     except (KeyError, OSError):  # a uid without an entry in passwd
         user = str(os.getuid())
     return {"user": user, "host": socket.gethostname(), "pid": os.getpid(), "since": since}
-
-
-def _silence_libraries() -> None:
-    if not sys.warnoptions:  # cron mails whatever is on stderr
-        warnings.simplefilter("ignore")
-    logging.getLogger().addHandler(logging.NullHandler())
-    for name in ("kazoo", "paramiko", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
 """Pure judgement: what ended a run and what was seen of its brokers then, in; exit status and last line, out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.errors import BrokerDown, Defect, ExitStatus, Interrupted, RollingRestartError
@@ -25,10 +25,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its exit status, and the last line, which says the state of the cluster and what to type next."""
+    """How a run ended: its exit status, and the last line, which says the state of the cluster and what to type next.
+
+    ``lost`` are brokers that were restarted and may be down all the same.
+    """
 
     status: int
     line: str
+    lost: tuple[Broker, ...] = ()
 
 
 def conclude(
@@ -38,6 +42,15 @@ def conclude(
     resume: Callable[[Sequence[int]], str],
 ) -> Outcome:
     """Judge the end of a run. ``start_line`` starts a broker by hand; ``resume`` goes on with the brokers of these ids."""
+    return replace(_conclude(ended_by, standing, start_line, resume), lost=(*standing.gone, *standing.unseen))
+
+
+def _conclude(
+    ended_by: RollingRestartError | Interrupted | None,
+    standing: Standing,
+    start_line: Callable[[Broker], str],
+    resume: Callable[[Sequence[int]], str],
+) -> Outcome:
     if ended_by is None:
         return Outcome(ExitStatus.DONE, _all_done(standing))
     if isinstance(ended_by, Defect | BrokerDown):  # they know of the broker in hand

@@ -1,6 +1,7 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.host import BrokerHost, Readiness
 from kafka_rolling_restart.parallel import in_parallel
+
+LEFT_ALONE = "left alone"
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
@@ -39,30 +42,89 @@ def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
 
 
 def describe(
-    config: ClusterConfig, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None, rule: HealthRule
-) -> list[str]:
-    """Return the plan's lines about the cluster. ``wanted`` is --discovery-base-path."""
+    config: ClusterConfig, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
+) -> tuple[list[str], list[str]]:
+    """Return the plan's lines about the cluster, and the warnings. ``wanted`` is --discovery-base-path."""
     known, expected = len(brokers), len(config.broker_list)
-    lines = [f"cluster {config.type}/{config.name}, configured in {config.path}, ZooKeeper {config.zookeeper}"]
-    if wanted and config.path.parent != Path(wanted).expanduser():
-        lines.append(f"WARNING: there is no {config.type}.yaml in {wanted}; the file above was found instead")
+    source = f"configured in {config.path}" if config.path else "as --zookeeper says"
+    lines, warnings = [f"cluster {config.label}, {source}, ZooKeeper {config.zookeeper}"], []
+    if wanted and config.path and config.path.parent != Path(wanted).expanduser():
+        warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
     seat = f"broker {controller}" if controller is not None else "none at this moment"
-    lines.append(f"{known} brokers are registered; the configuration expects {expected}; the controller is {seat}")
+    expects = f"; the configuration expects {expected}" if config.path else ""
+    lines.append(f"{known} brokers are registered{expects}; the controller is {seat}")
     if known < expected:
-        lines.append(
-            f"WARNING: {expected - known} expected brokers are not registered; they are not watched and not restarted"
+        warnings.append(
+            f"{expected - known} expected brokers are not registered; they are not watched and not restarted"
         )
-    lines.append(
-        f"healthy: {rule.count} checks in a row, {rule.interval:g} s apart, with at most {rule.limit:g} s unhealthy"
-    )
-    return lines
+    return lines, warnings
 
 
-def table(brokers: Mapping[int, Broker], plan: Sequence[Broker]) -> list[str]:
-    """Return a line for each broker: its place in the plan, or that it is left alone."""
-    places = {broker.id: f"{place}." for place, broker in enumerate(plan, 1)}
+def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
+    """Return the plan's lines about what is done and when it goes on."""
+    return [
+        f"commands: stop `{stop}`, start `{start}`",
+        f"healthy in {rule.count} checks {rule.interval:g} s apart, at most {rule.limit:g} s unhealthy",
+    ]
+
+
+def least_s(plan: Sequence[Broker], rule: HealthRule) -> float:
+    """Return how long (s) a roll takes at least: a wait before, between and after the restarts, which come on top."""
+    return (len(plan) + 1) * (rule.count - 1) * rule.interval if plan else 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the preflight saw of one broker."""
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.problems:
+            return f"{len(self.problems)} problem(s), see below"
+        return "ok, see the notes" if self.notes else "ok"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One broker in the plan's table. ``order`` is its place, or that it is left alone."""
+
+    order: str
+    broker: Broker
+    since: str
+    role: str
+    found: str
+
+    @property
+    def line(self) -> str:
+        """The row as text."""
+        place = self.order if self.order == LEFT_ALONE else f"place {self.order}"
+        since = f"up since {self.since}" if self.since else "not known since when it is up"
+        rack = f"rack {self.broker.rack}" if self.broker.rack else ""
+        return f"plan: {', '.join(filter(None, [place, rack, since, self.role, f'preflight: {self.found}']))}"
+
+
+def table(
+    brokers: Mapping[int, Broker],
+    plan: Sequence[Broker],
+    controller: int | None,
+    readings: Mapping[int, Reading],
+    findings: Mapping[int, Finding],
+) -> list[PlanRow]:
+    """Return a row for each broker: those of the plan in its order, then those that are left alone."""
+    places = {broker.id: str(place) for place, broker in enumerate(plan, 1)}
     left = [broker for broker in brokers.values() if broker.id not in places]
-    return [f"  {places.get(broker.id, 'skipped'):>7} {broker}" for broker in [*plan, *left]]
+    return [
+        PlanRow(
+            order=places.get(broker.id, LEFT_ALONE),
+            broker=broker,
+            since=jvm.started if (jvm := readings[broker.id].jvm) else "",
+            role="controller" if broker.id == controller else "",
+            found=str(findings[broker.id]),
+        )
+        for broker in [*plan, *left]
+    ]
 
 
 def preflight(
@@ -70,44 +132,47 @@ def preflight(
     plan: Sequence[Broker],
     hosts: Mapping[int, BrokerHost],
     readings: Mapping[int, Reading],
-) -> tuple[list[str], list[str]]:
-    """Look at the hosts of the plan. Return all problems and, apart, what is good to know."""
+) -> dict[int, Finding]:
+    """Look at the hosts of the plan. Return what was found of every broker of the cluster."""
     calls: dict[int, Callable[[], Readiness]] = {
         broker.id: partial(hosts[broker.id].preflight, readings[broker.id].jvm) for broker in plan
     }
     ready = in_parallel(calls)
-    problems = [
-        f"{broker}: its metrics do not answer: {readings[broker.id].reason}"
+    shared = _same_jvms(brokers, readings)
+    return {
+        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))
         for broker in brokers.values()
-        if readings[broker.id].metrics is None
-    ]
-    problems += _same_jvms(brokers, readings)
-    problems += [f"{broker}: {problem}" for broker in plan for problem in ready[broker.id].problems]
-    notes = [
-        f"NOTE: {broker}: its process cannot be seen on its host (container?): one proof less that it is gone"
-        for broker in plan
-        if not ready[broker.id].process_visible
-    ]
-    notes += [_cache_note(broker, readings[broker.id]) for broker in brokers.values()]
-    return problems, list(filter(None, notes))
+    }
 
 
-def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> list[str]:
+def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
+    """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
+    problems = [f"its metrics do not answer: {reading.reason}" if reading.metrics is None else "", shared]
+    notes = [_cache_note(reading)]
+    if ready is not None:
+        problems += ready.problems
+        if not ready.process_visible:
+            notes.append("its process cannot be seen on its host (container?): one proof less that it is gone")
+    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)))
+
+
+def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:
     """Find brokers whose proxies show one and the same JVM: the wrong one would be seen to go and to come."""
     seen: dict[tuple[int, int | None], list[Broker]] = {}
     for broker in brokers.values():
         jvm = readings[broker.id].jvm
         if jvm is not None:
             seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
-    return [
-        f"{' and '.join(map(str, same))} show the same JVM (pid {pid}): do their names lead to one host?"
+    return {
+        broker.id: f"{' and '.join(map(str, same))} show the same JVM (pid {pid}): do their names lead to one host?"
         for (_, pid), same in seen.items()
         if len(same) > 1
-    ]
+        for broker in same
+    }
 
 
-def _cache_note(broker: Broker, reading: Reading) -> str:
+def _cache_note(reading: Reading) -> str:
     if reading.emptied:
         return ""
     keeps = f"for {reading.cache_s:g} s" if reading.cache_s is not None else "for an unknown time"
-    return f"NOTE: {broker}: its JMXProxy does not let us empty its cache, which keeps answers {keeps}"
+    return f"its JMXProxy does not let us empty its cache, which keeps answers {keeps}"

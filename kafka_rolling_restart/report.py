@@ -1,149 +1,303 @@
-"""What a person sees. Writing is never waited for: a stopped terminal or a full disk cannot hold up a restart."""
+"""What a person is told, and when: events and tables on stdout, what went wrong on stderr, and the report file."""
 
-import os
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
-from queue import Empty, SimpleQueue
+from enum import Enum
 
 from kafka_rolling_restart.clock import Clock, SystemClock
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Verdict
-from kafka_rolling_restart.outcome import Standing
+from kafka_rolling_restart.outcome import Outcome, Standing
+from kafka_rolling_restart.plan import PlanRow
+from kafka_rolling_restart.record import Progress, Record, duration
+from kafka_rolling_restart.report_file import ReportFile
+from kafka_rolling_restart.writer import STDERR, STDOUT, Writer, write
 
-STDOUT, STDERR = 1, 2
-GOODBYE_S = 2.0
+PROGRAM = "kafka-rolling-restart"
 LAST_WORDS_S = 1.0
 NEWS_S = 60.0  # from one line about a reason that lasts to the next
+HAND_OVER_S = 0.5  # for the live area to go: a broker may be down meanwhile
+KEPT = 1000  # lines that --quiet keeps for the case that something goes wrong
 
 
-class Writer:
-    """Write lines to file descriptors on a daemon thread, in order.
+class Level(Enum):
+    """How much a line matters. DETAIL: only --verbose shows it. STEP: where a live area shows it, it is no line."""
 
-    Nothing is buffered in Python, so that nothing can fail at exit; `put` is safe within a signal handler.
-    What cannot be written (closed pipe, lost terminal, full disk) is lost silently.
-    """
-
-    def __init__(self) -> None:
-        self._lines: SimpleQueue[tuple[int, bytes] | threading.Event] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
-
-    def put(self, descriptor: int, text: str) -> None:
-        """Hand over text to be written."""
-        self._lines.put((descriptor, text.encode("utf-8", "replace")))
-
-    def drain(self, seconds: float = GOODBYE_S) -> bool:
-        """Wait until all was written, but not longer than ``seconds``; return whether it was."""
-        written = threading.Event()
-        self._lines.put(written)
-        return written.wait(seconds)
-
-    def close(self) -> None:
-        """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
-        if self.drain():
-            return
-        left = [item for item in _items(self._lines) if not isinstance(item, threading.Event)]
-        last_words = Writer()
-        for descriptor, data in left:
-            if descriptor == STDERR:
-                last_words.put(descriptor, data.decode("utf-8", "replace"))
-        last_words.drain(LAST_WORDS_S)
-
-    def _work(self) -> None:
-        while True:
-            item = self._lines.get()
-            if isinstance(item, threading.Event):
-                item.set()
-            else:
-                _write(*item)
+    DETAIL = 1
+    STEP = 2
+    NEWS = 3
+    WARNING = 4
+    ERROR = 5
 
 
-def _items(queue: SimpleQueue[tuple[int, bytes] | threading.Event]) -> Iterator[tuple[int, bytes] | threading.Event]:
-    while True:
-        try:
-            yield queue.get_nowait()
-        except Empty:
-            return
+WORDS = {
+    Level.DETAIL: "DEBUG",
+    Level.STEP: "INFO",
+    Level.NEWS: "INFO",
+    Level.WARNING: "WARNING",
+    Level.ERROR: "ERROR",
+}
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            threading.Event().wait(0.05)
-        except OSError:
-            return
+@dataclass(frozen=True)
+class Entry:
+    """One line. ``about`` is the broker or the cluster that it is about."""
+
+    at: datetime
+    level: Level
+    about: str
+    text: str
+    descriptor: int = STDOUT
+
+    def __str__(self) -> str:
+        """The line as a log or a pipe gets it."""
+        return f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}\n"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: rows under columns for a terminal, which leaves out ``optional`` ones to fit; lines for a pipe."""
+
+    columns: tuple[str, ...]
+    optional: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Text that is written as it is."""
+
+    text: str
+    descriptor: int = STDOUT
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """The terminal belongs to somebody else from here on, or to us again."""
+
+    to_others: bool
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A signal that was put off."""
+
+    name: str
+
+
+class PlainScreen:
+    """Where nobody looks at a live area (a pipe, a file, cron, TERM=dumb): lines, without control characters."""
+
+    tick_s: float | None = None
+
+    def take(self, item: object) -> None:
+        """Write one thing."""
+        for descriptor, text in plain(item):
+            write(descriptor, text)
+
+    def idle(self) -> None:
+        """Do nothing: everything was written."""
+
+
+def plain(item: object) -> list[tuple[int, str]]:
+    """Return what is written of a thing without a live area, and to which file descriptor."""
+    if isinstance(item, Entry):
+        return [(item.descriptor, str(item))]
+    if isinstance(item, Sheet):
+        return [(line.descriptor, str(line)) for line in item.lines]
+    return [(item.descriptor, item.text)] if isinstance(item, Raw) else []
 
 
 class Report:
-    """One line an event on stdout, with the time and the broker; what went wrong on stderr."""
+    """Decides what is told at which level; the writer's thread does the writing.
 
-    def __init__(self, writer: Writer, verbose: bool = False, clock: Clock | None = None) -> None:
+    ``verbose`` is how often --verbose was given. With ``quiet`` nothing is written unless the run ends with something
+    wrong: then all warnings of it come first. One that ``asks`` is not quiet before it was answered (`hush`). ``about``
+    is the cluster, once it is known.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        verbose: int = 0,
+        quiet: bool = False,
+        asks: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.about = PROGRAM
+        self.file: ReportFile | None = None
         self._writer = writer
         self._verbose = verbose
+        self._wants_quiet = quiet
+        self._quiet = quiet and not asks
+        self._kept: list[Entry] = []
         self._clock = clock or SystemClock()
         self._last_reasons: tuple[str, ...] = ()
         self._last_said = 0.0
 
-    def say(self, text: str) -> None:
-        """Say what happens, in one line on stdout."""
-        self._writer.put(STDOUT, f"{_time()} {clean(text)}\n")
+    def say(self, text: str, about: str = "") -> None:
+        """Say what everybody is to see, in one line on stdout."""
+        self._put(self._entry(Level.NEWS, text, about))
 
-    def detail(self, text: str) -> None:
+    def step(self, text: str, about: str = "") -> None:
+        """Say what happens, in one line on stdout, unless a live area shows it."""
+        self._put(self._entry(Level.STEP, text, about))
+
+    def detail(self, text: str, about: str = "") -> None:
         """Say what only --verbose wants to hear."""
         if self._verbose:
-            self.say(text)
+            self._put(self._entry(Level.DETAIL, text, about))
 
-    def error(self, text: str) -> None:
+    def warn(self, text: str, about: str = "") -> None:
+        """Say on stderr what went wrong, though the run goes on."""
+        self._put(replace(self._entry(Level.WARNING, text, about), descriptor=STDERR))
+
+    def error(self, text: str, about: str = "") -> None:
         """Say what went wrong, in one line on stderr; everything before it is written first."""
-        self._writer.put(STDERR, f"kafka-rolling-restart: {clean(text)}\n")
+        self._put(replace(self._entry(Level.ERROR, text, about), descriptor=STDERR))
 
     def traceback(self, error: BaseException) -> None:
         """Show where a defect happened, on stderr, with its control characters."""
-        self._writer.put(STDERR, "".join(traceback.format_exception(error)))
+        self._writer.put(Raw("".join(traceback.format_exception(error)), STDERR))
 
-    def text(self, lines: Sequence[str]) -> None:
-        """Show lines without a time, such as the plan."""
-        self._writer.put(STDOUT, "".join(f"{clean(line)}\n" for line in lines))
+    def plan(self, rows: Sequence[PlanRow]) -> None:
+        """Show who is restarted in which order, and what the preflight saw."""
+        self._put(
+            self._sheet(
+                ("order", "id", "host", "rack", "up since", "role", "preflight"),
+                ("rack", "up since"),
+                [
+                    (row.order, str(row.broker.id), row.broker.host, row.broker.rack, row.since, row.role, row.found)
+                    for row in rows
+                ],
+                [(row.line, str(row.broker)) for row in rows],
+            )
+        )
 
     def ask(self, question: str) -> None:
         """Show a question and leave the cursor behind it."""
-        self._writer.put(STDOUT, f"{clean(question)} ")
+        self._writer.put(Raw(f"{clean(question)} "))
         self._writer.drain()
 
+    def hush(self) -> None:
+        """Be quiet from here on, if --quiet was given: the person who was asked has answered."""
+        self._quiet = self._wants_quiet
+
+    def progress(self, progress: Progress) -> None:
+        """Show how far the run has come, and have it written to the report file."""
+        self._writer.put(progress)
+        if self.file is not None:
+            self.file.put(progress)
+
+    def save(self) -> None:
+        """Have the report file written now, so that it is right even if we are killed next; wait 2 s at the most."""
+        if self.file is not None:
+            self.file.flush()
+
+    @contextmanager
+    def handing_over(self) -> Iterator[None]:
+        """Let others write to the terminal during the block."""
+        self._writer.put(HandOver(True))
+        self._writer.drain(HAND_OVER_S)
+        try:
+            yield
+        finally:
+            self._writer.put(HandOver(False))
+
     def close(self) -> None:
-        """Let what was said be written."""
-        self._writer.close()
+        """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
+        if self.file is not None:
+            self.file.flush()
+        if self._writer.drain():
+            return
+        last_words = Writer(PlainScreen())
+        for item in self._writer.leftovers():
+            for descriptor, text in plain(item):
+                if descriptor == STDERR:
+                    last_words.put(Raw(text, STDERR))
+        last_words.drain(LAST_WORDS_S)
 
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
-        self.say(f"{name} heard: it is obeyed once the broker in hand is back (a second one ends at once)")
+        self.warn(f"{name} heard: it is obeyed once the broker in hand is back (a second one ends at once)")
+        self._writer.put(Heard(name))
 
     def begin_wait(self, count: int) -> None:
         """Forget the reasons of the last wait, so that each wait says its own."""
         self._last_reasons = ()
-        self.say(f"waiting until the cluster is healthy in {count} check{'s' if count > 1 else ''}")
+        self.step(f"waiting until the cluster is healthy in {count} check{'s' if count > 1 else ''}")
 
     def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
         """Say why the cluster is not healthy when that changes and now and then while it lasts, and that it is again."""
         keys = tuple(reason.key for reason in verdict.reasons)
         if verdict.health is Health.HEALTHY:
             if self._last_reasons:
-                self.say("the cluster is healthy again")
+                self.step("the cluster is healthy again")
             self.detail(f"healthy check {healthy}/{count}")
         elif keys != self._last_reasons or self._clock.now() - self._last_said >= NEWS_S:
-            self.say(f"the cluster is {verdict.health.value}: {verdict.why}")
+            self.step(f"the cluster is {verdict.health.value}: {verdict.why}")
             self._last_said = self._clock.now()
         self._last_reasons = keys
 
-    def outcome(self, standing: Standing, resume: str) -> None:
-        """Say who was restarted, who was in hand, who is untouched, and, where the last line cannot, how to go on."""
+    def summary(self, progress: Progress, standing: Standing, resume: str) -> None:
+        """Say of each broker of the plan what became of it, and, where the last line cannot, how to go on."""
+        self._put(
+            self._sheet(
+                ("broker", "result", "down", "whole after", "old start", "new start"),
+                ("old start", "new start"),
+                [_cells(record) for record in progress.records],
+                [(f"report: {record}", str(record.broker)) for record in progress.records],
+            ),
+            keep=True,
+        )
         in_hand = [standing.in_hand] if standing.in_hand else []
-        self.say(f"restarted: {_ids(standing.done)}; in flight: {_ids(in_hand)}; untouched: {_ids(standing.untouched)}")
+        counts = {"restarted": standing.done, "in flight": in_hand, "untouched": standing.untouched}
+        text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())
+        self._put(self._entry(Level.NEWS, text, ""), keep=True)
         if resume:
-            self.say(f"to go on with the rest once all brokers are up: {resume}")
+            text = f"to go on with the rest once all brokers are up: {resume}"
+            self._put(self._entry(Level.NEWS, text, ""), keep=True)
+
+    def end(self, outcome: Outcome) -> None:
+        """Say the last line, and have it written to the report file."""
+        if outcome.status == 0:
+            self.say(outcome.line)
+        else:
+            self.error(outcome.line)
+        if self.file is not None:
+            self.file.end(outcome)
+
+    def _entry(self, level: Level, text: str, about: str) -> Entry:
+        return Entry(datetime.now().astimezone(), level, clean(about or self.about), clean(text))
+
+    def _sheet(
+        self,
+        columns: tuple[str, ...],
+        optional: tuple[str, ...],
+        rows: Sequence[Sequence[str]],
+        lines: Sequence[tuple[str, str]],
+    ) -> Sheet:
+        cells = tuple(tuple(clean(cell) for cell in row) for row in rows)
+        entries = tuple(self._entry(Level.NEWS, text, about) for text, about in lines)
+        return Sheet(columns, optional, cells, entries)
+
+    def _put(self, item: Entry | Sheet, keep: bool = False) -> None:
+        if not self._quiet:
+            self._writer.put(item)
+            return
+        entries = item.lines if isinstance(item, Sheet) else (item,)
+        self._kept += [
+            replace(one, descriptor=STDERR) for one in entries if keep or one.level.value >= Level.WARNING.value
+        ]
+        del self._kept[:-KEPT]
+        if any(entry.level is Level.ERROR for entry in entries):
+            kept, self._kept = self._kept, []
+            for entry in kept:
+                self._writer.put(entry)
 
 
 def clean(text: str) -> str:
@@ -151,9 +305,16 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def _cells(record: Record) -> tuple[str, ...]:
+    return (
+        str(record.broker),
+        ", ".join(filter(None, [record.state.value, record.trouble])),
+        "" if record.down_s is None else duration(record.down_s),
+        "" if record.whole_after_s is None else duration(record.whole_after_s),
+        record.old.started if record.old else "",
+        record.new.started if record.new else "",
+    )
+
+
 def _ids(brokers: Sequence[Broker]) -> str:
     return ", ".join(f"broker {broker.id}" for broker in brokers) or "none"
-
-
-def _time() -> str:
-    return datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")

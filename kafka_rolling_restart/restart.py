@@ -4,7 +4,6 @@ A stop is done when the broker is seen to be gone; a start is done when a new pr
 What a command says of itself is told to the person, and decides nothing.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -45,6 +44,14 @@ class Host(Protocol):
 
     @property
     def start_line(self) -> str: ...
+
+
+class Voice(Protocol):
+    """Hears what happens to the broker in hand, in words: what was to be expected, and what went wrong."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class Command:
 
 
 class Restart:
-    """Restart one broker. ``tell`` hears what happens, in words."""
+    """Restart one broker. ``voice`` hears what happens."""
 
     def __init__(
         self,
@@ -152,7 +159,7 @@ class Restart:
         registry: Registry,
         clock: Clock,
         limits: Limits,
-        tell: Callable[[str], None],
+        voice: Voice,
     ) -> None:
         self._broker = broker
         self._host = host
@@ -160,7 +167,7 @@ class Restart:
         self._registry = registry
         self._clock = clock
         self._limits = limits
-        self._tell = tell
+        self._voice = voice
         self._freshness = Freshness()
         self._lasting = Lasting()
         self._czxid = broker.czxid
@@ -195,7 +202,7 @@ class Restart:
 
         Raises `Stopped` where it is seen to be running as before, and `BrokerDown` where it is, but may yet go.
         """
-        self._tell("stopping it")
+        self._voice.say("stopping it")
         self._began = self._news_at = self._clock.now()
         command = Command(self._host.stop(self._limits.waiting), self._began)
         gone_since: float | None = None
@@ -210,7 +217,7 @@ class Restart:
                 return f"{self._broker} was started by something else before it was seen to be gone"
             gone_since = (gone_since or now) if sight.is_gone else None
             if gone_since is not None and self._may_start(command, now - gone_since):
-                self._tell(f"is gone after {self._waited:.0f} s")
+                self._voice.say(f"is gone after {self._waited:.0f} s")
                 return ""
             failed = command.result is not None and bool(command.trouble)  # a stop whose end was not seen may yet work
             given_up = failed and command.has_settled(now, self._limits.settle)
@@ -247,7 +254,7 @@ class Restart:
                 self._clock.sleep(self._limits.resend)
                 command, quiet_since = self._send_start(deadline), None
             elif again:
-                self._tell(f"is not coming ({sight}): starting it again")
+                self._voice.warn(f"is not coming ({sight}): starting it again")
                 command, tries, quiet_since = self._send_start(deadline), tries + 1, None
             self._give_news(sight, "until it is back")
             self._clock.sleep(self._limits.look)
@@ -274,11 +281,13 @@ class Restart:
         if command.not_sent:
             raise Stopped(f"{self._broker} was not stopped: {command.trouble}")
         if command.result is None:
-            self._tell(f"the end of the stop command was not seen: {command.trouble}")
+            self._voice.warn(f"the end of the stop command was not seen: {command.trouble}")
         elif command.trouble:
-            self._tell(f"the stop command failed: {command.trouble}")
+            self._voice.warn(f"the stop command failed: {command.trouble}")
         else:
-            self._tell(f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone")
+            self._voice.say(
+                f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone"
+            )
 
     def _may_start(self, command: Command, gone_for: float) -> bool:
         """Tell whether a start may follow: a stop command that still runs might take the new process down too."""
@@ -286,7 +295,9 @@ class Restart:
             return True
         if gone_for < self._limits.settle:
             return False
-        self._tell(f"the stop command has not returned {gone_for:.0f} s after the broker was gone; not waiting for it")
+        self._voice.warn(
+            f"the stop command has not returned {gone_for:.0f} s after the broker was gone; not waiting for it"
+        )
         return True
 
     def _sight(self, spare_metrics: bool = False) -> Sight:
@@ -338,13 +349,13 @@ class Restart:
         return Stopped(f"{seen}: {why}. Find out whether it may yet stop before you go on")
 
     def _send_start(self, deadline: float) -> Command:
-        self._tell("starting it")
+        self._voice.say("starting it")
         now = self._clock.now()
         return Command(self._host.start(max(deadline - now, self._limits.settle)), now)
 
     def _hear_start(self, command: Command) -> None:
         if command.hear(self._clock.now()) and command.trouble:
-            self._tell(f"the start command failed: {command.trouble}")
+            self._voice.warn(f"the start command failed: {command.trouble}")
 
     def _is_missing(self, sight: Sight, command: Command) -> bool:
         """Tell whether nothing came. A start that failed is repeated without ZooKeeper's word too."""
@@ -378,7 +389,7 @@ class Restart:
 
     def _welcome(self, sight: Sight, command: Command) -> Jvm:
         if command.ended_at is None:
-            self._tell("is back, but the start command has not returned; not waiting for it")
+            self._voice.warn("is back, but the start command has not returned; not waiting for it")
         assert sight.reading.jvm is not None
         return sight.reading.jvm
 
@@ -390,7 +401,7 @@ class Restart:
             return
         self._news_at = now
         state = f", for {lasted:.0f} s so far" if sight.state else ""
-        self._tell(f"still waiting {what}, {now - self._began:.0f} s after it was told to stop: {sight}{state}")
+        self._voice.say(f"still waiting {what}, {now - self._began:.0f} s after it was told to stop: {sight}{state}")
 
     def _did_not_come(self, sight: Sight, command: Command, tries: int) -> str:
         said = f" The last start: {command.trouble}." if command.trouble else ""

@@ -19,6 +19,7 @@ from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, Verdi
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Standing
 from kafka_rolling_restart.parallel import reminding
+from kafka_rolling_restart.record import Progress, Record, State, Step, duration
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
@@ -37,7 +38,7 @@ LAST_RESORT_STARTS = 3
 
 @dataclass
 class Roll:
-    """A run's plan and how far it has come. ``in_flight`` is the broker that is stopped by our hand, if any."""
+    """A run's plan and how far it has come (``progress``)."""
 
     brokers: dict[int, Broker]
     plan: list[Broker]
@@ -50,33 +51,102 @@ class Roll:
     signals: Signals
     resume: Callable[[Sequence[int]], str] = lambda _ids: ""  # the command that goes on with these brokers
     jvms: dict[int, Jvm] = field(default_factory=dict)  # each broker's own, as we saw it first or started it
-    done: list[Broker] = field(default_factory=list)
-    skipped: list[Broker] = field(default_factory=list)
-    in_flight: Broker | None = None
+    progress: Progress = field(init=False)
     healthy_at: float = float("-inf")  # when the last check that was healthy began
+
+    def __post_init__(self) -> None:
+        now = self.clock.now()
+        self.progress = Progress(now, now, tuple(map(Record, self.plan)))
+
+    def choose(self, plan: list[Broker]) -> None:
+        """Restart these brokers instead of those of the plan so far, of which none was touched."""
+        self.plan = plan
+        self.note(records=tuple(map(Record, plan)))
+
+    @property
+    def in_flight(self) -> Broker | None:
+        """The broker that is stopped by our hand, if any."""
+        return next((record.broker for record in self.progress.having(State.IN_HAND)), None)
+
+    @property
+    def done(self) -> list[Broker]:
+        """The brokers that were restarted."""
+        return self._having(State.RESTARTED)
+
+    @property
+    def skipped(self) -> list[Broker]:
+        """The brokers that somebody else restarted."""
+        return self._having(State.SKIPPED)
 
     @property
     def untouched(self) -> list[Broker]:
         """The brokers of the plan that have not been stopped, in their order."""
-        return [broker for broker in self.plan if broker not in self._settled]
+        return self._having(State.UNTOUCHED)
 
-    @property
-    def _settled(self) -> list[Broker | None]:
-        return [*self.done, *self.skipped, self.in_flight]
+    def note(self, **changes: Any) -> None:
+        """Remember how far the run has come, and show it."""
+        self.progress = replace(self.progress, **changes, now=self.clock.now())
+        left = self.progress.having(State.UNTOUCHED, State.IN_HAND)
+        line = self.resume([record.broker.id for record in left]) if left else ""
+        self.report.progress(replace(self.progress, resume=line))
+
+    def enter(self, step: Step, broker: Broker | None = None) -> None:
+        """Remember that another step has begun."""
+        self.note(step=step, broker=broker, step_began=self.clock.now(), detail="")
+
+    def mark(self, broker: Broker, **changes: Any) -> None:
+        """Remember what became of a broker of the plan."""
+        self.note(
+            records=tuple(
+                replace(record, **changes) if record.broker.id == broker.id else record
+                for record in self.progress.records
+            )
+        )
+
+    def label(self, broker: Broker) -> str:
+        """Return what a broker of the plan is called in messages, with its place."""
+        return f"{self.plan.index(broker) + 1}/{len(self.plan)} {broker}"
+
+    def _having(self, state: State) -> list[Broker]:
+        return [record.broker for record in self.progress.having(state)]
+
+
+class RollVoice:
+    """Tells what happens to a broker of the plan, and keeps the last of it as the detail of the step."""
+
+    def __init__(self, roll: Roll, broker: Broker) -> None:
+        self._roll = roll
+        self._label = roll.label(broker)
+
+    def say(self, text: str) -> None:
+        """Tell a step."""
+        self._roll.report.step(text, self._label)
+        self._roll.note(detail=text)
+
+    def warn(self, text: str) -> None:
+        """Tell what went wrong, though the run goes on."""
+        self._roll.report.warn(text, self._label)
+        self._roll.note(detail=text)
 
 
 def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
     """Wait until the cluster is healthy by the rule, by default that of the options. Return whether it always was."""
     rule = rule or roll.rule
     always = True
+    row_began = roll.clock.now()
 
     def tell(verdict: Verdict, healthy: int) -> None:
-        nonlocal always
+        nonlocal always, row_began
         always = always and verdict.health is not Health.UNHEALTHY
         roll.signals.obey()
+        if healthy <= 1:
+            row_began = roll.clock.now()
         roll.report.verdict(verdict, healthy, rule.count)
+        roll.note(healthy=healthy, health=verdict.health, reasons=verdict.reasons)
 
     roll.report.begin_wait(rule.count)
+    roll.progress = replace(roll.progress, count=rule.count, healthy=0, health=None, reasons=())
+    roll.enter(Step.WAITING)
     try:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
@@ -84,19 +154,35 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
         if not roll.done:
             raise Refused(f"{seen}. No broker was touched; mend the cluster, then try again") from reasons
         raise Stopped(f"{seen}. Mend the cluster before you go on") from reasons
+    _settle(roll, row_began)
     return always
 
 
-def restart_broker(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None:
+def _settle(roll: Roll, row_began: float) -> None:
+    """Remember when the cluster was whole after the last restart, and tell of that restart as a whole."""
+    now = roll.clock.now()
+    if roll.progress.rolling_since is None:
+        roll.note(rolling_since=now)
+    for record in roll.progress.having(State.RESTARTED):
+        if record.settled_at is None:
+            roll.mark(record.broker, whole_at=row_began, settled_at=now)
+            _tell_restarted(roll, record.broker)
+
+
+def _tell_restarted(roll: Roll, broker: Broker) -> None:
+    record = next(one for one in roll.progress.records if one.broker == broker)
+    down, whole = duration(record.down_s or 0), duration(record.whole_after_s or 0)
+    roll.report.say(f"restarted: down for {down}, cluster whole {whole} after the stop", roll.label(broker))
+
+
+def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
     """Restart one broker (steps 5.2 to 5.5 of the runbook)."""
-
-    def tell(text: str) -> None:
-        roll.report.say(f"{label}: {text}")
-
+    voice = RollVoice(roll, broker)
     if _hold_lock(roll, lock, broker):
         wait(roll)
     if roll.tasks.pre_stop:
-        _run_tasks(roll.tasks.pre_stop, broker, "was not stopped")
+        roll.enter(Step.PRE_STOP, broker)
+        _run_tasks(roll, roll.tasks.pre_stop, broker, "was not stopped")
         roll.healthy_at = float("-inf")  # they may have taken long, or have changed something
     restart = Restart(
         broker,
@@ -105,7 +191,7 @@ def restart_broker(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None
         roll.watch.registry,
         roll.clock,
         Limits(roll.rule.limit),
-        tell,
+        voice,
     )
     with closing(roll.hosts[broker.id]):
         _lacks_news(roll, lock, broker)  # the tasks are over
@@ -114,11 +200,26 @@ def restart_broker(roll: Roll, broker: Broker, label: str, lock: "Lock") -> None
             seen = restart.look_before()
         if _was_restarted(roll, broker, seen):
             roll.jvms[broker.id] = seen
-            roll.skipped.append(broker)
-            tell("was restarted by somebody else since this run began: not repeated")
+            roll.mark(broker, state=State.SKIPPED, new=seen)
+            roll.report.say("was restarted by somebody else since this run began: not repeated", roll.label(broker))
             return
+        roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
         with roll.signals.put_off():
-            _stop_and_start(roll, broker, restart, tell)
+            _stop_and_start(roll, broker, restart)
+
+
+def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
+    """Run the tasks for a broker that is back, in a cluster that is healthy again (step 5.6 of the runbook)."""
+    if roll.tasks.post_start and broker in roll.done:
+        roll.enter(Step.POST_START, broker)
+        _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back")
+        roll.healthy_at = float("-inf")
+
+
+def wait_after_tasks(roll: Roll) -> None:
+    """See that the cluster is healthy now, where tasks may have changed something since it was seen last."""
+    if roll.healthy_at == float("-inf") and not wait(roll, replace(roll.rule, count=1)):
+        wait(roll)
 
 
 def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
@@ -135,25 +236,31 @@ def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
     return old or retaken
 
 
-def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, tell: Callable[[str], None]) -> None:
+def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
     """The critical section: nothing ends it with the broker left down while it can still be started."""
-    began = roll.clock.now()
-    roll.in_flight = broker
+    roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
+    roll.enter(Step.STOPPING, broker)
+    roll.report.save()
     try:
         trouble = restart.stop()
     except Stopped:
-        roll.in_flight = None  # it was seen to run as before
+        roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
         raise
+    if trouble:
+        roll.mark(broker, trouble=trouble)
+    else:
+        roll.mark(broker, gone_at=roll.clock.now())
     if restart.came_back and not roll.tasks.post_stop:
         trouble = ""  # it runs anew, and nothing was to be done in between
     # A task that is to run while the broker is stopped does not run where that was not seen.
-    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker, tell)
+    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker)
+    roll.enter(Step.STARTING, broker)
     jvm = restart.start()
     roll.jvms[broker.id] = jvm
     roll.watch.expect(broker, jvm)
-    roll.done.append(broker)
-    roll.in_flight = None
-    tell(f"is back, {roll.clock.now() - began:.0f} s after it was told to stop")
+    roll.mark(broker, state=State.RESTARTED, new=jvm, back_at=roll.clock.now())
+    record = roll.progress.records[roll.plan.index(broker)]
+    RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
     if trouble or failure:
         raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
 
@@ -191,29 +298,34 @@ def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
         raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
 
 
-def _run_tasks(tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
+def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
     for one in tasks:
         try:
-            one.run(broker.host)
+            with roll.report.handing_over():
+                one.run(broker.host)
         except Interrupted:
             raise
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            raise Stopped(
-                f"{broker} {consequence}: task {type(one).__name__} failed: {type(error).__name__}: {error}"
-            ) from error
+            failure = f"task {type(one).__name__} failed on {broker.host}: {type(error).__name__}: {error}"
+            roll.mark(broker, trouble=failure)
+            raise Stopped(f"{broker} {consequence}: {failure}") from error
 
 
-def _failure_of_post_stop(roll: Roll, broker: Broker, tell: Callable[[str], None]) -> str:
+def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
     """Run the post-stop tasks; a failure is kept for later, because the broker is down now."""
+    if not roll.tasks.post_stop:
+        return ""
 
-    def remind(seconds: float) -> None:
-        tell(f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end")
+    def remind(seconds: float) -> None:  # on another thread, so the progress is left alone
+        text = f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end"
+        roll.report.warn(text, roll.label(broker))
 
+    roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll.tasks.post_stop, broker, "was started all the same")
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was started all the same")
     except Stopped as error:
-        tell(f"{error}; starting it, then the roll ends")
+        roll.report.warn(f"{error}; starting it, then the roll ends", roll.label(broker))
         return str(error)
     return ""
 

@@ -1,4 +1,4 @@
-"""The public classes `PreStopTask` and `PostStopTask`, and loading the modules that hold them."""
+"""The public classes `PreStopTask`, `PostStopTask` and `PostStartTask`, and loading the modules that hold them."""
 
 import contextlib
 import importlib
@@ -45,12 +45,19 @@ class PostStopTask(Task):
     """
 
 
+class PostStartTask(Task):
+    """Runs once a broker is back and the cluster is healthy again. If it raises, the roll ends; no broker is down."""
+
+
 class Tasks:
     """The tasks of a run, in the order in which their modules were named."""
 
-    def __init__(self, pre_stop: Sequence[Any] = (), post_stop: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, pre_stop: Sequence[Any] = (), post_stop: Sequence[Any] = (), post_start: Sequence[Any] = ()
+    ) -> None:
         self.pre_stop = tuple(pre_stop)
         self.post_stop = tuple(post_stop)
+        self.post_start = tuple(post_start)
 
 
 def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
@@ -62,14 +69,12 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     if modules:
         _find_modules_here()
         _alias()
-    kinds = _kinds() if modules else ((PreStopTask,), (PostStopTask,))
+    kinds = _kinds() if modules else ()
     made = []
     for position, name in enumerate(modules):
         words = _words(name, arguments[position]) if position < len(arguments) else []
-        made += [_make(task, words) for task in _classes(name, kinds[0] + kinds[1])]
-    return Tasks(
-        [task for task in made if isinstance(task, kinds[0])], [task for task in made if isinstance(task, kinds[1])]
-    )
+        made += [_make(task, words) for task in _classes(name, sum(kinds, ()))]
+    return Tasks(*([task for task in made if isinstance(task, kind)] for kind in kinds))
 
 
 def _find_modules_here() -> None:
@@ -92,13 +97,13 @@ def _alias() -> None:
     sys.modules[SEED] = this
 
 
-def _kinds() -> tuple[tuple[type, ...], tuple[type, ...]]:
-    """Return the base classes that are taken: ours, and the older tool's where that is installed."""
+def _kinds() -> tuple[tuple[type, ...], ...]:
+    """Return the base classes that are taken, kind by kind: ours, and the older tool's where that is installed."""
     try:
         older = importlib.import_module(SEED)
     except ImportError:
-        return (PreStopTask,), (PostStopTask,)
-    return tuple({PreStopTask, older.PreStopTask}), tuple({PostStopTask, older.PostStopTask})
+        return (PreStopTask,), (PostStopTask,), (PostStartTask,)
+    return tuple({PreStopTask, older.PreStopTask}), tuple({PostStopTask, older.PostStopTask}), (PostStartTask,)
 
 
 def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
@@ -116,7 +121,7 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
     if not ready:
-        raise UsageError(f"--task {name}: holds no class derived from PreStopTask or PostStopTask")
+        raise UsageError(f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask")
     return ready
 
 

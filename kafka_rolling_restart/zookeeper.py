@@ -18,6 +18,7 @@ from kafka_rolling_restart.parallel import NotInTime, aside
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
+MAX_RACK = 40  # characters that are shown
 RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
 LOCK = "/kafka-rolling-restart/lock"
@@ -131,7 +132,7 @@ class ZooKeeper:
             data, stat = self._ask(answer)
         except NoNodeError:
             return None
-        return Broker(broker_id, host_of(broker_id, data), stat.czxid)
+        return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
 
 
 def host_of(broker_id: int, registration: bytes) -> str:
@@ -147,6 +148,12 @@ def host_of(broker_id: int, registration: bytes) -> str:
     if not isinstance(named, str) or not HOST.match(named):
         raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:80]!r}. Look at it with zookeeper-shell")
     return named
+
+
+def _rack(registration: bytes) -> str:
+    """Return the rack from a registration's JSON that was found to be a usable one."""
+    rack = json.loads(registration).get("rack")
+    return rack[:MAX_RACK] if isinstance(rack, str) else ""
 
 
 def _endpoint_host(endpoint: str) -> str | None:
