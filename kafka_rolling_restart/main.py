@@ -41,7 +41,7 @@ from kafka_rolling_restart.health import Health, HealthRule
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
 from kafka_rolling_restart.record import Step, duration
-from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.report_file import ReportFile, Run
 from kafka_rolling_restart.roll import (
     Roll,
@@ -64,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
     options = arguments.parse(argv)
     asks = not options.no_confirm and not options.dry_run
-    report = Report(Writer(screen.choose(options.quiet, options.verbose)), options.verbose, options.quiet, asks)
+    writer = Writer(screen.choose(options.quiet, options.verbose), spare=PlainScreen())
+    report = Report(writer, options.verbose, options.quiet, asks)
     signals = Signals(report.signal, SystemClock())
     logs.listen(report, options.verbose)
     outcome = _outcome(options, argv, report, signals)
@@ -145,6 +146,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
 def _roll(roll: Roll, lock: "Lock") -> None:
     if not roll.plan:
         roll.report.say("no broker is left to restart")
+    roll.note(began=roll.clock.now())  # somebody may have thought for long before they answered
     wait(roll)
     # 5. Each broker of the plan.
     for broker in roll.plan:
@@ -278,9 +280,7 @@ def _look_once(roll: Roll) -> Outcome:
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
     least = duration(plan.least_s(roll.plan, roll.rule))
     count = f"{len(roll.plan)} broker{'' if len(roll.plan) == 1 else 's'}"
-    roll.report.say(
-        f"restarting {count} takes at least {least}, and the time that they take to stop, start and catch up"
-    )
+    roll.report.say(f"restarting {count}: health checks for at least {least}, and the restarts themselves")
     if options.no_confirm:
         return
     roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")

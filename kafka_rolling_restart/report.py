@@ -44,13 +44,14 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. ``about`` is the broker or the cluster that it is about."""
+    """One line. ``about`` is the broker or the cluster that it is about; ``has_command``: one to be copied from it."""
 
     at: datetime
     level: Level
     about: str
     text: str
     descriptor: int = STDOUT
+    has_command: bool = False
 
     def __str__(self) -> str:
         """The line as a log or a pipe gets it."""
@@ -168,10 +169,18 @@ class Report:
         """Show who is restarted in which order, and what the preflight saw."""
         self._put(
             self._sheet(
-                ("order", "id", "host", "rack", "up since", "role", "preflight"),
+                ("#", "id", "host", "rack", "up since", "role", "preflight"),
                 ("rack", "up since"),
                 [
-                    (row.order, str(row.broker.id), row.broker.host, row.broker.rack, row.since, row.role, row.found)
+                    (
+                        row.order,
+                        str(row.broker.id),
+                        row.broker.host,
+                        row.broker.rack,
+                        _short(row.since),
+                        row.role,
+                        row.found,
+                    )
                     for row in rows
                 ],
                 [(row.line, str(row.broker)) for row in rows],
@@ -247,7 +256,7 @@ class Report:
         """Say of each broker of the plan what became of it, and, where the last line cannot, how to go on."""
         self._put(
             self._sheet(
-                ("broker", "result", "down", "whole after", "old start", "new start"),
+                ("id", "host", "result", "down", "whole", "old start", "new start"),
                 ("old start", "new start"),
                 [_cells(record) for record in progress.records],
                 [(f"report: {record}", str(record.broker)) for record in progress.records],
@@ -260,7 +269,7 @@ class Report:
         self._put(self._entry(Level.NEWS, text, ""), keep=True)
         if resume:
             text = f"to go on with the rest once all brokers are up: {resume}"
-            self._put(self._entry(Level.NEWS, text, ""), keep=True)
+            self._put(replace(self._entry(Level.NEWS, text, ""), has_command=True), keep=True)
 
     def end(self, outcome: Outcome) -> None:
         """Say the last line, and have it written to the report file."""
@@ -307,13 +316,19 @@ def clean(text: str) -> str:
 
 def _cells(record: Record) -> tuple[str, ...]:
     return (
-        str(record.broker),
+        str(record.broker.id),
+        record.broker.host,
         ", ".join(filter(None, [record.state.value, record.trouble])),
         "" if record.down_s is None else duration(record.down_s),
         "" if record.whole_after_s is None else duration(record.whole_after_s),
-        record.old.started if record.old else "",
-        record.new.started if record.new else "",
+        _short(record.old.started) if record.old else "",
+        _short(record.new.started) if record.new else "",
     )
+
+
+def _short(moment: str) -> str:
+    """Return an ISO 8601 time without its zone, which is ours."""
+    return moment[:19].replace("T", " ")
 
 
 def _ids(brokers: Sequence[Broker]) -> str:

@@ -144,9 +144,9 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
         roll.report.verdict(verdict, healthy, rule.count)
         roll.note(healthy=healthy, health=verdict.health, reasons=verdict.reasons)
 
-    roll.report.begin_wait(rule.count)
     roll.progress = replace(roll.progress, count=rule.count, healthy=0, health=None, reasons=())
     roll.enter(Step.WAITING)
+    roll.report.begin_wait(rule.count)
     try:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:

@@ -14,6 +14,7 @@ DUMB = ("", "dumb", "unknown")
 TICK_S = 0.5
 ASLEEP_S = 5.0  # a tick that comes so late: we were stopped meanwhile, and others wrote to the terminal
 REASON_LINES = 3
+PLAIN_DETAILS = ("", "stopping it", "starting it")  # the step says as much
 GAP = 2  # columns between two cells
 STYLES = {Level.DETAIL: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
@@ -58,6 +59,10 @@ class TerminalScreen:
         return TICK_S if self._is_live else None
 
     @property
+    def _has_begun(self) -> bool:
+        return self._progress is not None and self._progress.step is not Step.PREPARING
+
+    @property
     def _is_live(self) -> bool:
         going_on = self._progress is not None and self._progress.step not in (Step.PREPARING, Step.ENDED)
         return going_on and not self._handed_over
@@ -80,8 +85,8 @@ class TerminalScreen:
             return
         assert self._progress is not None
         frame = self._frame(self._progress)
-        if self._now() - self._drawn_at > ASLEEP_S:
-            self._live = None  # the old area is left where it is: what is above the cursor is no longer ours
+        if self._live is not None and self._now() - self._drawn_at > ASLEEP_S:
+            self._abandon()
         self._drawn_at = self._now()
         if self._live is None:
             self._begin(frame)
@@ -91,7 +96,6 @@ class TerminalScreen:
     def _begin(self, frame: Any) -> None:
         from rich.live import Live
 
-        self._console.clear_live()
         self._live = Live(
             frame,
             console=self._console,
@@ -101,6 +105,13 @@ class TerminalScreen:
             redirect_stderr=False,
         )
         self._live.start(refresh=True)
+
+    def _abandon(self) -> None:
+        """Leave the old area where it is: what is above the cursor is no longer ours."""
+        self._live = None
+        self._console.clear_live()
+        self._console.pop_render_hook()
+        self._console.line()
 
     def _clear(self) -> None:
         if self._live is not None:
@@ -127,9 +138,11 @@ class TerminalScreen:
             text = f"{PROGRAM}: {about}{entry.text}"
         else:
             about = f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""
-            text = f"{entry.at:%H:%M:%S} {about}{entry.text}"
-        # The terminal wraps it, not we: a command that is copied from it has no line ends.
-        self._console.print(Text(text, style=STYLES.get(entry.level, "")), soft_wrap=True)
+            time_of_day = f"{entry.at:%H:%M:%S} " if self._has_begun or entry.level is Level.DETAIL else ""
+            text = f"{time_of_day}{about}{entry.text}"
+        # A line with a command in it is wrapped by the terminal, not by us: what is copied from it has no line ends.
+        by_terminal = entry.level is Level.ERROR or entry.has_command
+        self._console.print(Text(text, style=STYLES.get(entry.level, "")), soft_wrap=by_terminal)
 
     def _print_table(self, sheet: Sheet) -> None:
         from rich.table import Table
@@ -176,9 +189,11 @@ def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
     record = next((record for record in progress.records if record.broker == progress.broker), None)
     away = record is not None and record.state is State.IN_HAND
     since = record.stopped_at if away and record is not None and record.stopped_at else progress.step_began
-    head = f"{progress.place}/{len(progress.records)} {progress.broker}: {progress.step.value}"
-    parts = [(f"{head}, {duration(now - since)}{' since the stop' if away else ''}\n", "bold")]
-    if progress.detail:
+    for_s = f"{duration(now - since)}{' since the stop command' if away else ''}"
+    parts = [
+        (f"{progress.broker}, {progress.place} of {len(progress.records)}: {progress.step.value}, {for_s}\n", "bold")
+    ]
+    if progress.detail not in PLAIN_DETAILS:
         parts.append((f"{progress.detail}\n", ""))
     return parts
 

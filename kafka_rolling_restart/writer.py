@@ -2,9 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -28,11 +26,13 @@ class Sink(Protocol):
 class Writer:
     """Hand things to a sink on a daemon thread, in order, and tell it when there are no more for the moment.
 
-    `put` is safe within a signal handler. What the sink raises costs what it was given, and nothing else.
+    `put` is safe within a signal handler. A sink that raises is replaced by the ``spare`` one, if there is one; a spare
+    that raises loses what it was given, and nothing else.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, spare: Sink | None = None) -> None:
         self._sink = sink
+        self._spare = spare
         self._queue: SimpleQueue[Any] = SimpleQueue()
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -58,23 +58,38 @@ class Writer:
         while True:
             item = self._next()
             if isinstance(item, threading.Event):
-                self._call(self._sink.idle)
+                self._be_idle()
                 item.set()
             else:
-                self._call(partial(self._sink.take, item))
+                self._take(item)
 
     def _next(self) -> Any:
         while True:
             with suppress(Empty):
                 return self._queue.get_nowait()
-            self._call(self._sink.idle)
+            self._be_idle()
             with suppress(Empty):
                 return self._queue.get(timeout=self._sink.tick_s)
 
-    @staticmethod
-    def _call(call: Callable[[], None]) -> None:
-        with suppress(Exception):  # what cannot be shown or written is lost: the restart goes on
-            call()
+    def _take(self, item: Any) -> None:
+        try:
+            self._sink.take(item)
+        except Exception as error:  # what cannot be shown does not end a restart
+            if self._fall_back(error):
+                self._take(item)
+
+    def _be_idle(self) -> None:
+        try:
+            self._sink.idle()
+        except Exception as error:  # as above
+            self._fall_back(error)
+
+    def _fall_back(self, error: Exception) -> bool:
+        if self._spare is None:
+            return False
+        self._sink, self._spare = self._spare, None
+        write(STDERR, f"\nthe view of the run failed ({error!r}); the run goes on, in plain lines\n")
+        return True
 
 
 def write(descriptor: int, text: str) -> None:

@@ -11,6 +11,8 @@ from requests.adapters import BaseAdapter
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
+from kafka_rolling_restart.report import plain
+from kafka_rolling_restart.writer import STDERR, Writer
 
 STATUSES = (302, 401, 403, 404, 500)
 SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
@@ -193,3 +195,34 @@ class FakeProxy(BaseAdapter):
 
     def close(self) -> None:
         pass
+
+
+class Collector(Writer):
+    """Keeps what would be written where there is no terminal, and, apart, what of it would go to stderr."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    def put(self, item: Any) -> None:
+        written = plain(item)
+        self.lines += [text for _, text in written]
+        self.errors += [text for descriptor, text in written if descriptor == STDERR]
+
+    def drain(self, seconds: float = 0) -> bool:
+        return True
+
+
+class FakeVoice:
+    """Hears what is told of a broker; what went wrong is heard apart, too."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.wrong: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
+
+    def warn(self, text: str) -> None:
+        self.told.append(text)
+        self.wrong.append(text)

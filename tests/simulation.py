@@ -17,12 +17,12 @@ from kafka_rolling_restart import main
 from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
-from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
-from tests.fakes import FakePending
+from tests.fakes import Collector, FakePending
 
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms
 SUPERVISOR_S = 3.0  # until a JVM that died by itself is launched again
@@ -583,22 +583,6 @@ class Lock:
         self._registry.ask()
 
 
-class Lines(Writer):
-    """Keeps what would be written."""
-
-    def __init__(self, clock: WorldClock) -> None:
-        self._clock = clock
-        self.lines: list[str] = []
-        self.times: list[float] = []
-
-    def put(self, descriptor: int, text: str) -> None:
-        self.lines.append(text)
-        self.times.append(self._clock.now())
-
-    def drain(self, seconds: float = 0) -> bool:
-        return True
-
-
 class Task:
     """A task that takes time, and raises or not."""
 
@@ -648,7 +632,7 @@ class World:
         self.proxies = [Proxy(self, server) for server in self.servers]
         self.registry = Registry(self)
         self.lock = Lock(self.registry, self.clock)
-        self.lines = Lines(self.clock)
+        self.lines = Collector()
         self.report = Report(self.lines, clock=self.clock)
         self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
@@ -795,7 +779,9 @@ class World:
     def _status(self) -> int | None:
         self.roll = self._roll()
         try:
-            return main._roll_and_report(self.roll, self.lock)  # type: ignore[arg-type]
+            outcome = main._roll_and_report(self.roll, self.lock)  # type: ignore[arg-type]
+            self.report.end(outcome)
+            return outcome.status
         except Killed:
             return None
 

@@ -25,8 +25,8 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
             [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=30
         )
     assert done.returncode == 2
-    assert (
-        done.stderr == "kafka-rolling-restart: --task chatty: holds no class derived from PreStopTask or PostStopTask\n"
+    assert done.stderr.endswith(
+        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask\n"
     )
 
 

@@ -10,25 +10,12 @@ from kafka_rolling_restart import main
 from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
-from kafka_rolling_restart.report import Report, Writer
+from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
-from tests.fakes import FakeBroker, FakeClock, FakePending
-
-
-class Collector(Writer):
-    """Keeps what would be written."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def put(self, descriptor: int, text: str) -> None:
-        self.lines.append(text)
-
-    def drain(self, seconds: float = 0) -> bool:
-        return True
+from tests.fakes import Collector, FakeBroker, FakeClock, FakePending
 
 
 class FakeLock:
@@ -75,11 +62,13 @@ class Scene:
         lock: Any = self.lock
         self.roll.resume = lambda ids: f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
         self.roll.jvms = {1: seen} if (seen := self.broker.read().jvm) else {}
-        return main._roll_and_report(self.roll, lock)
+        outcome = main._roll_and_report(self.roll, lock)
+        self.roll.report.end(outcome)
+        return outcome.status
 
     def ends_with(self, status: int) -> str:
         assert self.run() == status, self.writer.lines
-        return self.writer.lines[-1].removeprefix("kafka-rolling-restart: ").rstrip("\n")
+        return self.writer.lines[-1].partition("kafka-rolling-restart: ")[2].rstrip("\n")
 
 
 class Task:

@@ -35,5 +35,6 @@ def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> Non
 def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
     one, two = (Reading(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
     other = Reading(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
-    problems, _ = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
-    assert problems == ["broker 1 (n1) and broker 2 (n2) show the same JVM (pid 7): do their names lead to one host?"]
+    findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
+    said = "broker 1 (n1) and broker 2 (n2) show the same JVM (pid 7): do their names lead to one host?"
+    assert [finding.problems for finding in findings.values()] == [(said,), (said,), ()]

@@ -5,7 +5,7 @@ import pytest
 from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import BrokerDown, Stopped
 from kafka_rolling_restart.restart import Limits, Restart
-from tests.fakes import SOUND, FakeBroker, FakeClock
+from tests.fakes import SOUND, FakeBroker, FakeClock, FakeVoice
 
 
 class Scene:
@@ -14,10 +14,11 @@ class Scene:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.broker = FakeBroker(self.clock)
-        self.told: list[str] = []
+        self.voice = FakeVoice()
+        self.told = self.voice.told
         one = Broker(1, "n1", 10)
         limits = Limits(waiting=120)
-        self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.told.append)
+        self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.voice)
 
     def stop(self) -> str:
         self.restart.look_before()
