@@ -3,7 +3,8 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-VERSION = "0.1.0"
+PACKAGE = (HERE / "kafka_rolling_restart" / "__init__.py").read_text(encoding="utf-8")
+VERSION = PACKAGE.partition('__version__ = "')[2].partition('"')[0]
 
 setup(
     name="kafka-rolling-restart",
@@ -16,17 +17,26 @@ setup(
     package_data={"kafka_rolling_restart": ["py.typed", "report.schema.json"]},
     python_requires=">=3.10",
     install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13"],
-    extras_require={"test": ["hypothesis>=6.100", "jsonschema>=4.20", "kafka-python>=2.2", "pyte>=0.8", "pytest>=8"]},
+    extras_require={
+        "completion": ["argcomplete>=3"],
+        "test": ["hypothesis>=6.100", "jsonschema>=4.20", "kafka-python>=2.2", "pyte>=0.8", "pytest>=8"],
+    },
     entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Console",
         "Intended Audience :: System Administrators",
+        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Clustering",
         "Topic :: System :: Distributed Computing",
+        "Topic :: System :: Systems Administration",
+        "Typing :: Typed",
     ],
 )

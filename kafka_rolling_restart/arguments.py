@@ -2,12 +2,15 @@
 
 import argparse
 import math
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any, cast
 
-VERSION = "0.1.0"
+from kafka_rolling_restart import __version__, config
+
 SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
@@ -15,29 +18,59 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+DESCRIPTION = """\
+Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the next only while the cluster is healthy:
+all brokers that were registered in ZooKeeper at the start are registered, run and answer fresh metrics, no partition is
+under-replicated or offline, and one controller is active. A stop is over when the broker is proven to be gone, a start
+when a new JVM is seen in its place. Nothing is touched before all brokers and hosts were looked at and you said yes.
+"""
 EPILOG = """\
+what is done with each broker:
+  wait until the cluster is healthy; pre-stop tasks; stop, until its registration, its metrics and its process are gone;
+  post-stop tasks; start, up to three times, until a new JVM is registered; wait again; post-start tasks
+
+signals:
+  SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not while a broker is down by our hand: then the
+  first is obeyed once the broker is back. A second one ends at once and names the broker and the command that starts it.
+
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy
-  1      a defect of this program
+  1      a defect of this program; the last line says what was in hand
   2      wrong usage or configuration; no broker was touched
   3      refused: the preflight, the first wait or you said no; no broker was touched
   4      stopped part-way; every broker that it stopped is back
-  5      stopped part-way and a broker may be down: a person is needed now
-  6      another run holds the lock; no broker was touched
+  5      stopped part-way and a broker may be down: a person is needed now, and the last line says what to type
+  6      another run holds the lock, or writes the same --report file; no broker was touched
   128+n  ended by signal n; every broker that it stopped is back
 
-examples:
-  kafka-rolling-restart --cluster-type main --cluster-name us-east
-      show the plan for that cluster, look at every broker, ask, and restart them one at a time
+files:
+  TYPE.yaml          describes the clusters of a type, with zookeeper and broker_list for each; looked up in
+                     --discovery-base-path, $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery
+  ~/.ssh/config      HostName, User, Port, IdentityFile and UserKnownHostsFile are honoured; hosts must be in known_hosts
 
-  kafka-rolling-restart -t main -c us-east --no-confirm --skip 2 --task upgrade --task-args "--to 3.9.1"
-      from cron: leave out the first two brokers, and run the tasks in upgrade.py for each of the others
+environment:
+  KAFKA_DISCOVERY_DIR, HOME, USER, SSH_AUTH_SOCK; NO_COLOR: no colours; TERM=dumb: no live view; PYTHONPATH: tasks
+
+examples:
+  kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
+      show the plan for that cluster and look at every broker and host; touch nothing
+
+  kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
+      without a configuration file: show the plan, ask, and restart the brokers one at a time
+
+  kafka-rolling-restart -t main -c us-east --no-confirm --quiet --report /var/lib/kafka-roll.json
+      from cron: say nothing unless something is wrong, and keep the state of the run as JSON
+
+  kafka-rolling-restart -t main -c us-east --skip 2 --task upgrade --task-args "--to 3.9.1"
+      leave out the first two brokers, and run the tasks in upgrade.py for each of the others
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; argparse ends the program with status 2 where it is wrong."""
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(parser)
     try:
         options = parser.parse_args(argv)
     except OSError as error:  # nobody reads what --help prints, or the disk is full
@@ -55,6 +88,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.quiet and options.verbose:
         parser.error("--quiet and --verbose contradict each other")
     return options
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that completes a command line, if the extra ``completion`` is installed; does not return then."""
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
+
+
+def _known_types(parsed_args: argparse.Namespace, **_others: object) -> list[str]:
+    places = config.folders(parsed_args.discovery_base_path, os.environ)
+    return config.known_types(places)
+
+
+def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str]:
+    places = config.folders(parsed_args.discovery_base_path, os.environ)
+    return config.known_names(parsed_args.cluster_type or "", places)
 
 
 def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str:
@@ -78,7 +130,8 @@ def _is_choice(word: str, following: Iterator[str]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kafka-rolling-restart",
-        description="Restart every broker of a Kafka cluster, one at a time, going on only while the cluster is healthy.",
+        usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS/CHROOT) [options]",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation that a later version makes ambiguous would break a cron job
@@ -92,8 +145,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cluster(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-t", "--cluster-type", metavar="TYPE", help="read TYPE.yaml")
-    group.add_argument("-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)")
+    type_ = group.add_argument("-t", "--cluster-type", metavar="TYPE", help="read TYPE.yaml")
+    name = group.add_argument(
+        "-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)"
+    )
+    for action, completer in ((type_, _known_types), (name, _known_names)):
+        cast(Any, action).completer = completer  # argcomplete's attribute, which argparse does not declare
     group.add_argument(
         "--discovery-base-path",
         metavar="DIR",
@@ -179,7 +236,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="keep FILE up to date with the state of the run, as JSON; right after kill -9, too",
     )
-    group.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
 def _seconds(text: str) -> float:

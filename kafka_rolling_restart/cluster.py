@@ -27,6 +27,9 @@ class Jvm:
     uptime_ms: int
     pid: int | None = None
 
+    def __str__(self) -> str:
+        return f"pid {self.pid}, up for {self.uptime_ms / 1000:.1f} s"
+
     @property
     def started(self) -> str:
         """When it started by its host's clock, in ISO 8601 with our zone."""
@@ -44,6 +47,12 @@ class Metrics:
     under_replicated: int
     offline_partitions: int
     active_controllers: int
+
+    def __str__(self) -> str:
+        return (
+            f"state {self.state}, {self.under_replicated} under-replicated and {self.offline_partitions} offline "
+            f"partitions, {self.active_controllers} active controllers"
+        )
 
 
 @dataclass(frozen=True)

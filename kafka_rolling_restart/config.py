@@ -59,6 +59,20 @@ def of_zookeeper(hosts: str) -> ClusterConfig:
     return ClusterConfig("", hosts.strip(), hosts.strip(), (), None)
 
 
+def known_types(places: list[Path]) -> list[str]:
+    """Return the cluster types that are described in these places."""
+    return sorted({file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")})
+
+
+def known_names(cluster_type: str, places: list[Path]) -> list[str]:
+    """Return the clusters of a type, none where its file is missing or not as it should be."""
+    try:
+        path = _find(cluster_type, places)
+        return sorted(_mapping(_read(path).get("clusters"), path, "clusters"))
+    except UsageError:
+        return []
+
+
 def _find(cluster_type: str, places: list[Path]) -> Path:
     if not cluster_type or "/" in cluster_type or cluster_type.startswith("."):
         raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path")
@@ -66,9 +80,10 @@ def _find(cluster_type: str, places: list[Path]) -> Path:
         path = place / f"{cluster_type}.yaml"
         if path.exists():
             return path
-    known = sorted({file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")})
     looked = ", ".join(str(place) for place in places)
-    raise UsageError(f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known) or 'none'}")
+    raise UsageError(
+        f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

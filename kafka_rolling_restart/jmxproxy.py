@@ -5,6 +5,7 @@ answers for a stopped broker out of its cache, and forgets what it knows on DELE
 """
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import requests
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
 
+LOG = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
 MAX_VALUE = 2**63  # a Java long
 RUNTIME = "java.lang:type=Runtime"
@@ -66,9 +68,14 @@ class JmxProxy:
                 metrics = self._metrics(session)
             except _NoAnswer as error:
                 failure = error
+        answered_at = self._clock.now()
+        what = str(failure) if failure else f"{jvm}, {metrics}"
+        LOG.debug(
+            "%s: %s (%.2f s, cache %s)", self._endpoint, what, answered_at - asked_at, "emptied" if emptied else "kept"
+        )
         return Reading(
             asked_at=asked_at,
-            answered_at=self._clock.now(),
+            answered_at=answered_at,
             emptied=emptied,
             cache_s=self._cache_s,
             jvm=jvm,

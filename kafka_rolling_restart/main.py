@@ -25,8 +25,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import arguments, config, logs, plan, screen, task
-from kafka_rolling_restart.arguments import VERSION
+from kafka_rolling_restart import __version__, arguments, config, logs, plan, screen, task
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import (
     Defect,
@@ -179,7 +178,7 @@ def _report_file(
     file = ReportFile(
         path,
         Run(
-            tool=VERSION,
+            tool=__version__,
             command=["kafka-rolling-restart", *argv],
             cluster=cluster.label,
             zookeeper=cluster.zookeeper,

@@ -46,8 +46,8 @@ def describe(
 ) -> tuple[list[str], list[str]]:
     """Return the plan's lines about the cluster, and the warnings. ``wanted`` is --discovery-base-path."""
     known, expected = len(brokers), len(config.broker_list)
-    source = f"configured in {config.path}" if config.path else "as --zookeeper says"
-    lines, warnings = [f"cluster {config.label}, {source}, ZooKeeper {config.zookeeper}"], []
+    source = f"configured in {config.path}, ZooKeeper {config.zookeeper}" if config.path else "named by --zookeeper"
+    lines, warnings = [f"cluster {config.label}, {source}"], []
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
     seat = f"broker {controller}" if controller is not None else "none at this moment"
@@ -62,9 +62,10 @@ def describe(
 
 def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
     """Return the plan's lines about what is done and when it goes on."""
+    checks = f"{rule.count} checks {rule.interval:g} s apart" if rule.count > 1 else "1 check"
     return [
         f"commands: stop `{stop}`, start `{start}`",
-        f"healthy in {rule.count} checks {rule.interval:g} s apart, at most {rule.limit:g} s unhealthy",
+        f"healthy in {checks}, at most {rule.limit:g} s unhealthy",
     ]
 
 

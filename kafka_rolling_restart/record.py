@@ -59,16 +59,22 @@ class Record:
         """How long (s) after the stop command the cluster was whole again."""
         return _between(self.stopped_at, self.whole_at)
 
+    @property
+    def result(self) -> str:
+        """What became of it, in few words."""
+        state = f"{self.state.value}, not seen back" if self.state is State.IN_HAND else self.state.value
+        return ", ".join(filter(None, [state, self.trouble]))
+
     def __str__(self) -> str:
-        """What became of the broker, in words."""
-        parts = [self.state.value]
+        """What became of it, and when."""
+        parts = [self.result]
         if self.down_s is not None:
             parts.append(f"down for {duration(self.down_s)}")
         if self.whole_after_s is not None:
             parts.append(f"cluster whole {duration(self.whole_after_s)} after the stop")
         if self.old is not None and self.new is not None:
             parts.append(f"JVM of {self.old.started} replaced by that of {self.new.started}")
-        return ", ".join([*parts, *filter(None, [self.trouble])])
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,17 @@ class Progress:
         return next((place for place, one in enumerate(self.records, 1) if one.broker == self.broker), 0)
 
     def left_s(self, now: float) -> float | None:
-        """Return how long (s) the rest will take, by the brokers that were restarted so far; None before the first."""
+        """Return how long (s) the rest will take, by the brokers that were restarted so far.
+
+        None before the first, and where nothing but the last one is left, and takes longer than the others did.
+        """
         ends = [record.settled_at for record in self.having(State.RESTARTED) if record.settled_at is not None]
         if not ends or self.rolling_since is None:
             return None
         each = (max(ends) - self.rolling_since) / len(ends)
         left = len(self.records) - len(self.having(State.SKIPPED)) - len(ends)
-        return max(left * each - (now - max(ends)), 0.0)
+        rest = max(left * each - (now - max(ends)), (left - 1) * each)
+        return rest if rest > 0 else None
 
 
 def duration(seconds: float) -> str:

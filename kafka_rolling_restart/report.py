@@ -318,7 +318,7 @@ def _cells(record: Record) -> tuple[str, ...]:
     return (
         str(record.broker.id),
         record.broker.host,
-        ", ".join(filter(None, [record.state.value, record.trouble])),
+        record.result,
         "" if record.down_s is None else duration(record.down_s),
         "" if record.whole_after_s is None else duration(record.whole_after_s),
         _short(record.old.started) if record.old else "",

@@ -126,7 +126,7 @@ class RollVoice:
     def warn(self, text: str) -> None:
         """Tell what went wrong, though the run goes on."""
         self._roll.report.warn(text, self._label)
-        self._roll.note(detail=text)
+        self._roll.note(detail="")  # whoever looks at the live area sees the warning above it
 
 
 def wait(roll: Roll, rule: HealthRule | None = None) -> bool:

@@ -1,5 +1,6 @@
 """Run commands on a host over SSH: what they printed, how they ended. Only this module knows paramiko."""
 
+import logging
 import os
 import shlex
 import socket
@@ -17,6 +18,7 @@ from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError, UsageError
 from kafka_rolling_restart.parallel import NotInTime, aside
 
+LOG = logging.getLogger(__name__)
 CONNECT_S = 15.0
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, keys, the agent
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
@@ -84,6 +86,7 @@ class SshHost:
 
     def connect(self) -> "SshSession":
         """Log in. Raises `SshError` with what to do next."""
+        began = time.monotonic()
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(_RefuseUnknown())
         try:
@@ -91,10 +94,12 @@ class SshHost:
         except NotInTime as error:
             client.close()
             raise SshError(f"{self._where}: not logged in after {LOGIN_S:g} s. Try: ssh {self.name} true") from error
-        except BaseException:
+        except BaseException as error:
             client.close()
+            LOG.debug("%s: not logged in after %.2f s: %s", self._where, time.monotonic() - began, error)
             raise
-        return SshSession(client)
+        LOG.debug("%s: logged in after %.2f s", self._where, time.monotonic() - began)
+        return SshSession(client, self._where)
 
     @contextmanager
     def session(self) -> Iterator["SshSession"]:
@@ -209,8 +214,9 @@ class SshLine:
 class SshSession:
     """An open connection to a host."""
 
-    def __init__(self, client: paramiko.SSHClient) -> None:
+    def __init__(self, client: paramiko.SSHClient, where: str) -> None:
         self._client = client
+        self._where = where
 
     def close(self) -> None:
         """End the connection."""
@@ -233,13 +239,17 @@ class SshSession:
             status, output = _follow(channel, began + limit)
         except Exception as error:  # as above
             why = str(error) or type(error).__name__
+            LOG.debug("%s: `%s` broke off: %s", self._where, command, why)
             raise SshError(f"the connection broke while `{command}` ran: {why}", sent=True) from error
         finally:
             watchdog.cancel()
         if status is None:
             after = time.monotonic() - began
+            LOG.debug("%s: `%s` did not end within %.0f s", self._where, command, after)
             raise SshError(f"`{command}` did not end within {after:.0f} s; its end was not seen", sent=True)
-        return CommandResult(command, status, output, time.monotonic() - began)
+        result = CommandResult(command, status, output, time.monotonic() - began)
+        LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
+        return result
 
     def _open(self) -> Any:
         transport = self._client.get_transport()

@@ -12,7 +12,7 @@ RUNS = 9
 HELP_LIMIT_S = 0.25
 MEMORY_LIMIT_MIB = 80
 EVERYTHING = (
-    "from kafka_rolling_restart import main, jmxproxy, ssh, zookeeper; import yaml, resource;"
+    "from kafka_rolling_restart import main, jmxproxy, ssh, zookeeper; import rich.live, rich.table, yaml, resource;"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
 
