@@ -109,9 +109,9 @@ class Running:
         return self._process.poll() is None
 
     def wait_for(self, text: str, timeout: float) -> None:
-        """Wait until its stdout has a text; raise `LabError` when it ends, or `timeout` s pass, without it."""
-        wait_until(lambda: text in self.stdout or not self.is_running(), timeout)
-        if text not in self.stdout and not self._saw_at_the_end(text):
+        """Wait until it has printed a text; raise `LabError` when it ends, or `timeout` s pass, without it."""
+        wait_until(lambda: self._printed(text) or not self.is_running(), timeout)
+        if not self._printed(text) and not self._saw_at_the_end(text):
             raise LabError(f"{text!r} was not printed within {timeout:.0f} s:\n{self.stdout}\n{self.stderr}")
 
     def type(self, text: str) -> None:
@@ -151,7 +151,10 @@ class Running:
     def _saw_at_the_end(self, text: str) -> bool:
         if not self.is_running():
             self._join()
-        return text in self.stdout
+        return self._printed(text)
+
+    def _printed(self, text: str) -> bool:
+        return text in self.stdout or text in self.stderr
 
     def _join(self) -> None:
         self._stdout.join()
