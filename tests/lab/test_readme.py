@@ -1,0 +1,134 @@
+"""What the README tells a reader to type is typed here, in a shell, at the real cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .command import MODULE
+from .lab import Lab
+
+README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+CRON = re.compile(r"(?:[\d*]+ +){5}")
+ELSEWHERE = {  # what is typed by others: tox itself, and its environments
+    "python3 -m pip install kafka-rolling-restart": "every environment of tox installs the wheel",
+    "python3 -m pip install tox && tox -e demo": "the demo",
+    "python3 -m pip install tox && tox": ".ci/run",
+}
+SHIM = f"""#!/bin/sh
+exec {sys.executable} -m {MODULE} "$@" --check-interval 0.3 --check-count 2
+"""
+SSH = """#!/bin/sh
+printf '%s\\n' "$*" >>"$SSH_LOG"
+"""
+
+
+def commands() -> list[str]:
+    """Return the lines of the README's literal blocks that a shell or cron is to run."""
+    lines = [line[4:] for line in README.splitlines() if re.match(r"    \S", line)]
+    return [
+        line for line in lines if re.match(rf"(?:{CRON.pattern})?(?:kafka-rolling-restart -|python3 -m pip|tox)", line)
+    ]
+
+
+def block(after: str) -> str:
+    """Return the literal block that follows a text."""
+    lines = README.partition(after)[2].partition("::\n\n")[2].splitlines()
+    text = []
+    for line in lines:
+        if line and not line.startswith("    "):
+            break
+        text.append(line[4:])
+    return "\n".join(text)
+
+
+@pytest.fixture
+def shell(lab: Lab, tmp_path: Path) -> Shell:
+    """Make a home in which the README's examples fit this lab."""
+    return Shell(lab, tmp_path)
+
+
+class Shell:
+    """A user's shell: the tool on its path, the cluster described as in the README, and an ssh that only notes."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._lab = lab
+        self.folder = folder
+        for name, text in (("kafka-rolling-restart", SHIM), ("ssh", SSH)):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        discovery = lab.home / ".kafka_discovery"
+        described = (discovery / "lab.yaml").read_text()
+        (discovery / "main.yaml").write_text(described.replace("  main:", "  us-east:").replace(": main", ": us-east"))
+
+    def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
+        here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
+        here = here.replace("/var/tmp", str(self.folder))
+        variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
+        variables["PATH"] = f"{self.folder}:{variables['PATH']}"
+        keyboard, stdin = os.openpty()
+        os.write(keyboard, answer.encode())
+        try:
+            return subprocess.run(
+                here,
+                shell=True,
+                cwd=self.folder,
+                env=variables,
+                stdin=stdin if answer else subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=150,
+            )
+        finally:
+            os.close(keyboard)
+            os.close(stdin)
+
+
+def test_every_command_of_the_readme_is_typed_by_a_test_or_by_tox() -> None:
+    typed = [command for command in commands() if command not in ELSEWHERE]
+    assert len(typed) == 5 and len(commands()) - len(typed) == len(ELSEWHERE)
+
+
+def test_the_dry_runs_of_the_readme_look_and_touch_nothing(lab: Lab, shell: Shell) -> None:
+    dry = [command for command in commands() if "--dry-run" in command]
+    assert len(dry) == 2
+    for command in dry:
+        done = shell.run(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "3 brokers would be restarted; nothing was touched" in done.stdout
+    assert lab.observer.downs() == []
+
+
+def test_the_cron_line_of_the_readme_rolls_in_silence_and_keeps_its_report(lab: Lab, shell: Shell) -> None:
+    (line,) = [command for command in commands() if CRON.match(command)]
+    done = shell.run(CRON.sub("", line))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert lab.observer.restarted() == [1, 2, 3]
+    assert '"status": 0' in (shell.folder / "kafka-roll.json").read_text()
+
+
+def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(lab: Lab, shell: Shell) -> None:
+    (line,) = [command for command in commands() if "logger" in command]
+    (shell.folder / "logger").write_text('#!/bin/sh\necho "$@" >>paged\n')
+    (shell.folder / "logger").chmod(0o755)
+    lab.hosts[0].sshd.stop()
+    assert "Connection refused" in shell.run(line).stderr and not (shell.folder / "paged").exists()
+    (shell.folder / "kafka-rolling-restart").write_text("#!/bin/sh\nexit 5\n")  # a real one takes 48 s
+    shell.run(line)
+    assert "Kafka: broker down" in (shell.folder / "paged").read_text()
+
+
+def test_the_upgrade_of_the_readme_runs_its_task_on_each_stopped_broker(lab: Lab, shell: Shell) -> None:
+    (line,) = [command for command in commands() if "--task" in command]
+    (shell.folder / "upgrade.py").write_text(block("this is ``upgrade.py``"))
+    done = shell.run(line, answer="y\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (shell.folder / "ssh.log").read_text().splitlines()
+    assert told == [f"-n {host.address} sudo apt-get install -y kafka=3.9.1" for host in lab.hosts]
+    assert lab.observer.restarted() == [1, 2, 3]

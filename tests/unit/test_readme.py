@@ -1,0 +1,46 @@
+"""The README against the program: its options, its example of a configuration, its exit statuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kafka_rolling_restart import arguments, config
+from kafka_rolling_restart.errors import ExitStatus
+
+README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+
+
+def help_text(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        arguments.parse(["--help"])
+    return capsys.readouterr().out
+
+
+def test_every_option_is_in_the_table_of_options(capsys: pytest.CaptureFixture[str]) -> None:
+    table = README.partition("Options\n-------")[2].partition("How it compares")[0]
+    options = set(re.findall(r"^  (?:-\w(?: \w+)?, )?(--[a-z-]+)", help_text(capsys), re.MULTILINE)) - {"--help"}
+    assert len(options) > 20
+    assert [option for option in sorted(options) if f"``{option}" not in table] == []
+
+
+def test_every_exit_status_is_in_the_readme_and_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    told = help_text(capsys)
+    for status in ExitStatus:
+        assert re.search(rf"^{int(status)}  ", README, re.MULTILINE)
+        assert re.search(rf"^  {int(status)}  ", told, re.MULTILINE)
+
+
+def test_no_line_of_the_help_is_wider_than_the_readme(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, help_text(capsys).splitlines())) <= 120
+
+
+def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
+    text = README.partition("``~/.kafka_discovery/main.yaml``, as the older tool does::\n\n")[2].partition("\n::\n")[0]
+    (tmp_path / "main.yaml").write_text("\n".join(line[4:] for line in text.splitlines()))
+    cluster = config.load("main", None, [tmp_path])
+    assert (cluster.label, cluster.zookeeper) == ("main/us-east", "zk1:2181,zk2:2181,zk3:2181/kafka")
+    assert len(cluster.broker_list) == 3
