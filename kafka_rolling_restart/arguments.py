@@ -19,50 +19,71 @@ MAX_S = 1_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 DESCRIPTION = """\
-Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the next only while the cluster is healthy:
-all brokers that were registered in ZooKeeper at the start are registered, run and answer fresh metrics, no partition is
-under-replicated or offline, and one controller is active. A stop is over when the broker is proven to be gone, a start
-when a new JVM is seen in its place. Nothing is touched before all brokers and hosts were looked at and you said yes.
+Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the
+next only while the cluster is healthy: all brokers that were registered in
+ZooKeeper at the start are registered, run and answer fresh metrics, none has
+under-replicated or offline partitions, and one controller is active. A stop is
+over when the broker is proven to be gone, a start when a new JVM is seen in its
+place. Nothing is touched before all brokers and hosts were looked at and you
+said yes.
 """
 EPILOG = """\
 what is done with each broker:
-  wait until the cluster is healthy; pre-stop tasks; stop, until its registration, its metrics and its process are gone;
-  post-stop tasks; start, up to three times, until a new JVM is registered; wait again; post-start tasks
+  1. wait until the cluster is healthy
+  2. run the pre-stop tasks
+  3. stop it, and wait until its registration, its metrics and its process are
+     gone
+  4. run the post-stop tasks
+  5. start it, up to three times, and wait until a new JVM is registered
+  6. wait until the cluster is healthy, and run the post-start tasks
 
 signals:
-  SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not while a broker is down by our hand: then the
-  first is obeyed once the broker is back. A second one ends at once and names the broker and the command that starts it.
+  SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
+  while a broker is stopped: then the first is obeyed once the broker is back. A
+  second one ends at once, and names the broker and the command that starts it.
 
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy
   1      a defect of this program; the last line says what was in hand
   2      wrong usage or configuration; no broker was touched
-  3      refused: the preflight, the first wait or you said no; no broker was touched
+  3      refused: the preflight, the first wait or you said no; no broker was
+         touched
   4      stopped part-way; every broker that it stopped is back
-  5      stopped part-way and a broker may be down: a person is needed now, and the last line says what to type
-  6      another run holds the lock, or writes the same --report file; no broker was touched
+  5      stopped part-way and a broker may be down: a person is needed now, and
+         the last line says what to type
+  6      another run holds the lock, or writes the same --report file; no broker
+         was touched
   128+n  ended by signal n; every broker that it stopped is back
 
 files:
-  TYPE.yaml          describes the clusters of a type, with zookeeper and broker_list for each; looked up in
-                     --discovery-base-path, $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery
-  ~/.ssh/config      HostName, User, Port, IdentityFile and UserKnownHostsFile are honoured; hosts must be in known_hosts
+  TYPE.yaml      has zookeeper and broker_list of the clusters of a type; looked
+                 up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
+                 ~/.kafka_discovery and /etc/kafka_discovery
+  ~/.ssh/config  HostName, User, Port, IdentityFile and UserKnownHostsFile are
+                 honoured; every host must be in known_hosts
 
 environment:
-  KAFKA_DISCOVERY_DIR, HOME, USER, SSH_AUTH_SOCK; NO_COLOR: no colours; TERM=dumb: no live view; PYTHONPATH: tasks
+  KAFKA_DISCOVERY_DIR  see files
+  HOME, USER           for ~/.ssh and for the login
+  SSH_AUTH_SOCK        the ssh-agent
+  PYTHONPATH           where --task modules are found, beside the current folder
+  NO_COLOR, TERM=dumb  no colours; no live view
 
 examples:
   kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
-      show the plan for that cluster and look at every broker and host; touch nothing
+      show the plan for that cluster, and look at every broker and host; touch
+      nothing
 
   kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
-      without a configuration file: show the plan, ask, and restart the brokers one at a time
+      without a configuration file: show the plan, ask, and restart the brokers
 
-  kafka-rolling-restart -t main -c us-east --no-confirm --quiet --report /var/lib/kafka-roll.json
-      from cron: say nothing unless something is wrong, and keep the state of the run as JSON
+  kafka-rolling-restart -t main --no-confirm --quiet --report /var/tmp/roll.json
+      from cron: say nothing unless something is wrong, and keep the state of
+      the run as JSON
 
-  kafka-rolling-restart -t main -c us-east --skip 2 --task upgrade --task-args "--to 3.9.1"
-      leave out the first two brokers, and run the tasks in upgrade.py for each of the others
+  kafka-rolling-restart -t main --skip 2 --task upgrade --task-args "--to 3.9.1"
+      leave out the first two brokers, and run the tasks in upgrade.py for each
+      of the others
 """
 
 
@@ -130,7 +151,7 @@ def _is_choice(word: str, following: Iterator[str]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kafka-rolling-restart",
-        usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS/CHROOT) [options]",
+        usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS) [options]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
