@@ -14,6 +14,7 @@ from kafka_rolling_restart import __version__, config
 SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
+DRY_RUN = "--dry-run"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -133,7 +134,7 @@ def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str
 def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str:
     """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
     words = iter(argv)
-    kept = [word for word in words if not _is_choice(word, words)]
+    kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
     chosen = [BROKER_IDS, ",".join(map(str, ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
     return shlex.join(["kafka-rolling-restart", *kept, *chosen])
 
@@ -225,7 +226,7 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago such as 2h",
     )
     group.add_argument(
-        "--dry-run", action="store_true", help="plan, preflight and one health check; touch and lock nothing (0 or 3)"
+        DRY_RUN, action="store_true", help="plan, preflight and one health check; touch and lock nothing (0 or 3)"
     )
     group.add_argument(
         "--stop-command", default="service kafka stop", metavar="CMD", help="run with sudo (default: %(default)s)"

@@ -50,6 +50,7 @@ REST = "--broker-ids 2,3 --started-before 2026-11-24T03:00:00+00:00"
         (["-t", "main"], f"kafka-rolling-restart -t main {REST}"),
         (["--skip", "1", "-t", "main"], f"kafka-rolling-restart -t main {REST}"),
         (["-t", "main", "--skip=1"], f"kafka-rolling-restart -t main {REST}"),
+        (["-t", "main", "--dry-run"], f"kafka-rolling-restart -t main {REST}"),
         (["--broker-ids=3", "-t", "main", "--started-before", "2h"], f"kafka-rolling-restart -t main {REST}"),
         (
             ["-t", "main", "--task=x", "--task-args", "a b"],

@@ -2,11 +2,17 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Reason, Verdict
-from kafka_rolling_restart.report import PlainScreen, Raw, Report, clean
+from kafka_rolling_restart.outcome import Outcome, Standing
+from kafka_rolling_restart.record import Progress, Record
+from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, clean
 from kafka_rolling_restart.writer import Writer
 from tests.fakes import Collector, FakeClock
 
+BROKER = Broker(1, "n1", 10)
 UNHEALTHY = Verdict(Health.UNHEALTHY, (Reason("registration 2", "broker 2 is not registered"),))
 
 
@@ -51,6 +57,8 @@ def test_a_reader_that_does_not_read_does_not_hold_us_up() -> None:
 def test_a_stdout_that_nobody_reads_does_not_hold_back_what_went_wrong() -> None:
     """In a process of its own: its stdout is a full pipe, its stderr a file."""
     code = """
+from kafka_rolling_restart.outcome import Outcome, Standing
+from kafka_rolling_restart.record import Progress, Record
 from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.writer import Writer
 report = Report(Writer(PlainScreen()))
@@ -73,3 +81,72 @@ def test_a_reason_that_lasts_is_said_again_once_a_minute() -> None:
         report.verdict(UNHEALTHY, 0, 3)
         clock.sleep(10)
     assert len(writer.lines) == 3
+
+
+def test_quiet_says_nothing_while_nothing_ends_the_run() -> None:
+    writer = Collector()
+    report = Report(writer, quiet=True)
+    report.say("a plan")
+    report.warn("the start command failed")
+    report.end(Outcome(0, "all were restarted"))
+    assert writer.lines == []
+
+
+def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> None:
+    writer = Collector()
+    report = Report(writer, quiet=True)
+    report.say("a plan")
+    report.warn("the start command failed", "1/3 broker 1 (n1)")
+    report.summary(
+        Progress(0, 0, (Record(BROKER),)), Standing(untouched=(BROKER,)), "kafka-rolling-restart --broker-ids 1"
+    )
+    report.end(Outcome(5, "broker 1 is DOWN"))
+    assert [line.partition(" ")[2] for line in writer.errors] == [
+        "WARNING 1/3 broker 1 (n1): the start command failed\n",
+        "INFO broker 1 (n1): report: untouched\n",
+        "INFO kafka-rolling-restart: restarted: none; in flight: none; untouched: broker 1\n",
+        "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: kafka-rolling-restart --broker-ids 1\n",
+        "ERROR kafka-rolling-restart: broker 1 is DOWN\n",
+    ]
+    assert writer.lines == writer.errors
+
+
+def test_quiet_lets_a_person_see_what_they_are_asked_about_and_is_quiet_then() -> None:
+    writer = Collector()
+    report = Report(writer, quiet=True, asks=True)
+    report.say("a plan")
+    report.ask("Restart?")
+    report.hush()
+    report.say("what happens then")
+    assert len(writer.lines) == 2 and "a plan" in writer.lines[0]
+
+
+def test_quiet_keeps_a_bounded_number_of_warnings() -> None:
+    writer = Collector()
+    report = Report(writer, quiet=True)
+    for number in range(5000):
+        report.warn(f"warning {number}")
+    report.error("the end")
+    assert len(writer.errors) == KEPT and "warning 4999" in writer.errors[-2]
+
+
+def test_details_are_said_with_verbose_alone() -> None:
+    plain, verbose = Collector(), Collector()
+    Report(plain).detail("`id -u` ended with status 0")
+    Report(verbose, verbose=1).detail("`id -u` ended with status 0")
+    assert plain.lines == [] and " DEBUG " in verbose.lines[0]
+
+
+class Broken(PlainScreen):
+    """A view that has a defect."""
+
+    def take(self, item: object) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_view_that_fails_is_replaced_and_loses_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    report = Report(Writer(Broken(), spare=PlainScreen()))
+    report.say("broker 1 is back")
+    report.close()
+    shown = capfd.readouterr()
+    assert "broker 1 is back" in shown.out and "the view of the run failed" in shown.err
