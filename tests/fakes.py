@@ -11,6 +11,7 @@ from requests.adapters import BaseAdapter
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
+from kafka_rolling_restart.record import Progress
 from kafka_rolling_restart.report import plain
 from kafka_rolling_restart.writer import STDERR, Writer
 
@@ -203,8 +204,11 @@ class Collector(Writer):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
+        self.progress: Progress | None = None  # the last that was shown
 
     def put(self, item: Any) -> None:
+        if isinstance(item, Progress):
+            self.progress = item
         written = plain(item)
         self.lines += [text for _, text in written]
         self.errors += [text for descriptor, text in written if descriptor == STDERR]

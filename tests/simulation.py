@@ -17,6 +17,7 @@ from kafka_rolling_restart import main
 from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
+from kafka_rolling_restart.record import Progress
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
@@ -203,6 +204,7 @@ class Sent:
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
+    shown: Progress | None = None  # what the tool said last of how far it is
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
@@ -702,6 +704,7 @@ class World:
             bool(self.signalled),
             self.lock.held_at,
             self.lock.gap,
+            self.lines.progress,
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)

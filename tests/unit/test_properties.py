@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis.errors import NoSuchExample
 
+from kafka_rolling_restart.record import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
 from tests.schedules import KIND_SCHEDULES, SCHEDULES
 from tests.simulation import (
@@ -226,6 +227,27 @@ def stops_no_broker_that_somebody_else_restarted(story: Story) -> None:
             assert sent.life.born > known
 
 
+def has_said_which_broker_it_stops_before_it_does(story: Story) -> None:
+    """So the report file is right when we are killed next."""
+    for sent in story.world.stops:
+        assert sent.shown is not None
+        assert [record.broker.id for record in sent.shown.having(State.IN_HAND)] == [sent.server.id]
+        assert str(sent.server.id) in sent.shown.resume.removeprefix("resume ").split(",")
+
+
+def shows_at_the_end_what_became_of_each_broker(story: Story) -> None:
+    shown = story.world.lines.progress
+    if story.end.status is None or shown is None:
+        return
+    for sent in story.world.stops:
+        (record,) = [record for record in shown.records if record.broker.id == sent.server.id]
+        if record.state is State.RESTARTED:
+            assert story.is_ours(sent.server.lives[-1]) or len(sent.server.lives) > 1
+            assert record.down_s is not None and record.new is not None and record.old is not None
+        elif record.state is State.UNTOUCHED:
+            assert record.trouble and story.end.status != 0
+
+
 PROMISES: list[Callable[[Story], None]] = [
     stops_only_what_was_whole,
     checks_after_each_restart,
@@ -244,6 +266,8 @@ PROMISES: list[Callable[[Story], None]] = [
     starts_nothing_while_its_old_process_is_seen,
     stops_no_broker_twice,
     stops_no_broker_that_somebody_else_restarted,
+    has_said_which_broker_it_stops_before_it_does,
+    shows_at_the_end_what_became_of_each_broker,
 ]
 
 
