@@ -11,6 +11,7 @@ from requests.adapters import BaseAdapter
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
+from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.record import Progress
 from kafka_rolling_restart.report import plain
 from kafka_rolling_restart.writer import STDERR, Writer
@@ -204,11 +205,8 @@ class Collector(Writer):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
-        self.progress: Progress | None = None  # the last that was shown
 
     def put(self, item: Any) -> None:
-        if isinstance(item, Progress):
-            self.progress = item
         written = plain(item)
         self.lines += [text for _, text in written]
         self.errors += [text for descriptor, text in written if descriptor == STDERR]
@@ -230,3 +228,21 @@ class FakeVoice:
     def warn(self, text: str) -> None:
         self.told.append(text)
         self.wrong.append(text)
+
+
+class FakeReportFile:
+    """A report file of which only what was flushed is sure to be on the disk."""
+
+    def __init__(self) -> None:
+        self.given: Progress | None = None
+        self.on_disk: Progress | None = None
+
+    def put(self, progress: Progress) -> None:
+        self.given = progress
+
+    def end(self, outcome: Outcome) -> None:
+        self.flush()
+
+    def flush(self) -> bool:
+        self.on_disk = self.given
+        return True

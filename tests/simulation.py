@@ -23,7 +23,7 @@ from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
-from tests.fakes import Collector, FakePending
+from tests.fakes import Collector, FakePending, FakeReportFile
 
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms
 SUPERVISOR_S = 3.0  # until a JVM that died by itself is launched again
@@ -204,7 +204,7 @@ class Sent:
     signalled: bool = False
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
-    shown: Progress | None = None  # what the tool said last of how far it is
+    on_disk: Progress | None = None  # what its report file said
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
@@ -636,6 +636,8 @@ class World:
         self.lock = Lock(self.registry, self.clock)
         self.lines = Collector()
         self.report = Report(self.lines, clock=self.clock)
+        self.file = FakeReportFile()
+        self.report.file = self.file  # type: ignore[assignment]
         self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
         self.excused = [0.0 for _ in self.servers]  # when there was last a reason not to send a start
@@ -704,7 +706,7 @@ class World:
             bool(self.signalled),
             self.lock.held_at,
             self.lock.gap,
-            self.lines.progress,
+            self.file.on_disk,
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)

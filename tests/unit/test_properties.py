@@ -227,16 +227,16 @@ def stops_no_broker_that_somebody_else_restarted(story: Story) -> None:
             assert sent.life.born > known
 
 
-def has_said_which_broker_it_stops_before_it_does(story: Story) -> None:
-    """So the report file is right when we are killed next."""
+def has_written_which_broker_it_stops_before_it_does(story: Story) -> None:
+    """So that the report file is right when we are killed next."""
     for sent in story.world.stops:
-        assert sent.shown is not None
-        assert [record.broker.id for record in sent.shown.having(State.IN_HAND)] == [sent.server.id]
-        assert str(sent.server.id) in sent.shown.resume.removeprefix("resume ").split(",")
+        assert sent.on_disk is not None
+        assert [record.broker.id for record in sent.on_disk.having(State.IN_HAND)] == [sent.server.id]
+        assert str(sent.server.id) in sent.on_disk.resume.removeprefix("resume ").split(",")
 
 
 def shows_at_the_end_what_became_of_each_broker(story: Story) -> None:
-    shown = story.world.lines.progress
+    shown = story.world.file.on_disk
     if story.end.status is None or shown is None:
         return
     for sent in story.world.stops:
@@ -266,7 +266,7 @@ PROMISES: list[Callable[[Story], None]] = [
     starts_nothing_while_its_old_process_is_seen,
     stops_no_broker_twice,
     stops_no_broker_that_somebody_else_restarted,
-    has_said_which_broker_it_stops_before_it_does,
+    has_written_which_broker_it_stops_before_it_does,
     shows_at_the_end_what_became_of_each_broker,
 ]
 
