@@ -112,9 +112,10 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         zookeeper.connect()
         roll = _make_roll(options, zookeeper, tasks, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
-        _show_plan(options, cluster, zookeeper.controller(), roll)
+        controller = zookeeper.controller()
+        _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
-        _preflight(roll, options.started_before, zookeeper.controller())
+        _preflight(roll, options.started_before, controller)
         if options.dry_run:
             return _look_once(roll)
         # 4. The confirmation and the lock.
@@ -138,7 +139,10 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
         ended_by = Defect(f"a defect of this program ended the run ({error!r}); {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
-    _summarize(roll, standing, outcome)
+    try:
+        _summarize(roll, standing, outcome)
+    except Exception as error:  # a report that cannot be made does not change how the run ended
+        roll.report.traceback(error)
     return outcome
 
 

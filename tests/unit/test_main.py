@@ -40,6 +40,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock, self.writer, self.lock = FakeClock(), Collector(), FakeLock()
+        self.report = Report(self.writer, clock=self.clock)
         self.broker = FakeBroker(self.clock)
         self.signals = Signals(lambda _name: None, self.clock)
         self.pre_stop: list[Any] = []
@@ -56,7 +57,7 @@ class Scene:
             tasks=Tasks(self.pre_stop, self.post_stop),
             rule=HealthRule(2, 10, 60),
             clock=self.clock,
-            report=Report(self.writer, clock=self.clock),
+            report=self.report,
             signals=self.signals,
         )
         lock: Any = self.lock
@@ -69,6 +70,13 @@ class Scene:
     def ends_with(self, status: int) -> str:
         assert self.run() == status, self.writer.lines
         return self.writer.lines[-1].partition("kafka-rolling-restart: ")[2].rstrip("\n")
+
+
+class Speechless(Report):
+    """A report with a defect."""
+
+    def summary(self, *_args: object) -> None:
+        raise ZeroDivisionError
 
 
 class Task:
@@ -263,6 +271,12 @@ def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(s
     start = scene.broker.start
     scene.broker.start = break_later  # type: ignore[method-assign]
     assert "the cluster was not healthy for 60 s: broker 1 does not answer: timed out" in scene.ends_with(4)
+
+
+def test_a_report_that_cannot_be_made_does_not_change_how_the_run_ended(scene: Scene) -> None:
+    scene.broker.start_takes_effect = False
+    scene.report = Speechless(scene.writer, clock=scene.clock)
+    assert scene.ends_with(5).endswith(scene.broker.start_line)
 
 
 def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
