@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     cluster = _cluster(options)
     report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
-    if options.report:
+    if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
