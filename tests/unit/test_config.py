@@ -96,9 +96,9 @@ def test_a_home_that_is_not_given_is_that_of_the_passwd_file() -> None:
 
 @pytest.mark.parametrize("path", ["~nobody-has-this-name", "~nobody-has-this-name/discovery"])
 def test_a_home_folder_that_nobody_knows_is_one_line(path: str) -> None:
-    for places in (lambda: folders(path, {}), lambda: folders(None, {"KAFKA_DISCOVERY_DIR": path})):
+    for base_path, environ in ((path, {}), (None, {"KAFKA_DISCOVERY_DIR": path})):
         with pytest.raises(UsageError, match=f"{path}: no home folder is known for it; set HOME"):
-            places()
+            folders(base_path, environ)
 
 
 def test_a_file_that_cannot_be_looked_at_is_one_line_and_the_next_place_is_not_taken(tmp_path: Path) -> None:
