@@ -19,7 +19,14 @@ setup(
     install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13"],
     extras_require={
         "completion": ["argcomplete>=3"],
-        "test": ["hypothesis>=6.100", "jsonschema>=4.20", "kafka-python>=2.2", "pyte>=0.8", "pytest>=8"],
+        "test": [
+            "argcomplete>=3",
+            "hypothesis>=6.100",
+            "jsonschema>=4.20",
+            "kafka-python>=2.2",
+            "pyte>=0.8",
+            "pytest>=8",
+        ],
     },
     entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
     classifiers=[

@@ -8,10 +8,12 @@ import traceback
 from kafka_rolling_restart.errors import ExitStatus
 
 GOODBYE_S = 2.0
+STDERR = 2
 
 
 def run() -> None:
     """Run the command and exit with its status; a defect is status 1 with its traceback."""
+    _hold_streams()
     try:
         from kafka_rolling_restart.main import main  # here, because a Ctrl-C may come while it is loaded
 
@@ -25,6 +27,16 @@ def run() -> None:
         traceback.print_exc()
         status = ExitStatus.DEFECT
     _leave(int(status))
+
+
+def _hold_streams() -> None:
+    """Open the streams that we were started without: a socket would take their place, and get what we print."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)  # the programs that a task runs would meet the same
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w", closefd=False)
 
 
 def _leave(status: int) -> None:

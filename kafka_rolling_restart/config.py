@@ -34,8 +34,21 @@ class ClusterConfig:
 def folders(base_path: str | None, environ: Mapping[str, str]) -> list[Path]:
     """Return the places in which a cluster type is looked up, the first to be asked first."""
     named = [base_path, environ.get("KAFKA_DISCOVERY_DIR")]
-    home = Path(environ.get("HOME") or "~").expanduser()
-    return [Path(folder).expanduser() for folder in named if folder] + [home / ".kafka_discovery", SYSTEM_FOLDER]
+    given = [expanded(folder) for folder in named if folder]
+    return [*given, home(environ) / ".kafka_discovery", SYSTEM_FOLDER]
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the home folder. Raises `UsageError` where there is none, as for a uid that has no entry in passwd."""
+    return Path(environ["HOME"]) if environ.get("HOME") else expanded("~")
+
+
+def expanded(path: str) -> Path:
+    """Return a path with its ``~`` or ``~user`` replaced. Raises `UsageError` where that user has no home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: no home folder is known for it; set HOME, or give the whole path") from error
 
 
 def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConfig:
@@ -60,8 +73,8 @@ def of_zookeeper(hosts: str) -> ClusterConfig:
 
 
 def known_types(places: list[Path]) -> list[str]:
-    """Return the cluster types that are described in these places."""
-    return sorted({file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")})
+    """Return the cluster types that are described in these places, as far as they can be looked at."""
+    return sorted({file.stem for place in places for file in _files(place)})
 
 
 def known_names(cluster_type: str, places: list[Path]) -> list[str]:
@@ -78,12 +91,27 @@ def _find(cluster_type: str, places: list[Path]) -> Path:
         raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path")
     for place in places:
         path = place / f"{cluster_type}.yaml"
-        if path.exists():
+        if _exists(path):
             return path
     looked = ", ".join(str(place) for place in places)
     raise UsageError(
         f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}"
     )
+
+
+def _files(place: Path) -> list[Path]:
+    try:
+        return list(place.glob("*.yaml")) if place.is_dir() else []
+    except OSError:
+        return []
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether a file is there. Raises `UsageError` where that cannot be told: another place's may be another's."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be looked at: {error.strerror}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

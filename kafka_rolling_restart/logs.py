@@ -10,16 +10,19 @@ from kafka_rolling_restart.report import Report
 OURS = __package__
 LIBRARIES = ("kazoo", "paramiko", "urllib3")
 MASK = "***"
-VALUE = r"""b?'[^']*'|b?"[^"]*"|[^\s,;)]+"""
-NAMED_SECRET = re.compile(
-    rf"""(?i)((?:pass(?:word|wd|phrase)?|secret|token|auth|credentials?)['"]?\s*[=:]\s*)(?:{VALUE})"""
-)
-SECRET_IN_ADDRESS = re.compile(r"://[^/@\s]+@")
+NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?"
+SCHEME = r"(?:Basic|Bearer|Digest)\s+"
+VALUE = r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,;)'"]+"""
+NAMED_SECRET = re.compile(rf"""(?i)((?:{NAME})['"]?\s*[=:]\s*)(?:{SCHEME})?(?:{VALUE})""")
+SECRET_OPTION = re.compile(rf"""(?i)(--?[\w-]*(?:{NAME})\s+)(?:{VALUE})""")
+SECRET_IN_ADDRESS = re.compile(r"://[^/\s]+@")
 
 
 def masked(text: str) -> str:
-    """Return a text without what looks like a secret in it: ``password=...``, ``://user:password@host``."""
-    return SECRET_IN_ADDRESS.sub(f"://{MASK}@", NAMED_SECRET.sub(rf"\1{MASK}", text))
+    """Return a text without what looks like a secret: ``password=...``, ``--token ...``, ``://user:password@host``."""
+    for pattern in (NAMED_SECRET, SECRET_OPTION):
+        text = pattern.sub(rf"\1{MASK}", text)
+    return SECRET_IN_ADDRESS.sub(f"://{MASK}@", text)
 
 
 class Bridge(logging.Handler):
@@ -32,6 +35,13 @@ class Bridge(logging.Handler):
     def createLock(self) -> None:
         """Make none: the report takes what it is given from any thread."""
         self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Tell a record, without the lock that Python 3.13 takes for granted here."""
+        wanted = bool(self.filter(record))
+        if wanted:
+            self.emit(record)
+        return wanted
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell a record as a detail."""

@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     cluster = _cluster(options)
     report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
-    if options.report:
+    if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
@@ -266,9 +266,14 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
             roll.report.say(f"NOTE: {note}", str(broker))
     problems = sum(len(finding.problems) for finding in findings.values())
     if problems:
-        raise Refused(f"the preflight found {problems} problem(s), see above; no broker was touched")
+        raise Refused(f"the preflight found {problems} problem(s), see above{_home_hint()}; no broker was touched")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
+
+
+def _home_hint() -> str:
+    """Say which ~ was meant where none was given: cron's daemons and `env -i` give none, and SSH's files are there."""
+    return "" if os.environ.get("HOME") else f" (HOME is not set: ~/.ssh was that of {config.home(os.environ)})"
 
 
 def _look_once(roll: Roll) -> Outcome:

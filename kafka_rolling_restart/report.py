@@ -219,8 +219,6 @@ class Report:
 
     def close(self) -> None:
         """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
-        if self.file is not None:
-            self.file.flush()
         if self._writer.drain():
             return
         last_words = Writer(PlainScreen())
@@ -272,13 +270,14 @@ class Report:
             self._put(replace(self._entry(Level.NEWS, text, ""), has_command=True), keep=True)
 
     def end(self, outcome: Outcome) -> None:
-        """Say the last line, and have it written to the report file."""
+        """Say the last line, after it was written to the report file: that this failed is not to be said behind it."""
+        if self.file is not None:
+            self.file.end(outcome)
+            self.file.flush()
         if outcome.status == 0:
             self.say(outcome.line)
         else:
             self.error(outcome.line)
-        if self.file is not None:
-            self.file.end(outcome)
 
     def _entry(self, level: Level, text: str, about: str) -> Entry:
         return Entry(datetime.now().astimezone(), level, clean(about or self.about), clean(text))

@@ -5,9 +5,9 @@ Its schema is report.schema.json, beside this module. What it says changes only 
 
 import json
 import os
+import secrets
 import socket
 import stat
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,13 @@ from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
 FLUSH_S = 2.0
+NAME = 50  # characters of the file's name that the new one beside it has: names are limited to 255 bytes
+STREAMS = (0, 1, 2)
+NAMES = ("kafka-rolling-restart", "kafka_rolling_restart")  # the command, and the module as in python -m
 OPEN_S = 10.0  # for the first time it is written: a mount that does not answer is found out before anything is touched
+
+
+Replace = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,15 @@ class Run:
 
 
 class ReportFile:
-    """Keeps a file up to date with a run, on a thread of its own. ``warn`` hears, once, that it cannot be written."""
+    """Keeps a file up to date with a run, on a thread of its own. ``warn`` hears, once, that it cannot be written.
 
-    def __init__(self, path: str, run: Run, warn: Callable[[str], None]) -> None:
-        self._sink = _Sink(Path(os.path.realpath(Path(path).expanduser())), run, warn)
+    ``replace`` is how the file is written.
+    """
+
+    def __init__(self, path: str, run: Run, warn: Callable[[str], None], replace: Replace | None = None) -> None:
         self._given = path
+        self._warning = _Once(warn)
+        self._sink = _Sink(path, run, self._warning, replace or replace_file)
         self._writer: Writer | None = None
 
     def open(self) -> None:
@@ -56,9 +66,10 @@ class ReportFile:
         """
         try:
             aside(self._sink.open, OPEN_S)
-        except (OSError, NotInTime) as error:
-            why = getattr(error, "strerror", None) or error
-            raise UsageError(f"--report {self._given}: cannot be written: {why}. No broker was touched") from error
+        except (OSError, RuntimeError, NotInTime) as error:
+            raise UsageError(
+                f"--report {self._given}: cannot be written: {_why(error)}. No broker was touched"
+            ) from error
         self._writer = Writer(self._sink)
 
     def put(self, progress: Progress) -> None:
@@ -71,26 +82,40 @@ class ReportFile:
         if self._writer is not None:
             self._writer.put(outcome)
 
-    def flush(self) -> bool:
-        """Wait until the file is up to date, for 2 s at the most; return whether it is."""
-        return self._writer is None or self._writer.drain(FLUSH_S)
+    def flush(self) -> None:
+        """Wait until the file is up to date, for 2 s at the most: a mount that does not answer holds up no restart."""
+        if self._writer is not None and not self._writer.drain(FLUSH_S):
+            self._warning.say(f"the report {self._given} is not written within {FLUSH_S:g} s, and may be out of date")
+
+
+class _Once:
+    """Says the first thing that it is given, and nothing else."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said = False
+
+    def say(self, text: str) -> None:
+        if not self._said:
+            self._said = True
+            self._say(text)
 
 
 class _Sink:
     tick_s: float | None = None
 
-    def __init__(self, path: Path, run: Run, warn: Callable[[str], None]) -> None:
-        self._path = path
+    def __init__(self, given: str, run: Run, warning: _Once, replace: Replace) -> None:
+        self._given = given
+        self._path = Path()
         self._run = run
-        self._warn = warn
+        self._warning = warning
+        self._replace = replace
         self._progress = Progress(run.now, run.now)
         self._outcome: Outcome | None = None
         self._news = False
-        self._failed = False
 
     def open(self) -> None:
-        if self._path.exists() and not self._path.is_file():
-            raise OSError(0, "it is no regular file")
+        self._path = _resolved(self._given)
         _require_nobody_writes(self._path)
         self._write()
 
@@ -107,30 +132,63 @@ class _Sink:
         self._news = False
         try:
             self._write()
-        except OSError as error:
-            if not self._failed:
-                self._warn(f"the report {self._path} cannot be written, and is out of date: {error.strerror or error}")
-            self._failed = True
+        except Exception as error:  # whatever it is, the restart goes on
+            self._warning.say(f"the report {self._given} cannot be written, and is out of date: {_why(error)}")
 
     def _write(self) -> None:
-        replace_file(self._path, json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n")
+        self._replace(self._path, json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n")
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file by one with this text, at one moment, keeping its mode. Raises `OSError`: then it is as it was."""
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace a file by one with this text, at one moment, keeping its mode and owner.
+
+    Raises `OSError`: then it is as it was.
+    """
+    before = path.stat() if path.exists() else None
+    new = path.with_name(f".{path.name[:NAME]}.{secrets.token_hex(4)}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            if before is not None:
+                _make_alike(handle, before)
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(name, path)
+            os.fsync(handle)
+        os.replace(new, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)
+            os.unlink(new)
         raise
+
+
+def _make_alike(handle: int, before: os.stat_result) -> None:
+    with suppress(PermissionError):  # only root may give files away
+        os.fchown(handle, before.st_uid, before.st_gid)
+    os.fchmod(handle, stat.S_IMODE(before.st_mode))
+
+
+def _resolved(given: str) -> Path:
+    """Return the file itself, where a link leads to it. Raises `OSError` for what is not to be replaced."""
+    path = Path(given).expanduser()
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is no regular file")
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(0, "its link leads to itself")
+    if path.exists() and any(_is_same(path.stat(), number) for number in STREAMS):
+        raise OSError(0, "our own output goes there; the report needs a file of its own")
+    return path
+
+
+def _is_same(found: os.stat_result, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(descriptor))
+    except OSError:  # it is closed
+        return False
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str, Any]:
@@ -226,12 +284,7 @@ def _require_nobody_writes(path: Path) -> None:
 
 def _is_this_tool(pid: object) -> bool:
     try:
-        return b"rolling" in Path(f"/proc/{int(str(pid))}/cmdline").read_bytes()
+        words = Path(f"/proc/{int(str(pid))}/cmdline").read_text(errors="replace").split("\0")
+        return any(Path(word).name in NAMES for word in words)
     except (OSError, ValueError):
         return False
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

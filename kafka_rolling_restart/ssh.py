@@ -15,6 +15,7 @@ from typing import Any
 import paramiko
 
 from kafka_rolling_restart.cluster import CommandResult
+from kafka_rolling_restart.config import home
 from kafka_rolling_restart.errors import SshError, UsageError
 from kafka_rolling_restart.parallel import NotInTime, aside
 
@@ -34,7 +35,7 @@ class SshConfig:
     """~/.ssh/config as far as it is honoured: HostName, User, Port, IdentityFile, UserKnownHostsFile."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._home = Path(environ.get("HOME") or "~").expanduser()
+        self._home = home(environ)
         self._user = environ.get("USER") or environ.get("LOGNAME")
         path = self._home / ".ssh" / "config"
         try:
@@ -311,7 +312,10 @@ def _connected(address: str, port: int) -> socket.socket:
 def _login_name() -> str:
     import pwd
 
-    return pwd.getpwuid(os.getuid()).pw_name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
+        raise UsageError(f"uid {os.getuid()} has no name to log in with: set USER, or User in ~/.ssh/config") from error
 
 
 class _UnknownHostKey(paramiko.SSHException):

@@ -1,5 +1,10 @@
+import os
 import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -31,13 +36,15 @@ def test_the_defaults_are_those_that_users_know() -> None:
         ["--broker-ids", "1", "--skip", "1"],
         ["--started-before", "yesterday"],
         ["--started-before", "2026-11-24T03:00:00"],
+        ["--quiet", "-v"],
+        ["--zookeeper", "zk:2181"],
     ],
 )
 def test_a_wrong_argument_ends_with_status_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse(["-t", "main", *wrong])
     assert end.value.code == 2
-    assert wrong[0] in capsys.readouterr().err
+    assert wrong[0] in capsys.readouterr().err.splitlines()[-1]
 
 
 BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=timezone.utc)
@@ -72,3 +79,91 @@ def test_a_duration_is_so_long_ago(text: str, age: float) -> None:
 def test_a_moment_with_a_zone_is_understood() -> None:
     moment = datetime.now(timezone(timedelta(hours=5))) - timedelta(hours=3)
     assert parse(["-t", "main", "--started-before", moment.isoformat()]).started_before == pytest.approx(10_800, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT"),
+        (["-c", "main"], "name the cluster"),
+        (["-t", "main", "--zookeeper", "zk"], "name the cluster"),
+        (["--zookeeper", "zk", "-c", "main"], "--zookeeper needs no --cluster-name"),
+        (["--zookeeper", "zk", "--discovery-base-path", "/etc"], "--zookeeper needs no --cluster-name"),
+        (["--zookeeper"], "--zookeeper: expected one argument"),
+        (["-t", "main", "-qv"], "--quiet and --verbose contradict each other"),
+    ],
+)
+def test_what_does_not_go_together_is_said_in_one_line(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(given)
+    usage, last = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and usage.startswith("usage: ")
+    assert last.startswith("kafka-rolling-restart: error: ") and said in last
+
+
+def test_a_cluster_without_a_configuration_is_named_by_its_zookeeper() -> None:
+    options = parse(["--zookeeper", "zk1:2181,zk2:2181/kafka", "-q", "--report", "r.json"])
+    assert (options.zookeeper, options.cluster_type) == ("zk1:2181,zk2:2181/kafka", None)
+    assert (options.quiet, options.report) == (True, "r.json")
+
+
+def test_verbose_is_counted() -> None:
+    assert [parse(["-t", "main", *words]).verbose for words in ([], ["-v"], ["-vv"], ["-v", "--verbose"])] == [
+        0,
+        1,
+        2,
+        2,
+    ]
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Ask for completions as the shell function of register-python-argcomplete does, in a home with two files."""
+    folder = tmp_path / ".kafka_discovery"
+    folder.mkdir()
+    (folder / "main.yaml").write_text("clusters: {east: {}, europe: {}, west: {}}")
+    (folder / "mirror.yaml").write_text("a: [")
+    (folder / "other.yaml").write_text("clusters: {south: {}}")
+
+    def ask(line: str) -> list[str]:
+        answer = tmp_path / "answer"
+        environment = {
+            "HOME": str(tmp_path),
+            "PYTHONPATH": os.getcwd(),
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "COMP_TYPE": "9",
+        }
+        command = [sys.executable, "-m", "kafka_rolling_restart"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        return answer.read_text().split("\n") if answer.stat().st_size else []
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("kafka-rolling-restart -t ", ["main", "mirror", "other"]),
+        ("kafka-rolling-restart --cluster-type m", ["main", "mirror"]),
+        ("kafka-rolling-restart -t main -c ", ["east", "europe", "west"]),
+        ("kafka-rolling-restart -t main --cluster-name e", ["east", "europe"]),
+        ("kafka-rolling-restart --cluster-type=main --cluster-name=w", ["--cluster-name=west"]),
+        ("kafka-rolling-restart -t mirror -c ", []),
+        ("kafka-rolling-restart -t nothing -c ", []),
+        ("kafka-rolling-restart -c ", []),
+        ("kafka-rolling-restart --repo", ["--report"]),
+    ],
+)
+def test_the_shell_completes_cluster_types_names_and_options(
+    complete: Callable[[str], list[str]], line: str, offered: list[str]
+) -> None:
+    pytest.importorskip("argcomplete")
+    assert sorted(word.strip() for word in complete(line)) == offered

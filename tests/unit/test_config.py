@@ -1,8 +1,12 @@
+import os
+import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.config import folders, load
+from kafka_rolling_restart.config import folders, known_names, known_types, load, of_zookeeper
 from kafka_rolling_restart.errors import UsageError
 
 GOOD = """
@@ -80,3 +84,70 @@ def test_a_type_is_a_name_and_not_a_path(tmp_path: Path, name: str) -> None:
 def test_servers_with_ports_and_a_chroot_are_taken(tmp_path: Path, zookeeper: str) -> None:
     text = f"clusters: {{x: {{zookeeper: '{zookeeper}', broker_list: []}}}}\nlocal_config: {{cluster: x}}"
     assert load("main", None, write(tmp_path, text)).zookeeper == zookeeper
+
+
+def test_a_home_that_is_not_given_is_that_of_the_passwd_file() -> None:
+    wanted = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    code = "from kafka_rolling_restart.config import home; print(home({}), home({'HOME': ''}), home({'HOME': '/h'}))"
+    environment = {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == [str(wanted), str(wanted), "/h"], done.stderr
+
+
+@pytest.mark.parametrize("path", ["~nobody-has-this-name", "~nobody-has-this-name/discovery"])
+def test_a_home_folder_that_nobody_knows_is_one_line(path: str) -> None:
+    for base_path, environ in ((path, {}), (None, {"KAFKA_DISCOVERY_DIR": path})):
+        with pytest.raises(UsageError, match=f"{path}: no home folder is known for it; set HOME"):
+            folders(base_path, environ)
+
+
+def test_a_file_that_cannot_be_looked_at_is_one_line_and_the_next_place_is_not_taken(tmp_path: Path) -> None:
+    long = "x" * 300  # stands for a folder that may not be entered, which root may always
+    with pytest.raises(UsageError, match=r"x\.yaml: cannot be looked at: File name too long"):
+        load(long, None, [tmp_path])
+
+
+def test_types_and_names_are_offered_as_far_as_they_can_be_looked_at(tmp_path: Path) -> None:
+    places = [tmp_path / ("x" * 300), *write(tmp_path / "a", GOOD), tmp_path / "none", *write(tmp_path / "b", "a: [")]
+    assert known_types(places) == ["main"]
+    assert known_names("main", places[1:]) == ["east", "west"]
+    assert known_names("main", places[3:]) == known_names("", places) == known_names("other", places) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        " ",
+        "/kafka",
+        ":2181",
+        "zk:",
+        "zk:port",
+        "zk:0",
+        "zk:65536",
+        "zk1:2181,",
+        ",zk1:2181",
+        "zk1:2181,,zk2:2181",
+        "zk1:2181/kafka,zk2:2181/kafka",
+        "zk1:2181;zk2:2181",
+        "zk1:2181 zk2:2181",
+        "zk1:2181//kafka",
+        "zk1:2181/ka fka",
+        "http://zk1:2181",
+        "[::1:2181",
+        "-zk:2181",
+        "zk\n1:2181",
+        "zk:2181/kafka\nrm",
+    ],
+)
+def test_a_zookeeper_that_is_no_list_of_servers_with_a_chroot_is_one_line(wrong: str) -> None:
+    with pytest.raises(UsageError) as error:
+        of_zookeeper(wrong)
+    assert str(error.value) == f"--zookeeper is to be 'host:port,host:port/chroot', not {wrong!r}"
+
+
+@pytest.mark.parametrize("right", ["zk", "zk:2181", "zk1:2181,zk2:2181/kafka", "[::1]:2181/a/b", " zk1, zk2/kafka/ "])
+def test_a_cluster_of_which_only_the_zookeeper_is_known_is_called_after_it(right: str) -> None:
+    found = of_zookeeper(right)
+    assert found.label == found.zookeeper == right.strip()
+    assert (found.path, found.broker_list) == (None, ())

@@ -2,6 +2,8 @@
 
 import signal
 from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,13 @@ from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.report_file import ReportFile, Run
 from kafka_rolling_restart.roll import Roll
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
 from tests.fakes import Collector, FakeBroker, FakeClock, FakePending
+from tests.schema import valid
 
 
 class FakeLock:
@@ -45,6 +49,8 @@ class Scene:
         self.signals = Signals(lambda _name: None, self.clock)
         self.pre_stop: list[Any] = []
         self.post_stop: list[Any] = []
+        self.post_start: list[Any] = []
+        self.file: ReportFile | None = None
 
     def run(self) -> int:
         one = Broker(1, "n1", 10)
@@ -54,12 +60,13 @@ class Scene:
             plan=[one],
             hosts={1: broker},
             watch=ClusterWatch({1: one}, self.broker, {1: self.broker}, self.clock),
-            tasks=Tasks(self.pre_stop, self.post_stop),
+            tasks=Tasks(self.pre_stop, self.post_stop, self.post_start),
             rule=HealthRule(2, 10, 60),
             clock=self.clock,
             report=self.report,
             signals=self.signals,
         )
+        self.roll.report.file = self.file
         lock: Any = self.lock
         self.roll.resume = lambda ids: f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
         self.roll.jvms = {1: seen} if (seen := self.broker.read().jvm) else {}
@@ -80,7 +87,7 @@ class Speechless(Report):
 
 
 class Task:
-    """A post-stop task that does what it is given."""
+    """A task that does what it is given."""
 
     def __init__(self, run: Callable[[], None]) -> None:
         self._run = run
@@ -283,3 +290,151 @@ def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
     scene.broker.stop_takes_effect = False
     scene.ends_with(4)
     assert scene.writer.lines[-1].endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1\n")
+
+
+def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before(scene: Scene) -> None:
+    start, seen = scene.broker.start, []
+
+    def start_and_falter(limit: float) -> FakePending:
+        scene.clock.plan(9, lambda: setattr(scene.broker, "registered", False))
+        scene.clock.plan(40, lambda: setattr(scene.broker, "registered", True))
+        return start(limit)
+
+    scene.broker.start = start_and_falter  # type: ignore[method-assign]
+    scene.post_start.append(Task(lambda: seen.append(scene.clock.now() - scene.broker.starts[0])))
+    assert scene.run() == 0
+    assert len(seen) == 1 and seen[0] >= 50  # two healthy checks, 10 s apart, after the 40 s
+
+
+def test_a_post_start_task_is_not_run_for_a_broker_that_somebody_else_restarted(scene: Scene) -> None:
+    scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
+    scene.post_start.append(Task(raising(AssertionError("it runs"))))
+    assert scene.run() == 0 and scene.roll.skipped
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt()])
+def test_a_post_start_task_that_fails_in_any_way_ends_the_roll_with_its_broker_back(
+    scene: Scene, failure: BaseException
+) -> None:
+    scene.post_start.append(Task(raising(failure)))
+    said = scene.ends_with(4)
+    assert said.startswith(f"broker 1 (n1) was restarted and is back: task Task failed on n1: {type(failure).__name__}")
+    assert scene.broker.registered and scene.roll.done and len(scene.broker.starts) == 1
+
+
+def test_the_cluster_is_looked_at_again_after_the_last_post_start_task(scene: Scene) -> None:
+    scene.post_start.append(Task(lambda: setattr(scene.broker, "registered", False)))
+    assert "the cluster was not healthy for 60 s: broker 1 is not registered" in scene.ends_with(5)
+
+
+def test_a_cluster_that_a_post_start_task_shook_is_waited_for(scene: Scene) -> None:
+    shaken = []
+
+    def shake() -> None:
+        shaken.append(scene.clock.now())
+        scene.broker.registered = False
+        scene.clock.plan(35, lambda: setattr(scene.broker, "registered", True))
+
+    scene.post_start.append(Task(shake))
+    assert scene.run() == 0
+    assert scene.clock.now() - shaken[0] >= 45  # the whole count again
+
+
+def test_a_signal_in_a_post_start_task_is_obeyed_at_once(scene: Scene) -> None:
+    after: list[int] = []
+    scene.post_start += [Task(lambda: scene.signals.handle(signal.SIGTERM)), Task(lambda: after.append(1))]
+    assert scene.ends_with(128 + 15) == "ended by SIGTERM; every broker that was stopped is back"
+    assert after == [] and scene.broker.registered
+
+
+def test_a_signal_that_a_post_start_task_swallows_is_obeyed_after_it(scene: Scene) -> None:
+    def swallow() -> None:
+        with pytest.raises(BaseException, match="SIGTERM"):
+            scene.signals.handle(signal.SIGTERM)
+
+    scene.post_start.append(Task(swallow))
+    assert scene.ends_with(128 + 15) == "ended by SIGTERM; every broker that was stopped is back"
+
+
+@pytest.fixture
+def reported(scene: Scene, tmp_path: Path) -> Callable[[int], dict[str, Any]]:
+    """Run the scene with a report file; return what the file says at the end."""
+    path = tmp_path / "r.json"
+    run = Run("1", ["x"], "main", "zk", None, {"user": "me", "host": "h", "pid": 1}, BEGAN, scene.clock.now())
+    scene.file = ReportFile(str(path), run, raising(AssertionError()))
+    scene.file.open()
+
+    def end(status: int) -> dict[str, Any]:
+        said = scene.ends_with(status)
+        found = valid(path.read_text())
+        assert (found["status"], found["outcome"]) == (status, said)
+        assert found["ended"] is not None and found["step"]["name"] == "ended" and found["step"]["broker"] is None
+        return found
+
+    return end
+
+
+BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=timezone.utc)
+Reported = Callable[[int], dict[str, Any]]
+
+
+def test_the_file_of_a_good_end_has_nothing_left_to_do(reported: Reported) -> None:
+    found = reported(0)
+    assert (found["resume"], found["may_be_down"]) == (None, [])
+    (broker,) = found["brokers"]
+    assert (broker["state"], broker["trouble"]) == ("restarted", None)
+    assert broker["stopped"] < broker["gone"] < broker["back"] <= broker["whole"]
+    assert broker["down_s"] > 0 and broker["old_jvm_started"] != broker["new_jvm_started"]
+
+
+def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_starts_it(
+    scene: Scene, reported: Reported
+) -> None:
+    scene.broker.start_takes_effect = False
+    found = reported(5)
+    assert found["may_be_down"] == [{"id": 1, "host": "n1", "start_command": scene.broker.start_line}]
+    assert found["brokers"][0]["state"] == "in hand" and found["brokers"][0]["back"] is None
+    assert found["resume"] == "kafka-rolling-restart --broker-ids 1"
+
+
+@pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
+def test_the_file_of_a_task_that_fails_names_the_task_and_the_host(scene: Scene, reported: Reported, kind: str) -> None:
+    getattr(scene, kind).append(Task(raising(RuntimeError("no"))))
+    found = reported(4)
+    (broker,) = found["brokers"]
+    assert broker["trouble"] == "task Task failed on n1: RuntimeError: no"
+    assert broker["state"] == ("untouched" if kind == "pre_stop" else "restarted")
+    assert found["may_be_down"] == [] and (found["resume"] is None) == (kind != "pre_stop")
+
+
+def test_the_file_of_a_signal_while_the_broker_is_down_says_that_it_is_back(scene: Scene, reported: Reported) -> None:
+    scene.post_stop.append(Task(lambda: scene.signals.handle(signal.SIGTERM)))
+    found = reported(128 + 15)
+    assert found["brokers"][0]["state"] == "restarted" and found["may_be_down"] == []
+
+
+def test_the_file_of_a_stop_that_did_nothing_says_that_the_broker_still_runs(scene: Scene, reported: Reported) -> None:
+    scene.broker.stop_takes_effect = False
+    found = reported(4)
+    assert found["brokers"][0]["state"] == "untouched" and "still runs as before" in found["brokers"][0]["trouble"]
+    assert found["may_be_down"] == [] and found["resume"] == "kafka-rolling-restart --broker-ids 1"
+
+
+def test_the_file_of_a_broker_that_is_lost_after_its_restart_names_it(scene: Scene, reported: Reported) -> None:
+    scene.post_start.append(Task(lambda: setattr(scene.broker, "registered", False)))
+    assert [broker["id"] for broker in reported(5)["may_be_down"]] == [1]
+
+
+def test_the_file_says_that_a_broker_is_in_hand_before_its_stop_is_sent(
+    scene: Scene, reported: Reported, tmp_path: Path
+) -> None:
+    stop, seen = scene.broker.stop, []
+
+    def look_and_stop(limit: float) -> FakePending:
+        seen.append(valid((tmp_path / "r.json").read_text()))
+        return stop(limit)
+
+    scene.broker.stop = look_and_stop  # type: ignore[method-assign]
+    reported(0)
+    assert [broker["id"] for broker in seen[0]["may_be_down"]] == [1]
+    assert seen[0]["step"]["name"] == "stopping" and seen[0]["brokers"][0]["state"] == "in hand"
