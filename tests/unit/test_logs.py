@@ -22,6 +22,7 @@ from kafka_rolling_restart import logs
 from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.writer import Writer
 
+logging.basicConfig(level=logging.DEBUG)  # as a task may do
 verbose = int(sys.argv[1])
 report = Report(Writer(PlainScreen()), verbose)
 logs.listen(report, verbose)
