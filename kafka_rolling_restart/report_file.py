@@ -19,7 +19,7 @@ from typing import Any
 from kafka_rolling_restart.errors import LockHeld, UsageError
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.parallel import NotInTime, aside
-from kafka_rolling_restart.record import Progress, Record, State
+from kafka_rolling_restart.record import Progress, Record, State, Step
 from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
@@ -111,6 +111,7 @@ class _Sink:
         self._warning = warning
         self._replace = replace
         self._progress = Progress(run.now, run.now)
+        self._last: Progress | None = None
         self._outcome: Outcome | None = None
         self._news = False
 
@@ -120,11 +121,14 @@ class _Sink:
         self._write()
 
     def take(self, item: Any) -> None:
-        self._news = True
         if isinstance(item, Outcome):
-            self._outcome = item
+            self._outcome, self._progress = item, self._last or self._progress
+        elif item.step is Step.ENDED:
+            self._last = item  # it is written together with the status, without which it tells nothing
+            return
         else:
             self._progress = item
+        self._news = True
 
     def idle(self) -> None:
         if not self._news:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -318,6 +319,35 @@ def test_a_disk_that_becomes_full_is_said_once_and_the_old_file_stays_whole(
     file.end(Outcome(0, "all is well"))
     file.flush()
     assert read(tmp_path / "r.json")["status"] == 0
+
+
+def test_a_folder_that_is_removed_is_said_once_and_is_written_to_when_it_is_back(
+    tmp_path: Path, warnings: list[str]
+) -> None:
+    path = tmp_path / "there" / "r.json"
+    path.parent.mkdir()
+    file = opened(path, warnings)
+    shutil.rmtree(path.parent)
+    for _ in range(3):
+        file.put(PROGRESS)
+        file.flush()
+    assert warnings == [f"the report {path} cannot be written, and is out of date: No such file or directory"]
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    file.put(PROGRESS)
+    file.flush()
+    assert read(path)["ended"] is None and len(warnings) == 1
+
+
+def test_the_end_is_written_together_with_its_status(tmp_path: Path, warnings: list[str]) -> None:
+    file = opened(tmp_path / "r.json", warnings)
+    file.put(replace(PROGRESS, step=Step.WAITING))
+    file.put(replace(PROGRESS, step=Step.ENDED))
+    file.flush()
+    assert read(tmp_path / "r.json")["step"]["name"] != "ended"
+    file.end(Outcome(0, "all is well"))
+    file.flush()
+    assert read(tmp_path / "r.json")["step"]["name"] == "ended"
 
 
 def test_a_defect_in_what_is_written_is_said_too(tmp_path: Path, warnings: list[str]) -> None:
