@@ -140,6 +140,8 @@ class _Sink:
             self._warning.say(f"the report {self._given} cannot be written, and is out of date: {_why(error)}")
 
     def _write(self) -> None:
+        if self._outcome is not None:  # two that began in the same moment share it: the one that goes on keeps it
+            _require_nobody_writes(self._path)
         self._replace(self._path, json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n")
 
 

@@ -134,7 +134,7 @@ def says_what_it_does(lab: Lab, finished: Finished) -> None:
         assert any(line.about == about and line.text == "stopping it" for line in lines)
         details = [line.text for line in lines if line.level == "DEBUG" and host.address in line.text]
         for command in (STOP, START):
-            assert any(f"`{command}`" in text and "exit 0" in text and " s)" in text for text in details), details
+            assert any(f"`{command}`" in text and "status 0" in text and " s)" in text for text in details), details
     assert any(line.level == "DEBUG" and line.about == "jmxproxy" and " s" in line.text for line in lines)
 
 

@@ -262,6 +262,18 @@ def test_a_run_that_goes_on_keeps_its_file(
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["r.json"]
 
 
+def test_of_two_runs_that_began_in_the_same_moment_the_one_that_goes_on_keeps_the_file(
+    tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes]
+) -> None:
+    path = tmp_path / "r.json"
+    file = opened(path, warnings)
+    path.write_text(json.dumps(of_a_run(running.pid)))
+    file.end(Outcome(6, "another run holds the lock"))
+    file.flush()
+    assert read(path)["pid"] == running.pid
+    assert len(warnings) == 1 and "is the report of a run that goes on" in warnings[0]
+
+
 def test_the_file_of_a_run_that_was_killed_is_taken_over(
     tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes]
 ) -> None:
