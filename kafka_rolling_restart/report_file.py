@@ -194,7 +194,7 @@ def _is_same(found: os.stat_result, descriptor: int) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
 def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str, Any]:

@@ -157,8 +157,11 @@ def test_a_quiet_job_that_leaves_a_broker_down_warns_before_it_says_so(lab: Lab)
 
 def test_a_job_that_may_talk_says_events_on_stdout_and_what_went_wrong_on_stderr(lab: Lab) -> None:
     lab.hosts[2].sshd.stop()
-    mail = cron(lab, *QUICK)
-    assert mail.status == 3
-    assert {line.level for line in parsed(mail.stdout)} == {"INFO"}
-    assert {line.about for line in parsed(mail.stdout)} >= {"lab/main", f"broker 1 ({lab.hosts[0].address})"}
-    assert [line.level for line in parsed(mail.stderr)] == ["ERROR", "ERROR"]
+    for arguments, levels in ((), {"INFO"}), (("-vv",), {"INFO", "DEBUG"}):
+        mail = cron(lab, *QUICK, *arguments)
+        assert mail.status == 3
+        assert {line.level for line in parsed(mail.stdout)} == levels
+        assert {line.about for line in parsed(mail.stdout)} >= {"lab/main", f"broker 1 ({lab.hosts[0].address})"}
+        assert [line.level for line in parsed(mail.stderr)] == ["ERROR", "ERROR"]
+    assert {line.about.split(".")[0] for line in parsed(mail.stdout)} >= {"kazoo", "paramiko", "urllib3"}
+    assert "passwd=***, " in mail.stdout  # of ZooKeeper's session: whoever has it can take the lock along
