@@ -59,13 +59,13 @@ class ReportFile:
         self._sink = _Sink(path, run, self._warning, replace or replace_file)
         self._writer: Writer | None = None
 
-    def open(self) -> None:
-        """Write it for the first time.
+    def open(self, patience: float = OPEN_S) -> None:
+        """Write it for the first time, which is given up after ``patience`` s.
 
         Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run that goes on.
         """
         try:
-            aside(self._sink.open, OPEN_S)
+            aside(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
                 f"--report {self._given}: cannot be written: {_why(error)}. No broker was touched"

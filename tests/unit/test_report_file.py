@@ -395,6 +395,14 @@ def test_a_mount_that_hangs_holds_up_each_flush_for_2_s_at_most_and_is_said_once
     assert read(tmp_path / "r.json")
 
 
+def test_a_mount_that_hangs_from_the_beginning_is_refused(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.hangs.clear()
+    with pytest.raises(UsageError, match=r"cannot be written: no answer within 0.1 s. No broker was touched"):
+        ReportFile(str(tmp_path / "r.json"), RUN, raising, disk.replace).open(patience=0.1)
+    disk.hangs.set()
+
+
 def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(tmp_path: Path) -> None:
     disk, writer = Disk(), Collector()
     report = Report(writer)
