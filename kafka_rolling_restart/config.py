@@ -1,5 +1,6 @@
 """The YAML files of a cluster type, and where they are looked up."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,7 +110,10 @@ def _files(place: Path) -> list[Path]:
 def _exists(path: Path) -> bool:
     """Tell whether a file is there. Raises `UsageError` where that cannot be told: another place's may be another's."""
     try:
-        return path.exists()
+        os.stat(path)
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise UsageError(f"{path}: cannot be looked at: {error.strerror}") from error
 

@@ -14,7 +14,7 @@ NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?"
 SCHEME = r"(?:Basic|Bearer|Digest)\s+"
 VALUE = r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,;)'"]+"""
 NAMED_SECRET = re.compile(rf"""(?i)((?:{NAME})['"]?\s*[=:]\s*)(?:{SCHEME})?(?:{VALUE})""")
-SECRET_OPTION = re.compile(rf"""(?i)(--?[\w-]*(?:{NAME})\s+)(?:{VALUE})""")
+SECRET_OPTION = re.compile(rf"""(?i)(?<![\w-])(--?[\w-]{{0,40}}?(?:{NAME})\s+)(?:{VALUE})""")
 SECRET_IN_ADDRESS = re.compile(r"://[^/\s]+@")
 
 

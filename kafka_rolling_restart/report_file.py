@@ -19,7 +19,7 @@ from typing import Any
 from kafka_rolling_restart.errors import LockHeld, UsageError
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.parallel import NotInTime, aside
-from kafka_rolling_restart.record import Progress, Record, State
+from kafka_rolling_restart.record import Progress, Record, State, Step
 from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
@@ -59,13 +59,13 @@ class ReportFile:
         self._sink = _Sink(path, run, self._warning, replace or replace_file)
         self._writer: Writer | None = None
 
-    def open(self) -> None:
-        """Write it for the first time.
+    def open(self, patience: float = OPEN_S) -> None:
+        """Write it for the first time, which is given up after ``patience`` s.
 
         Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run that goes on.
         """
         try:
-            aside(self._sink.open, OPEN_S)
+            aside(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
                 f"--report {self._given}: cannot be written: {_why(error)}. No broker was touched"
@@ -111,6 +111,7 @@ class _Sink:
         self._warning = warning
         self._replace = replace
         self._progress = Progress(run.now, run.now)
+        self._last: Progress | None = None
         self._outcome: Outcome | None = None
         self._news = False
 
@@ -120,11 +121,14 @@ class _Sink:
         self._write()
 
     def take(self, item: Any) -> None:
-        self._news = True
         if isinstance(item, Outcome):
-            self._outcome = item
+            self._outcome, self._progress = item, self._last or self._progress
+        elif item.step is Step.ENDED:
+            self._last = item  # it is written together with the status, without which it tells nothing
+            return
         else:
             self._progress = item
+        self._news = True
 
     def idle(self) -> None:
         if not self._news:
@@ -136,6 +140,8 @@ class _Sink:
             self._warning.say(f"the report {self._given} cannot be written, and is out of date: {_why(error)}")
 
     def _write(self) -> None:
+        if self._outcome is not None:  # two that began in the same moment share it: the one that goes on keeps it
+            _require_nobody_writes(self._path)
         self._replace(self._path, json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n")
 
 
@@ -188,7 +194,7 @@ def _is_same(found: os.stat_result, descriptor: int) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
 def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -261,6 +262,18 @@ def test_a_run_that_goes_on_keeps_its_file(
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["r.json"]
 
 
+def test_of_two_runs_that_began_in_the_same_moment_the_one_that_goes_on_keeps_the_file(
+    tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes]
+) -> None:
+    path = tmp_path / "r.json"
+    file = opened(path, warnings)
+    path.write_text(json.dumps(of_a_run(running.pid)))
+    file.end(Outcome(6, "another run holds the lock"))
+    file.flush()
+    assert read(path)["pid"] == running.pid
+    assert len(warnings) == 1 and "is the report of a run that goes on" in warnings[0]
+
+
 def test_the_file_of_a_run_that_was_killed_is_taken_over(
     tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes]
 ) -> None:
@@ -320,6 +333,35 @@ def test_a_disk_that_becomes_full_is_said_once_and_the_old_file_stays_whole(
     assert read(tmp_path / "r.json")["status"] == 0
 
 
+def test_a_folder_that_is_removed_is_said_once_and_is_written_to_when_it_is_back(
+    tmp_path: Path, warnings: list[str]
+) -> None:
+    path = tmp_path / "there" / "r.json"
+    path.parent.mkdir()
+    file = opened(path, warnings)
+    shutil.rmtree(path.parent)
+    for _ in range(3):
+        file.put(PROGRESS)
+        file.flush()
+    assert warnings == [f"the report {path} cannot be written, and is out of date: No such file or directory"]
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    file.put(PROGRESS)
+    file.flush()
+    assert read(path)["ended"] is None and len(warnings) == 1
+
+
+def test_the_end_is_written_together_with_its_status(tmp_path: Path, warnings: list[str]) -> None:
+    file = opened(tmp_path / "r.json", warnings)
+    file.put(replace(PROGRESS, step=Step.WAITING))
+    file.put(replace(PROGRESS, step=Step.ENDED))
+    file.flush()
+    assert read(tmp_path / "r.json")["step"]["name"] != "ended"
+    file.end(Outcome(0, "all is well"))
+    file.flush()
+    assert read(tmp_path / "r.json")["step"]["name"] == "ended"
+
+
 def test_a_defect_in_what_is_written_is_said_too(tmp_path: Path, warnings: list[str]) -> None:
     disk = Disk()
     file = opened(tmp_path / "r.json", warnings, replace=disk.replace)
@@ -351,6 +393,14 @@ def test_a_mount_that_hangs_holds_up_each_flush_for_2_s_at_most_and_is_said_once
     disk.hangs.set()
     file.flush()
     assert read(tmp_path / "r.json")
+
+
+def test_a_mount_that_hangs_from_the_beginning_is_refused(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.hangs.clear()
+    with pytest.raises(UsageError, match=r"cannot be written: no answer within 0.1 s. No broker was touched"):
+        ReportFile(str(tmp_path / "r.json"), RUN, raising, disk.replace).open(patience=0.1)
+    disk.hangs.set()
 
 
 def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(tmp_path: Path) -> None:

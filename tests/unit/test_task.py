@@ -88,3 +88,31 @@ def test_whatever_is_wrong_with_a_task_is_one_line(here: Path, text: str, argume
 def test_a_module_that_is_not_there_is_said(here: Path) -> None:
     with pytest.raises(UsageError, match="--task nowhere.at.all: no such module"):
         load(["nowhere.at.all"], [])
+
+
+BOTH = (
+    SEED
+    + """
+    from kafka_rolling_restart.task import PostStartTask
+
+    class Last(PostStartTask):
+        def run(self, host):
+            pass
+"""
+)
+
+
+def test_a_module_of_the_older_tool_may_have_a_post_start_task_too(here: Path) -> None:
+    tasks = load_text(here, BOTH)
+    kinds = (tasks.pre_stop, tasks.post_stop, tasks.post_start)
+    assert [[type(one).__name__ for one in kind] for kind in kinds] == [["Before"], ["After"], ["Last"]]
+
+
+def test_a_post_start_task_goes_together_with_those_of_an_installed_kafka_utils(here: Path) -> None:
+    package = here / "kafka_utils" / "kafka_rolling_restart"
+    package.mkdir(parents=True)
+    (here / "kafka_utils" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "task.py").write_text("class PreStopTask:\n    pass\nclass PostStopTask:\n    pass\n")
+    tasks = load_text(here, BOTH)
+    assert (len(tasks.pre_stop), len(tasks.post_stop), len(tasks.post_start)) == (1, 1, 1)
