@@ -232,7 +232,9 @@ class Report:
 
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
-        self.warn(f"{name} heard: it is obeyed once the broker in hand is back (a second one ends at once)")
+        self.warn(
+            f"{name} heard: the run ends once the stopped broker is back; a second signal ends it now, with that down"
+        )
         self._writer.put(Heard(name))
 
     def begin_wait(self, count: int) -> None:
@@ -248,7 +250,7 @@ class Report:
                 self.step("the cluster is healthy again")
             self.detail(f"healthy check {healthy}/{count}")
         elif keys != self._last_reasons or self._clock.now() - self._last_said >= NEWS_S:
-            self.step(f"the cluster is {verdict.health.value}: {verdict.why}")
+            self.step(f"{verdict.state}: {verdict.why}")
             self._last_said = self._clock.now()
         self._last_reasons = keys
 
@@ -264,7 +266,7 @@ class Report:
             keep=True,
         )
         in_hand = [standing.in_hand] if standing.in_hand else []
-        counts = {"restarted": standing.done, "in flight": in_hand, "untouched": standing.untouched}
+        counts = {"restarted": standing.done, "stopped and not back": in_hand, "untouched": standing.untouched}
         text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())
         self._put(self._entry(Level.NEWS, text, ""), keep=True)
         if resume:

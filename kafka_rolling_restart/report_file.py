@@ -58,7 +58,9 @@ class ReportFile:
             aside(self._sink.open, OPEN_S)
         except (OSError, NotInTime) as error:
             why = getattr(error, "strerror", None) or error
-            raise UsageError(f"--report {self._given}: cannot be written: {why}. No broker was touched") from error
+            raise UsageError(
+                f"--report {self._given}: cannot be written: {why}. Name a file in a folder that this user may write to"
+            ) from error
         self._writer = Writer(self._sink)
 
     def put(self, progress: Progress) -> None:
@@ -109,7 +111,10 @@ class _Sink:
             self._write()
         except OSError as error:
             if not self._failed:
-                self._warn(f"the report {self._path} cannot be written, and is out of date: {error.strerror or error}")
+                self._warn(
+                    f"--report {self._path}: cannot be written any more: {error.strerror or error}. The run goes on; do not "
+                    "trust what the file says"
+                )
             self._failed = True
 
     def _write(self) -> None:

@@ -165,7 +165,7 @@ class Situation:
         arguments = self.arguments(stage) if callable(self.arguments) else self.arguments
         run = stage.lab.launch(*arguments, cwd=stage.folder, terminal=self.answer is not None)
         if self.answer:
-            run.wait_for("[y/N]", MOMENT_TIMEOUT)
+            run.wait_for(": restarting ", MOMENT_TIMEOUT)  # the question is behind it, in a line that has no end yet
             run.type(self.answer)
         self.meanwhile(stage, run)
         return run.finish(END_TIMEOUT)
@@ -394,9 +394,7 @@ def task_modules() -> Iterator[Situation]:
         "raises at import": "1 / 0\n",
         "exits at import": "raise SystemExit('not today')\n",
         "no class": "x = 1\n",
-        "no run()": (
-            "from kafka_rolling_restart.task import PreStopTask\n\n\nclass Before(PreStopTask):\n    pass\n"
-        ),
+        "no run()": ("from kafka_rolling_restart.task import PreStopTask\n\n\nclass Before(PreStopTask):\n    pass\n"),
     }
     for name, text in modules.items():
         yield Situation(f"task: {name}", quick("--task", "mine"), write("mine.py", text))
@@ -460,7 +458,10 @@ def preflight() -> Iterator[Situation]:
     yield Situation("preflight: cache may not be emptied", quick("--dry-run"), keeps)
     yield Situation("preflight: process hidden", quick("--dry-run"), service(ps_hidden=True))
     before, arguments = elsewhere(
-        lambda stage: {1: registration(stage.one.address), 2: registration(stage.one.address.replace("127.0.", "127.000."))}
+        lambda stage: {
+            1: registration(stage.one.address),
+            2: registration(stage.one.address.replace("127.0.", "127.000.")),
+        }
     )
     yield Situation("preflight: two brokers show one JVM", arguments, before)
     yield Situation("preflight: one broker more is expected", quick("--dry-run"), _expect_more)
@@ -487,7 +488,7 @@ def asking() -> Iterator[Situation]:
     """The confirmation, the dry run, and the lock."""
     ask = tuple(word for word in quick() if word != "--no-confirm")
     yield Situation("ask: no", ask, answer="n\n")
-    yield Situation("ask: Ctrl-C", ask, answer="", meanwhile=once_said("[y/N]", signals(signal.SIGINT)))
+    yield Situation("ask: SIGINT", ask, answer="", meanwhile=once_said(": restarting ", signals(signal.SIGINT)))
     yield Situation("dry run: not healthy", quick("--dry-run"), overridden(UNDER_REPLICATED, 6))
     yield Situation("dry run: healthy", quick("--dry-run"))
     yield Situation("nothing left", quick("--started-before", "1d"))
