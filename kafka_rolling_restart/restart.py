@@ -378,8 +378,12 @@ class Restart:
     def _hear_start(self, command: Command) -> None:
         if not command.hear(self._clock.now()) or not command.trouble:
             return
-        if not command.not_sent:
+        if command.result is not None:
             self._voice.warn(f"the start command failed: {command.trouble}")
+        elif not command.not_sent:
+            self._voice.warn(
+                f"the end of the start command was not seen: {command.trouble}; the broker may come all the same"
+            )
         elif command.trouble != self._unsent:  # it is tried again and again: that is said once
             again = f"trying again every {self._limits.resend:g} s"
             self._voice.warn(f"the start command did not reach the host: {command.trouble}; {again}")
@@ -434,6 +438,8 @@ class Restart:
     def _did_not_come(self, sight: Sight, command: Command, tries: int) -> str:
         last = "The start command did not reach its host" if command.not_sent else "The last start"
         said = f" {last}: {command.trouble.rstrip('.')}." if command.trouble else ""
+        if command.ended_at is None:
+            said = f" The last start command has not returned for {self._clock.now() - command.sent_at:.0f} s."
         since = f"{self._clock.now() - self._began:.0f} s after it was told to stop"
         if self._is_new(sight.reading):
             return (

@@ -59,7 +59,7 @@ USUAL = (  # what is said in a good roll too
     ": is back, ",
     ": restarted: down for ",
     ": report: ",
-    "; in flight: ",
+    "; stopped and not back: ",
 )
 TASKS = """
     import time
