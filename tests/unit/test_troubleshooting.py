@@ -38,7 +38,7 @@ def literals() -> Iterator[str]:
     for file in Path(kafka_rolling_restart.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(one.value if isinstance(one, ast.Constant) else PLACEHOLDER for one in node.values)
+                yield "".join(str(one.value) if isinstance(one, ast.Constant) else PLACEHOLDER for one in node.values)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
