@@ -233,7 +233,7 @@ class Report:
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
         self.warn(
-            f"{name} heard: the run ends once the stopped broker is back; a second signal ends it now, with that down"
+            f"{name} heard: the run ends once the stopped broker is back; a second signal ends it now and leaves that down"
         )
         self._writer.put(Heard(name))
 
@@ -267,6 +267,8 @@ class Report:
         )
         in_hand = [standing.in_hand] if standing.in_hand else []
         counts = {"restarted": standing.done, "stopped and not back": in_hand, "untouched": standing.untouched}
+        if standing.skipped:
+            counts = {**counts, "restarted by somebody else": standing.skipped}
         text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())
         self._put(self._entry(Level.NEWS, text, ""), keep=True)
         if resume:

@@ -265,8 +265,11 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
     roll.mark(broker, state=State.RESTARTED, new=jvm, back_at=roll.clock.now())
     record = roll.progress.records[roll.plan.index(broker)]
     RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
-    if trouble or failure:
-        raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
+    if failure:
+        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
+    if trouble:
+        left_out = ", and no post-stop task was run" if roll.tasks.post_stop else ""
+        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
 
 
 def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
@@ -327,7 +330,7 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
     roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll, roll.tasks.post_stop, broker, "was stopped and started, but not all was done in between")
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile")
     except Stopped as error:
         roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
         return str(error)
