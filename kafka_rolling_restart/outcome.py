@@ -95,7 +95,8 @@ def _where_we_are(
 ) -> str:
     if isinstance(ended_by, Interrupted):
         state = "every broker that was stopped is back" if standing.done else "no broker was touched"
-        ended = f"; {state}"
+        cut = ", none is left to restart, and the last wait for health was cut short"
+        ended = f"; {state}{cut if standing.done and not standing.untouched else ''}"
     else:
         ended = ""
     if not standing.untouched or ended_by.status == ExitStatus.REFUSED:

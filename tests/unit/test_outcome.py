@@ -42,6 +42,13 @@ SIGTERM = Interrupted(15, "SIGTERM")
         ),
         (
             SIGTERM,
+            Standing(done=(ONE, TWO)),
+            143,
+            "ended by SIGTERM; every broker that was stopped is back, none is left to restart, and the last wait for health was "
+            "cut short",
+        ),
+        (
+            SIGTERM,
             Standing(in_hand=ONE, untouched=(TWO,)),
             5,
             "ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start broker 1 (n1), run: start n1",
