@@ -40,12 +40,13 @@ what is done with each broker:
 
 signals:
   SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
-  while a broker is stopped: then the first is obeyed once the broker is back. A
-  second one ends at once, and names the broker and the command that starts it.
+  while a broker is stopped by this run: then the first is obeyed once the broker
+  is back. A second one ends at once, and names the broker and what starts it.
 
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy
-  1      a defect of this program; the last line says what was in hand
+  1      a defect of this program; the last line names the broker that was
+         stopped, if any
   2      wrong usage or configuration; no broker was touched
   3      refused: the preflight, the first wait or you said no; no broker was
          touched
@@ -99,16 +100,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(1) from error
     if len(options.task_args) > len(options.task):
         parser.error(
-            f"{len(options.task_args)} --task-args for {len(options.task)} --task: they are paired by position"
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to the --task of its place, "
+            "so give no more of them"
         )
     if options.skip and options.broker_ids:
         parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
-    if (options.zookeeper is None) == (options.cluster_type is None):
+    if options.zookeeper is not None and options.cluster_type is not None:
+        parser.error("--cluster-type and --zookeeper both name a cluster: give one of them")
+    if options.zookeeper is None and options.cluster_type is None:
         parser.error("name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT")
     if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
-        parser.error("--zookeeper needs no --cluster-name and no --discovery-base-path: no configuration is read")
+        parser.error("with --zookeeper no configuration is read: leave out --cluster-name and --discovery-base-path")
     if options.quiet and options.verbose:
-        parser.error("--quiet and --verbose contradict each other")
+        parser.error("--quiet and --verbose contradict each other: give one of them")
     return options
 
 
@@ -238,7 +242,11 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         "--task", action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
     )
     group.add_argument(
-        "--task-args", action="append", default=[], metavar="ARGS", help="for the --task of the same place (repeatable)"
+        "--task-args",
+        action="append",
+        default=[],
+        metavar="ARGS",
+        help="for the --task of the same place (repeatable; one word that begins with - needs =, as in --task-args=-f)",
     )
 
 
@@ -279,9 +287,9 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of s") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of s; give one such as 10") from error
     if not math.isfinite(value) or value > MAX_S:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than {MAX_S} s")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at most {MAX_S} s")
     return value
 
 
@@ -315,7 +323,7 @@ def _age(text: str) -> float:
 def _count(text: str) -> int:
     value = _natural(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: at least 1 check is needed")
+        raise argparse.ArgumentTypeError(f"{text!r} is not enough: at least 1 check is needed")
     return value
 
 

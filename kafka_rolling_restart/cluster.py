@@ -6,6 +6,11 @@ from datetime import datetime
 SHOWN = 500  # characters of a command's output in a message
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 broker``, ``3 brokers``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Broker:
     """A registration in /brokers/ids. ``czxid`` is the creation id: each registration has a new one."""
@@ -74,6 +79,7 @@ class Reading:
     reason: str = ""
     silent: bool = False
     no_proxy: bool = False
+    url: str = ""  # what a person asks to see the same
 
 
 @dataclass(frozen=True)

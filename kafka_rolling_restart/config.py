@@ -62,7 +62,8 @@ def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConf
     clusters = _mapping(content.get("clusters"), path, "clusters")
     chosen = name if name is not None else _local(content, path)
     if chosen not in clusters:
-        raise UsageError(f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}")
+        wrong = "--cluster-name" if name is not None else "local_config.cluster"
+        raise UsageError(f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}. Look at {wrong}")
     return _cluster(cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path)
 
 
@@ -96,7 +97,8 @@ def _find(cluster_type: str, places: list[Path]) -> Path:
             return path
     looked = ", ".join(str(place) for place in places)
     raise UsageError(
-        f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}"
+        f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}. "
+        "Look at --cluster-type and --discovery-base-path"
     )
 
 
@@ -123,18 +125,32 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8, at byte {error.start}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path}: is not YAML: {_first_fault(error)}") from error
+    if content is None:
+        raise UsageError(
+            f"{path}: the file is empty; it is to hold `clusters`, with zookeeper and broker_list for each"
+        )
     return _mapping(content, path, "the file")
+
+
+def _first_fault(error: Exception) -> str:
+    """Return what a YAML parser stumbled over and in which line, without its drawing of the place."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def _mapping(value: object, path: Path, where: str) -> dict[str, Any]:
     if value is None:
         raise UsageError(f"{path}: {where} is missing or empty")
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: {where} is to be a mapping, not {type(value).__name__}")
+        raise UsageError(f"{path}: {where} is to be a mapping, not a {type(value).__name__}")
     return {str(key): inner for key, inner in value.items()}
 
 
@@ -150,10 +166,12 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
     where = f"clusters.{name}"
     zookeeper = settings.get("zookeeper")
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
-        raise UsageError(f"{path}: {where}.zookeeper is to be 'host:port,host:port/chroot', not {zookeeper!r}")
+        seen = "which is missing" if zookeeper is None else f"not {zookeeper!r}"
+        raise UsageError(f"{path}: {where}.zookeeper is to be 'host:port,host:port/chroot', {seen}")
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
-        raise UsageError(f"{path}: {where}.broker_list is to be a list of 'host:port', not {brokers!r}")
+        seen = "which is missing" if brokers is None else f"not {brokers!r}"
+        raise UsageError(f"{path}: {where}.broker_list is to be a list of 'host:port', {seen}")
     return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.cluster import Broker, Reading
+from kafka_rolling_restart.cluster import Broker, Reading, counted
 from kafka_rolling_restart.history import TOLERANCE_S, Freshness, Lasting, Lives
 
 RUNNING = 3
@@ -33,7 +33,7 @@ class Reason:
     lasting: float = 0.0
 
     def __str__(self) -> str:
-        return self.text if self.lasting < WORTH_SAYING_S else f"{self.text} (for {self.lasting:.0f} s)"
+        return self.text if self.lasting < WORTH_SAYING_S else f"{self.text}, for {self.lasting:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Verdict:
 
     health: Health
     reasons: tuple[Reason, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """What is known of the cluster, as a clause."""
+        if self.health is Health.UNKNOWN:
+            return "it is not known whether the cluster is healthy"
+        return f"the cluster is {self.health.value}"
 
     @property
     def why(self) -> str:
@@ -92,9 +99,9 @@ def state_name(state: int) -> str:
 
 def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[Reason]:
     if registered is None:
-        return [Reason("zookeeper", "ZooKeeper does not answer, so the registrations are not known")]
+        return [Reason("zookeeper", "ZooKeeper does not answer, so it is not known which brokers are registered")]
     return [
-        Reason(f"registration {broker_id}", f"broker {broker_id} is not registered")
+        Reason(f"registration {broker_id}", f"broker {broker_id} is not registered in /brokers/ids")
         for broker_id in expected
         if broker_id not in registered
     ]
@@ -102,7 +109,7 @@ def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | 
 
 def _unread(readings: Mapping[int, Reading]) -> list[Reason]:
     return [
-        Reason(f"metrics {broker_id}", f"broker {broker_id} does not answer: {reading.reason}")
+        Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}")
         for broker_id, reading in readings.items()
         if reading.metrics is None
     ]
@@ -114,8 +121,8 @@ def _restarted(readings: Mapping[int, Reading], lives: Lives) -> list[Reason]:
     return [
         Reason(
             f"jvm {broker_id}",
-            f"broker {broker_id} was down since the last check: its JVM was started anew, by itself or by somebody "
-            f"({count} time(s) so far)",
+            f"broker {broker_id} was down since the last check: its JVM is a new one, which this run did not start "
+            f"({'the first time' if count == 1 else f'{count} times so far'})",
         )
         for broker_id, count in changes.items()
         if count
@@ -131,16 +138,19 @@ def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
     ]
     behind = {broker_id: metrics.under_replicated for broker_id, metrics in known.items() if metrics.under_replicated}
     if behind:
-        where = ", ".join(f"broker {broker_id}: {count}" for broker_id, count in behind.items())
-        reasons.append(Reason("under-replicated", f"{sum(behind.values())} under-replicated partitions: {where}"))
+        led = ", ".join(f"{count} led by broker {broker_id}" for broker_id, count in behind.items())
+        total = counted(sum(behind.values()), "under-replicated partition")
+        reasons.append(Reason("under-replicated", f"{total} ({led})"))
     offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
     if offline:
-        reasons.append(Reason("offline", f"{offline} offline partitions"))
+        reasons.append(Reason("offline", counted(offline, "offline partition")))
     controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
     if len(known) == len(readings) and sum(known[one].active_controllers for one in controllers) != 1:
         where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
-        count = f"{len(controllers)} active controllers instead of one"
-        reasons.append(Reason("controller", f"{count}: {where}" if where else count))
+        text = (
+            f"{len(controllers)} active controllers instead of 1: {where}" if where else "no broker is the controller"
+        )
+        reasons.append(Reason("controller", text))
     return reasons
 
 
@@ -152,10 +162,12 @@ def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[
         lag = freshness.lag(broker_id, reading)
         allowed = 0.0 if reading.emptied else (reading.cache_s or 0.0) + TOLERANCE_S
         if lag > allowed:
-            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: its proxy answers out of its cache"
+            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: its JMXProxy answers out of its cache"
             stale.append(Reason(f"stale {broker_id}", text))
         elif not freshness.moved_on(broker_id, reading):
-            text = f"the metrics of broker {broker_id} are those of the last check: waiting for newer ones"
+            text = (
+                f"the metrics of broker {broker_id} are no newer than at the last look: its JMXProxy keeps its answers"
+            )
             waiting.append(Reason(f"no news {broker_id}", text))
     return stale, waiting
 

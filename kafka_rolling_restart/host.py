@@ -116,9 +116,10 @@ class BrokerHost:
             return self._missing(session, command)
         words = _words(command)
         allowed = session.run(shlex.join(["sudo", "-n", "-l", *words]), QUESTION_S)
-        mend = "Allow it without a password in sudoers (NOPASSWD), then check: sudo -n -ll"
+        mend = f"Allow it in sudoers with NOPASSWD, then look: ssh {self._shell.name} sudo -n -ll"
         if allowed.status != 0:
-            return f"may not run `sudo -n {command}`: {allowed.said or 'sudo does not allow it'}. {mend}"
+            why = allowed.said.rstrip(".") or "sudo does not allow it, or knows no such command"
+            return f"may not run `sudo -n {command}`: {why}. {mend}"
         if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
             return ""
         listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
@@ -130,7 +131,8 @@ class BrokerHost:
         program = _words(command)[0]
         if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
             return ""
-        return f"there is no command {program!r}, which `{command}` needs. See --start-command and --stop-command"
+        option = "--stop-command" if command == self._stop else "--start-command"
+        return f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Look at {option}"
 
 
 def is_same_process(age_s: float, expected_age_s: float) -> bool:
@@ -163,11 +165,11 @@ def _age(session: Session, pid: int | None) -> float | None:
     result = session.run(PS.format(pid), QUESTION_S)
     words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
     if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
-        raise SshError(f"ps did not work: {result}", sent=True)
+        raise SshError(f"its process could not be looked for: {result}", sent=True)
     if words[-1] == "1":
         return None
     age, state, *name = words[:-1] if len(words) >= 4 else ("", "", "")
     if not age.isascii() or not age.isdecimal():
-        raise SshError(f"ps answered with something else: {result}", sent=True)
+        raise SshError(f"its process could not be looked for, as ps says something else: {result}", sent=True)
     lives = not state.startswith("Z") and " ".join(name).startswith(JAVA)
     return float(age) if lives else None

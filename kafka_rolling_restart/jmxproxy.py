@@ -48,6 +48,8 @@ class JmxProxy:
         open_session: Callable[[], requests.Session] = requests.Session,
     ) -> None:
         named = f"[{host}]" if ":" in host else host
+        self._where = f"JMXProxy at {named}:{port}"
+        self._jvm_address = prefix.strip("/").rpartition("/")[2]
         self._endpoint = f"http://{named}:{port}/{prefix.strip('/')}"
         self._config = f"{self._endpoint.rpartition('/')[0]}/config"
         self._timeout = timeout
@@ -83,6 +85,7 @@ class JmxProxy:
             reason=str(failure or ""),
             silent=failure is not None and failure.silent and jvm is None,
             no_proxy=failure is not None and failure.no_proxy,
+            url=f"{self._endpoint}/{RUNTIME}/Uptime",
         )
 
     def _empty(self, session: requests.Session) -> bool:
@@ -122,7 +125,7 @@ class JmxProxy:
         try:
             return self._number(session, self._text(mbean), "Value")
         except _NotFound as error:
-            raise _NoAnswer(f"its JVM answers, but has no {mbean[2]} (yet)") from error
+            raise _NoAnswer(f"its JVM answers, but has no metric {mbean[2]} yet") from error
 
     def _text(self, mbean: tuple[str, str, str]) -> str:
         domain, kind, name = mbean
@@ -132,22 +135,25 @@ class JmxProxy:
     def _number(self, session: requests.Session, mbean: str, attribute: str) -> int:
         value = self._get(session, f"{self._endpoint}/{mbean}/{attribute}")
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_VALUE:
-            raise _NoAnswer(f"{mbean}/{attribute} is {str(value)[:80]!r}, which is not a whole number")
+            raise _NoAnswer(
+                f"{self._where} says {json.dumps(value)[:80]} for {mbean}/{attribute}, which is not a whole number"
+            )
         return value
 
     def _get(self, session: requests.Session, url: str) -> Any:
         status, body = self._request(session, "GET", url)
         if status == 404:
-            raise _NotFound(f"JMXProxy finds no JVM behind {self._endpoint} (404)", silent=True)
+            raise _NotFound(f"{self._where} answers 404: it reaches no JVM at {self._jvm_address}", silent=True)
         if status in (401, 403):
-            meaning = "the JMX credentials are wrong" if status == 401 else "this endpoint is not allowed"
-            raise _NoAnswer(f"JMXProxy answers {status}: {meaning}")
+            meaning = "the JMX credentials are wrong" if status == 401 else f"{self._jvm_address} is not allowed there"
+            raise _NoAnswer(f"{self._where} answers {status}: {meaning}")
         if status != 200:
-            raise _NoAnswer(f"JMXProxy answers with status {status} for {url}")
+            raise _NoAnswer(f"{self._where} answers with HTTP status {status}")
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise _NoAnswer(f"{url} answers with something that is not JSON: {body[:60]!r}") from error
+            text = repr(body[:60].decode("utf-8", "replace")) if body else "nothing"
+            raise _NoAnswer(f"{self._where} answers with what is not JSON: {text}") from error
 
     def _request(self, session: requests.Session, method: str, url: str) -> tuple[int, bytes]:
         deadline = self._clock.now() + self._timeout
@@ -155,19 +161,19 @@ class JmxProxy:
             with session.request(method, url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
                 return response.status_code, self._body(response, deadline)
         except requests.Timeout as error:
-            raise _NoAnswer(f"{self._endpoint} did not answer within {self._timeout:g} s") from error
+            raise _NoAnswer(f"{self._where} did not answer within {self._timeout:g} s") from error
         except (requests.RequestException, OSError, ValueError) as error:
             refused = _is_refused(error)
-            raise _NoAnswer(f"{self._endpoint}: {_plain(error)}", silent=refused, no_proxy=refused) from error
+            raise _NoAnswer(f"{self._where}: {_plain(error)}", silent=refused, no_proxy=refused) from error
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = b""
         for chunk in response.iter_content(4096):
             body += chunk
             if len(body) > MAX_BODY:
-                raise _NoAnswer(f"{self._endpoint} sends more than {MAX_BODY} bytes for one value")
+                raise _NoAnswer(f"{self._where} sends more than {MAX_BODY} bytes for one value")
             if self._clock.now() > deadline:
-                raise _NoAnswer(f"{self._endpoint} did not finish its answer within {self._timeout:g} s")
+                raise _NoAnswer(f"{self._where} did not finish its answer within {self._timeout:g} s")
         return body
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from kafka_rolling_restart import __version__, arguments, config, logs, plan, screen, task
 from kafka_rolling_restart.clock import SystemClock
+from kafka_rolling_restart.cluster import counted
 from kafka_rolling_restart.errors import (
     Defect,
     ExitStatus,
@@ -81,17 +82,18 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         finally:
             signals.deafen()
     except Interrupted as signal:
-        return Outcome(signal.status, f"{signal}; no broker is down by our hand")
+        return Outcome(signal.status, f"{signal}; no broker was touched")
     except RollingRestartError as error:
         return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
-        line = f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration"
+        line = f"{error}. No broker was touched. Look whether ZooKeeper runs, and at the address (--zookeeper, or the file)"
         return Outcome(ExitStatus.REFUSED, line)
     except Exception as error:
         report.traceback(error)
-        return Outcome(
-            ExitStatus.DEFECT, f"a defect of this program ended the run ({error!r}); no broker is down by our hand"
+        line = (
+            f"a defect of this program ended the run: {error!r}. Report the traceback; look whether every broker runs"
         )
+        return Outcome(ExitStatus.DEFECT, line)
 
 
 def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
@@ -136,7 +138,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
         ended_by = error
     except Exception as error:
         roll.report.traceback(error)
-        ended_by = Defect(f"a defect of this program ended the run ({error!r}); {last_resort(roll)}")
+        ended_by = Defect(f"a defect of this program ended the run: {error!r}; {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     try:
@@ -207,7 +209,9 @@ def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, contr
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
     if not options.no_confirm and not options.dry_run and not (sys.stdin and sys.stdin.isatty()):
-        raise UsageError("there is no terminal to ask for confirmation: give --no-confirm (cron), or run it at one")
+        raise UsageError(
+            "there is no terminal at which to ask for confirmation: give --no-confirm (cron), or run this at a terminal"
+        )
 
 
 def _make_roll(
@@ -220,7 +224,8 @@ def _make_roll(
     if not brokers:
         there = ", ".join(zookeeper.children("/")) or "nothing"
         raise Refused(
-            f"no broker is registered in /brokers/ids at {zookeeper.hosts} (is the chroot right? there is: {there})"
+            f"no broker is registered in /brokers/ids at {zookeeper.hosts}, where there is: {there}. Look at the chroot, the "
+            "path behind the servers, and whether the brokers run"
         )
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
@@ -266,7 +271,9 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
             roll.report.say(f"NOTE: {note}", str(broker))
     problems = sum(len(finding.problems) for finding in findings.values())
     if problems:
-        raise Refused(f"the preflight found {problems} problem(s), see above{_home_hint()}; no broker was touched")
+        raise Refused(
+            f"the preflight found {counted(problems, 'problem')}, see above{_home_hint()}; no broker was touched"
+        )
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
 
@@ -280,14 +287,15 @@ def _look_once(roll: Roll) -> Outcome:
     """Make the one health check of a dry run."""
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
-        raise Refused(f"dry run: the cluster is {verdict.health.value}: {verdict.why}. Nothing was touched")
-    line = f"dry run: the cluster is healthy, and {len(roll.plan)} brokers would be restarted; nothing was touched"
+        raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")
+    what = counted(len(roll.plan), "broker")
+    line = f"dry run: the cluster is healthy, and {what} would be restarted; nothing was touched"
     return Outcome(ExitStatus.DONE, line)
 
 
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
     least = duration(plan.least_s(roll.plan, roll.rule))
-    count = f"{len(roll.plan)} broker{'' if len(roll.plan) == 1 else 's'}"
+    count = counted(len(roll.plan), "broker")
     roll.report.say(f"restarting {count}: health checks for at least {least}, and the restarts themselves")
     if options.no_confirm:
         return

@@ -59,7 +59,7 @@ def _conclude(
         line = f"{ended_by}, with {standing.in_hand} stopped and not seen back"
         return Outcome(
             ExitStatus.BROKER_DOWN,
-            f"{line}{_and_gone(standing, start_line)}. To start it, run: {start_line(standing.in_hand)}",
+            f"{line}{_and_gone(standing, start_line)}. To start {standing.in_hand}, run: {start_line(standing.in_hand)}",
         )
     if standing.gone:
         return Outcome(ExitStatus.BROKER_DOWN, f"{ended_by}{_and_gone(standing, start_line)}")
@@ -74,15 +74,20 @@ def _conclude(
 
 def _all_done(standing: Standing) -> str:
     count = len(standing.done) + len(standing.skipped)
+    if count == 0:
+        return "no broker was left to restart; the cluster is healthy"
     others = f" ({len(standing.skipped)} of them by somebody else)" if standing.skipped else ""
-    return f"all {count} brokers of the plan were restarted{others}, and the cluster is healthy"
+    all_of_it = f"all {count} brokers of the plan were" if count > 1 else "the 1 broker of the plan was"
+    return f"{all_of_it} restarted{others}, and the cluster is healthy"
 
 
 def _and_gone(standing: Standing, start_line: Callable[[Broker], str]) -> str:
     if not standing.gone:
         return ""
+    one = len(standing.gone) == 1
+    seen = "was restarted and is not there any more" if one else "were restarted and are not there any more"
     lines = _lines(standing.gone, start_line)
-    return f". {_names(standing.gone)} was restarted and is not there any more; to start it, run: {lines}"
+    return f". {_names(standing.gone)} {seen}: look at the log, then run: {lines}"
 
 
 def _where_we_are(
@@ -90,7 +95,8 @@ def _where_we_are(
 ) -> str:
     if isinstance(ended_by, Interrupted):
         state = "every broker that was stopped is back" if standing.done else "no broker was touched"
-        ended = f"; {state}"
+        cut = ", none is left to restart, and the last wait for health was cut short"
+        ended = f"; {state}{cut if standing.done and not standing.untouched else ''}"
     else:
         ended = ""
     if not standing.untouched or ended_by.status == ExitStatus.REFUSED:

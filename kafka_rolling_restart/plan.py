@@ -1,11 +1,12 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kafka_rolling_restart.cluster import Broker, Reading
+from kafka_rolling_restart.cluster import Broker, Reading, counted
 from kafka_rolling_restart.config import ClusterConfig
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.health import HealthRule
@@ -20,9 +21,14 @@ def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list
     unknown = [str(broker_id) for broker_id in ids if broker_id not in brokers]
     if unknown:
         known = ", ".join(map(str, brokers))
-        raise UsageError(f"--broker-ids: {', '.join(unknown)} not registered in /brokers/ids; there are: {known}")
+        raise UsageError(
+            f"--broker-ids: {', '.join(unknown)} not registered in /brokers/ids; there are: {known}. Start what is down, or "
+            "leave it out"
+        )
     if skip > len(brokers):
-        raise UsageError(f"--skip {skip} is more than the {len(brokers)} brokers of the cluster")
+        raise UsageError(
+            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give {len(brokers)} at most"
+        )
     return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
 
 
@@ -36,9 +42,14 @@ def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     by_host: dict[str, list[int]] = {}
     for broker in brokers.values():
         by_host.setdefault(broker.host, []).append(broker.id)
-    shared = [f"{host}: {', '.join(map(str, ids))}" for host, ids in by_host.items() if len(ids) > 1]
+    shared = [
+        f"{' and '.join(f'broker {one}' for one in ids)} on {host}" for host, ids in by_host.items() if len(ids) > 1
+    ]
     if shared:
-        raise Refused(f"several brokers on one host, where the stop command would not know which: {'; '.join(shared)}")
+        raise Refused(
+            f"several brokers on one host, where a stop command cannot tell them apart: {'; '.join(shared)}. That is not "
+            "supported; no broker was touched"
+        )
 
 
 def describe(
@@ -50,14 +61,22 @@ def describe(
     lines, warnings = [f"cluster {config.label}, {source}"], []
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
-    seat = f"broker {controller}" if controller is not None else "none at this moment"
+    seat = f"the controller is broker {controller}" if controller is not None else "no broker is the controller"
     expects = f"; the configuration expects {expected}" if config.path else ""
-    lines.append(f"{known} brokers are registered{expects}; the controller is {seat}")
+    lines.append(f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}")
     if known < expected:
         warnings.append(
-            f"{expected - known} expected brokers are not registered; they are not watched and not restarted"
+            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the rest is neither watched nor "
+            f"restarted. Where one is down, start it first{_absent(config.broker_list, brokers, expected - known)}"
         )
     return lines, warnings
+
+
+def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: int) -> str:
+    """Return who of the list is not registered, where the list has the names under which brokers register."""
+    hosts = {broker.host for broker in brokers.values()}
+    absent = [one for one in broker_list if one.rpartition(":")[0].strip("[]") not in hosts]
+    return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
 
 
 def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
@@ -83,7 +102,7 @@ class Finding:
 
     def __str__(self) -> str:
         if self.problems:
-            return f"{len(self.problems)} problem(s), see below"
+            return f"{counted(len(self.problems), 'problem')}, see below"
         return "ok, see the notes" if self.notes else "ok"
 
 
@@ -148,13 +167,22 @@ def preflight(
 
 def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
-    problems = [f"its metrics do not answer: {reading.reason}" if reading.metrics is None else "", shared]
+    problems = [_metrics_problem(reading), shared]
     notes = [_cache_note(reading)]
     if ready is not None:
         problems += ready.problems
-        if not ready.process_visible:
-            notes.append("its process cannot be seen on its host (container?): one proof less that it is gone")
+        if not ready.process_visible and not ready.problems and reading.jvm is not None:
+            notes.append(
+                "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
+                "registration and its metrics alone"
+            )
     return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)))
+
+
+def _metrics_problem(reading: Reading) -> str:
+    if reading.metrics is not None:
+        return ""
+    return f"no metrics: {reading.reason}. Try: curl -i {shlex.quote(reading.url)}"
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:
@@ -165,15 +193,20 @@ def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -
         if jvm is not None:
             seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
     return {
-        broker.id: f"{' and '.join(map(str, same))} show the same JVM (pid {pid}): do their names lead to one host?"
+        broker.id: f"its JMXProxy shows the JVM (pid {pid}) that is shown for {_others(broker, same)}, too. Look whether "
+        "their names lead to one host, and at --jmxproxy-prefix"
         for (_, pid), same in seen.items()
         if len(same) > 1
         for broker in same
     }
 
 
+def _others(broker: Broker, same: Sequence[Broker]) -> str:
+    return " and ".join(str(one) for one in same if one != broker)
+
+
 def _cache_note(reading: Reading) -> str:
-    if reading.emptied:
+    if reading.emptied or reading.metrics is None:
         return ""
     keeps = f"for {reading.cache_s:g} s" if reading.cache_s is not None else "for an unknown time"
-    return f"its JMXProxy does not let us empty its cache, which keeps answers {keeps}"
+    return f"its JMXProxy does not let us empty its cache, which keeps answers {keeps}; each check waits for newer ones"

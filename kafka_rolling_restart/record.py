@@ -62,7 +62,7 @@ class Record:
     @property
     def result(self) -> str:
         """What became of it, in few words."""
-        state = f"{self.state.value}, not seen back" if self.state is State.IN_HAND else self.state.value
+        state = "stopped, not seen back" if self.state is State.IN_HAND else self.state.value
         return ", ".join(filter(None, [state, self.trouble]))
 
     def __str__(self) -> str:

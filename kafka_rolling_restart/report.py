@@ -230,7 +230,9 @@ class Report:
 
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
-        self.warn(f"{name} heard: it is obeyed once the broker in hand is back (a second one ends at once)")
+        self.warn(
+            f"{name} heard: the run ends once the stopped broker is back; a second signal ends it now and leaves that down"
+        )
         self._writer.put(Heard(name))
 
     def begin_wait(self, count: int) -> None:
@@ -246,7 +248,7 @@ class Report:
                 self.step("the cluster is healthy again")
             self.detail(f"healthy check {healthy}/{count}")
         elif keys != self._last_reasons or self._clock.now() - self._last_said >= NEWS_S:
-            self.step(f"the cluster is {verdict.health.value}: {verdict.why}")
+            self.step(f"{verdict.state}: {verdict.why}")
             self._last_said = self._clock.now()
         self._last_reasons = keys
 
@@ -262,7 +264,9 @@ class Report:
             keep=True,
         )
         in_hand = [standing.in_hand] if standing.in_hand else []
-        counts = {"restarted": standing.done, "in flight": in_hand, "untouched": standing.untouched}
+        counts = {"restarted": standing.done, "stopped and not back": in_hand, "untouched": standing.untouched}
+        if standing.skipped:
+            counts = {**counts, "restarted by somebody else": standing.skipped}
         text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())
         self._put(self._entry(Level.NEWS, text, ""), keep=True)
         if resume:

@@ -68,7 +68,7 @@ class ReportFile:
             aside(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
-                f"--report {self._given}: cannot be written: {_why(error)}. No broker was touched"
+                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder that this user may write to"
             ) from error
         self._writer = Writer(self._sink)
 
@@ -137,7 +137,10 @@ class _Sink:
         try:
             self._write()
         except Exception as error:  # whatever it is, the restart goes on
-            self._warning.say(f"the report {self._given} cannot be written, and is out of date: {_why(error)}")
+            self._warning.say(
+                f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes on; do not trust what the "
+                "file says"
+            )
 
     def _write(self) -> None:
         if self._outcome is not None:  # two that began in the same moment share it: the one that goes on keeps it

@@ -10,13 +10,15 @@ from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Reading
+from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Reading, counted
 from kafka_rolling_restart.errors import BrokerDown, RollingRestartError, SshError, Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import RUNNING, state_name
 from kafka_rolling_restart.history import Freshness, Lasting
 from kafka_rolling_restart.host import is_same_process
 from kafka_rolling_restart.parallel import aside
 from kafka_rolling_restart.watch import MetricsSource, Registry
+
+NOT_ASKED = "not asked"  # of a broker that is just stopping
 
 
 class Pending(Protocol):
@@ -75,7 +77,7 @@ class Process(Enum):
     THERE = "its old process is there"
     GONE = "its old process is gone"
     HIDDEN = "its process cannot be seen"
-    UNKNOWN = "its host does not let us look for its process"
+    UNKNOWN = "its process could not be looked for over SSH"
     UNASKED = "its process was not looked for"
 
 
@@ -112,10 +114,19 @@ class Sight:
         return state_name(self.reading.metrics.state) if self.reading.metrics else ""
 
     def __str__(self) -> str:
-        registration = {True: "registered", False: "not in /brokers/ids", None: "ZooKeeper does not answer"}
+        registration = {
+            True: "registered in /brokers/ids",
+            False: "not in /brokers/ids",
+            None: "ZooKeeper does not answer",
+        }
         metrics = self.reading.reason or "none"
-        answer = f"its JVM answers ({self.state or metrics})" if self.reading.jvm else f"no metrics ({metrics})"
-        return f"{registration[self.registered]}, {answer}, {self.process.value}"
+        answer = f"its JVM answers: {self.state or metrics}" if self.reading.jvm else f"no metrics ({metrics})"
+        parts = [
+            registration[self.registered],
+            "" if self.reading.reason == NOT_ASKED else answer,
+            "" if self.process is Process.UNASKED else self.process.value,
+        ]
+        return ", ".join(filter(None, parts))
 
 
 class Command:
@@ -176,6 +187,7 @@ class Restart:
         self._began = 0.0
         self._news_at = 0.0
         self._waited = 0.0
+        self._unsent = ""  # why a start command did not reach the host, as it was told last
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
 
     def look_before(self) -> Jvm:
@@ -189,8 +201,10 @@ class Restart:
             raise Stopped(f"{self._broker} was not stopped: {error}") from error
         reading = aside(self._metrics.read)
         if czxid is None or reading.jvm is None:
-            seen = reading.reason or "it is not registered any more"
-            raise Stopped(f"{self._broker} was not stopped, because it is not certain that it runs: {seen}")
+            seen = reading.reason or "it is not registered in /brokers/ids any more"
+            raise Stopped(
+                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. Look at it before you go on"
+            )
         self._czxid, self._jvm = czxid, reading.jvm
         self._freshness.lag(self._broker.id, reading)
         self._freshness.count({self._broker.id: reading})
@@ -214,7 +228,9 @@ class Restart:
             self._waited = now - self._began
             if self._is_back(sight):
                 self.came_back = sight.reading.jvm
-                return f"{self._broker} was started by something else before it was seen to be gone"
+                trouble = "was started by something else than this run before it was seen to be gone"
+                self._voice.warn(f"{trouble}; not starting it")
+                return f"{self._broker} {trouble}"
             gone_since = (gone_since or now) if sight.is_gone else None
             if gone_since is not None and self._may_start(command, now - gone_since):
                 self._voice.say(f"is gone after {self._waited:.0f} s")
@@ -224,7 +240,9 @@ class Restart:
             if (over or given_up) and self._runs_as_before(sight):
                 raise self._still_running(command)
             if over and gone_since is None:
-                return f"{self._broker} was not gone {self._waited:.0f} s after it was told to stop: {sight}"
+                trouble = f"was not gone {self._waited:.0f} s after it was told to stop: {sight}"
+                self._voice.warn(f"{trouble}; starting it all the same")
+                return f"{self._broker} {trouble}"
             self._give_news(sight, "until it is gone")
             self._clock.sleep(self._limits.look)
 
@@ -254,7 +272,9 @@ class Restart:
                 self._clock.sleep(self._limits.resend)
                 command, quiet_since = self._send_start(deadline), None
             elif again:
-                self._voice.warn(f"is not coming ({sight}): starting it again")
+                self._voice.warn(
+                    f"is not back {now - command.sent_at:.0f} s after start {tries}: {sight}; starting it again"
+                )
                 command, tries, quiet_since = self._send_start(deadline), tries + 1, None
             self._give_news(sight, "until it is back")
             self._clock.sleep(self._limits.look)
@@ -263,7 +283,7 @@ class Restart:
         try:
             age = aside(partial(self._host.process_age, self._jvm.pid))
         except SshError as error:
-            raise Stopped(f"{self._broker} was not stopped: its host does not let us look: {error}") from error
+            raise Stopped(f"{self._broker} was not stopped: its process cannot be looked for: {error}") from error
         now = self._clock.now()
         if age is not None and is_same_process(age, self._jvm.uptime_ms / 1000 + now - reading.answered_at):
             return now - age
@@ -281,9 +301,11 @@ class Restart:
         if command.not_sent:
             raise Stopped(f"{self._broker} was not stopped: {command.trouble}")
         if command.result is None:
-            self._voice.warn(f"the end of the stop command was not seen: {command.trouble}")
+            self._voice.warn(
+                f"the end of the stop command was not seen: {command.trouble}; the broker may go all the same"
+            )
         elif command.trouble:
-            self._voice.warn(f"the stop command failed: {command.trouble}")
+            self._voice.warn(f"the stop command failed: {command.trouble}; the broker may go all the same")
         else:
             self._voice.say(
                 f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone"
@@ -305,7 +327,7 @@ class Restart:
         czxid, registered = self._registration()
         if spare_metrics and registered:
             now = self._clock.now()
-            return Sight(czxid, registered, Reading(now, now, reason="not asked"), False, Process.UNASKED)
+            return Sight(czxid, registered, Reading(now, now, reason=NOT_ASKED), False, Process.UNASKED)
         reading = aside(self._metrics.read)
         fresh = self._freshness.lag(self._broker.id, reading) == 0 and self._freshness.moved_on(
             self._broker.id, reading
@@ -345,8 +367,8 @@ class Restart:
                 f"{seen}; but it may yet go DOWN: {why}. Find out on its host whether the stop command still runs; "
                 f"once the broker has gone, run: {self._host.start_line}"
             )
-        why = command.trouble or "the stop command ended well, but the broker took no notice"
-        return Stopped(f"{seen}: {why}. Find out whether it may yet stop before you go on")
+        why = command.trouble or "the stop command ended with status 0, but the broker runs as before"
+        return Stopped(f"{seen}: {why}. Look in its log whether it is shutting down before you go on")
 
     def _send_start(self, deadline: float) -> Command:
         self._voice.say("starting it")
@@ -354,8 +376,18 @@ class Restart:
         return Command(self._host.start(max(deadline - now, self._limits.settle)), now)
 
     def _hear_start(self, command: Command) -> None:
-        if command.hear(self._clock.now()) and command.trouble:
+        if not command.hear(self._clock.now()) or not command.trouble:
+            return
+        if command.result is not None:
             self._voice.warn(f"the start command failed: {command.trouble}")
+        elif not command.not_sent:
+            self._voice.warn(
+                f"the end of the start command was not seen: {command.trouble}; the broker may come all the same"
+            )
+        elif command.trouble != self._unsent:  # it is tried again and again: that is said once
+            again = f"trying again every {self._limits.resend:g} s"
+            self._voice.warn(f"the start command did not reach the host: {command.trouble}; {again}")
+            self._unsent = command.trouble
 
     def _is_missing(self, sight: Sight, command: Command) -> bool:
         """Tell whether nothing came. A start that failed is repeated without ZooKeeper's word too."""
@@ -400,16 +432,35 @@ class Restart:
         if now - self._news_at < self._limits.news:
             return
         self._news_at = now
-        state = f", for {lasted:.0f} s so far" if sight.state else ""
+        state = f"; in this state for {lasted:.0f} s" if sight.state else ""
         self._voice.say(f"still waiting {what}, {now - self._began:.0f} s after it was told to stop: {sight}{state}")
 
     def _did_not_come(self, sight: Sight, command: Command, tries: int) -> str:
-        said = f" The last start: {command.trouble}." if command.trouble else ""
+        last = "The start command did not reach its host" if command.not_sent else "The last start"
+        said = f" {last}: {command.trouble.rstrip('.')}." if command.trouble else ""
+        if command.ended_at is None:
+            said = f" The last start command has not returned for {self._clock.now() - command.sent_at:.0f} s."
+        since = f"{self._clock.now() - self._began:.0f} s after it was told to stop"
         if self._is_new(sight.reading):
-            waited = self._clock.now() - self._began
             return (
-                f"{self._broker} is not back {waited:.0f} s after it was told to stop, but its new JVM runs: {sight}.{said} "
+                f"{self._broker} is not back {since}, but its new JVM runs: {sight}.{said} "
                 f"Look at its log: it may yet come. If its JVM has ended, run: {self._host.start_line}"
             )
         state = "is DOWN" if sight.is_absent else "may be DOWN"
-        return f"{self._broker} {state} after {tries} start(s): {sight}.{said} Look at its log, then run: {self._host.start_line}"
+        sent = tries - 1 if command.not_sent else tries
+        starts = f" after {counted(sent, 'start')}" if sent else ", and no start command reached its host"
+        return (
+            f"{self._broker} {state}{starts}, {since}: {sight}.{said} "
+            f"{self._before_a_start(sight, command)} run: {self._host.start_line}"
+        )
+
+    def _before_a_start(self, sight: Sight, command: Command) -> str:
+        if sight.process is Process.THERE:
+            return (
+                f"A start does nothing while pid {self._jvm.pid} is there: find out why it does not end; once it has,"
+            )
+        if sight.registered and sight.reading.no_proxy:
+            return "Without JMXProxy its JVM is not seen: start JMXProxy there and look at the broker's log; if it does not run,"
+        if command.result is not None and command.trouble:
+            return "Mend that, then"
+        return "Look at its log, then"

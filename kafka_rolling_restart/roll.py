@@ -103,6 +103,10 @@ class Roll:
             )
         )
 
+    def trouble_of(self, broker: Broker) -> str:
+        """Return what went wrong with a broker of the plan so far."""
+        return self.progress.records[self.plan.index(broker)].trouble
+
     def label(self, broker: Broker) -> str:
         """Return what a broker of the plan is called in messages, with its place."""
         return f"{self.plan.index(broker) + 1}/{len(self.plan)} {broker}"
@@ -150,10 +154,10 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
     try:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
-        seen = f"the cluster was not healthy for {roll.rule.limit:g} s: {reasons}"
+        seen = f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): {reasons}"
         if not roll.done:
-            raise Refused(f"{seen}. No broker was touched; mend the cluster, then try again") from reasons
-        raise Stopped(f"{seen}. Mend the cluster before you go on") from reasons
+            raise Refused(f"{seen}. No broker was touched; mend that, then try again") from reasons
+        raise Stopped(f"{seen}. Mend that before you go on") from reasons
     _settle(roll, row_began)
     return always
 
@@ -201,7 +205,7 @@ def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
         if _was_restarted(roll, broker, seen):
             roll.jvms[broker.id] = seen
             roll.mark(broker, state=State.SKIPPED, new=seen)
-            roll.report.say("was restarted by somebody else since this run began: not repeated", roll.label(broker))
+            roll.report.say("was restarted by somebody else since this run began: left alone", roll.label(broker))
             return
         roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
         with roll.signals.put_off():
@@ -261,8 +265,11 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
     roll.mark(broker, state=State.RESTARTED, new=jvm, back_at=roll.clock.now())
     record = roll.progress.records[roll.plan.index(broker)]
     RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
-    if trouble or failure:
-        raise Stopped(f"{failure or trouble}. The broker is back; find out why before you go on")
+    if failure:
+        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
+    if trouble:
+        left_out = ", and no post-stop task was run" if roll.tasks.post_stop else ""
+        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
 
 
 def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
@@ -281,8 +288,8 @@ def _require_as_they_were(roll: Roll, broker: Broker) -> None:
     if changed:
         names = ", ".join(map(str, changed))
         raise Stopped(
-            f"{broker} was not stopped: our lock was lost with the ZooKeeper session, and meanwhile {names} went or came "
-            "anew. Find out who restarts brokers before you go on"
+            f"{broker} was not stopped: our lock was lost with the ZooKeeper session, and meanwhile these went down or were "
+            f"restarted: {names}. Find out by whom before you go on"
         )
 
 
@@ -306,7 +313,7 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
         except Interrupted:
             raise
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            failure = f"task {type(one).__name__} failed on {broker.host}: {type(error).__name__}: {error}"
+            failure = f"task {type(one).__name__} failed: {type(error).__name__}: {error}"
             roll.mark(broker, trouble=failure)
             raise Stopped(f"{broker} {consequence}: {failure}") from error
 
@@ -323,9 +330,9 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
     roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll, roll.tasks.post_stop, broker, "was started all the same")
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile")
     except Stopped as error:
-        roll.report.warn(f"{error}; starting it, then the roll ends", roll.label(broker))
+        roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
         return str(error)
     return ""
 
@@ -350,12 +357,12 @@ def last_resort(roll: Roll) -> str:
     The start is sent several times, because the first may find the old process still on its way out, and do nothing.
     """
     if roll.in_flight is None:
-        return "no broker is down by our hand"
+        return "no broker was stopped at that moment"
     host = roll.hosts[roll.in_flight.id]
     sent = [_send_blindly(host, roll.clock) for _ in range(LAST_RESORT_STARTS)]
     return (
-        f"{roll.in_flight} may be DOWN; it was told to start {len(sent)} times ({sent[-1]}). "
-        f"Look whether it runs; if not: {host.start_line}"
+        f"{roll.in_flight} may be DOWN; it was told to start {len(sent)} times, and the last time: {sent[-1]}. "
+        f"Look whether it runs; if not, run: {host.start_line}"
     )
 
 
@@ -363,6 +370,6 @@ def _send_blindly(host: BrokerHost, clock: Clock) -> str:
     try:
         command = host.start(LAST_RESORT_S)
         clock.sleep(LAST_RESORT_S)
-        return str(command.result()) if command.ended else "the start command has not returned"
+        return str(command.result()) if command.ended else f"no end of the start command within {LAST_RESORT_S:g} s"
     except Exception as error:  # it is the last try, and its failure is told
         return str(error)

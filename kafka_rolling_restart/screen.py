@@ -170,7 +170,7 @@ def view(progress: Progress, now: float, signal: str, width: int) -> list[tuple[
     parts = _waiting(progress, width) if progress.step is Step.WAITING else _in_hand(progress, now)
     parts.append((_how_far(progress, now), ""))
     if signal:
-        parts.append((f"\n{signal} heard: the run ends once no broker is down by our hand", "yellow"))
+        parts.append((f"\n{signal} heard: the run ends once the stopped broker is back", "yellow"))
     return parts
 
 

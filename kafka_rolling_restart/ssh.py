@@ -20,6 +20,7 @@ from kafka_rolling_restart.errors import SshError, UsageError
 from kafka_rolling_restart.parallel import NotInTime, aside
 
 LOG = logging.getLogger(__name__)
+SSH_PORT = 22
 CONNECT_S = 15.0
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, keys, the agent
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
@@ -29,6 +30,7 @@ KEEPALIVE_S = 10
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
 DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
 LOOK_S = 0.02
+SILENCE = ("No existing session", "Error reading SSH protocol banner")
 
 
 class SshConfig:
@@ -41,26 +43,27 @@ class SshConfig:
         try:
             self._config = paramiko.SSHConfig.from_path(str(path)) if path.exists() else paramiko.SSHConfig()
         except (OSError, UnicodeDecodeError, paramiko.SSHException) as error:
-            raise UsageError(f"{path}: cannot be used: {error}") from error
+            raise UsageError(f"{path}: cannot be used: {error}. Mend it: ssh -G localhost says the same") from error
 
     def host(self, name: str) -> "SshHost":
         """Return how the host is reached. Raises `UsageError` for a configuration that makes no sense."""
         try:
             return self._host(name)
         except (ValueError, paramiko.SSHException) as error:
-            raise UsageError(f"~/.ssh/config, for {name}: {error}") from error
+            raise UsageError(f"~/.ssh/config, for {name}: {error}. Try: ssh -G {name}") from error
 
     def _host(self, name: str) -> "SshHost":
         found = self._config.lookup(name)
         if "proxycommand" in found or "proxyjump" in found:
             raise UsageError(
-                f"~/.ssh/config asks for a ProxyCommand or ProxyJump to {name}, which is not supported yet"
+                f"~/.ssh/config has a ProxyCommand or ProxyJump for {name}, which is not supported. Run this where {name} is "
+                "reached without"
             )
         known = found.get("userknownhostsfile", str(self._home / ".ssh" / "known_hosts"))
         return SshHost(
             name=name,
             address=found.get("hostname", name),
-            port=int(found.get("port", 22)),
+            port=_port(found.get("port", "22")),
             user=found.get("user") or self._user or _login_name(),
             keys=tuple(self._expand(key) for key in found.get("identityfile", [])),
             known_hosts=tuple(self._expand(file) for file in shlex.split(known)),
@@ -70,6 +73,13 @@ class SshConfig:
         if path.startswith("~/"):
             return self._home / path[2:]
         return Path(path)
+
+
+def _port(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"its Port {text!r} is no number") from error
 
 
 class SshHost:
@@ -149,13 +159,14 @@ class SshHost:
             raise SshError(f"{where}: {error}. {self._how_to_trust()}") from error
         except paramiko.BadHostKeyException as error:
             raise SshError(
-                f"{where}: its host key is not the one in {self._known_hosts[0]}: somebody may be in between. "
-                f"Find out why it changed; if that is right: ssh-keygen -R '[{self._address}]:{self._port}'"
+                f"{where}: its host key is {error.key.get_name()} {error.key.fingerprint}, not the one in "
+                f"{self._known_hosts[0]}: it was made anew, or somebody is in between. Find out which. {self._how_to_replace()}"
             ) from error
         except paramiko.AuthenticationException as error:
-            raise SshError(f"{where}: login refused: {error}. Try: ssh {self.name} true") from error
+            why = str(error).rstrip(".")
+            raise SshError(f"{where}: login refused: {why}. Try: ssh {self.name} true") from error
         except Exception as error:  # a peer that talks nonsense makes paramiko raise whatever its parsing hits
-            raise SshError(f"{where}: {error or type(error).__name__}. Try: ssh {self.name} true") from error
+            raise SshError(f"{where}: {_why_not(error)}. Try: ssh {self.name} true") from error
         transport = client.get_transport()
         if transport is not None:
             transport.set_keepalive(KEEPALIVE_S)
@@ -165,6 +176,12 @@ class SshHost:
         return (
             f"Compare the key with the host's own, then add it: ssh-keyscan -p {self._port} {self._address} >> {file}"
         )
+
+    def _how_to_replace(self) -> str:
+        file = shlex.quote(str(self._known_hosts[0]))
+        entry = self._address if self._port == SSH_PORT else shlex.quote(f"[{self._address}]:{self._port}")
+        scan = f"ssh-keyscan -p {self._port} {self._address} >> {file}"
+        return f"If the new key is right: ssh-keygen -f {file} -R {entry} && {scan}"
 
 
 class SshLine:
@@ -247,7 +264,7 @@ class SshSession:
         if status is None:
             after = time.monotonic() - began
             LOG.debug("%s: `%s` did not end within %.0f s", self._where, command, after)
-            raise SshError(f"`{command}` did not end within {after:.0f} s; its end was not seen", sent=True)
+            raise SshError(f"`{command}` did not end within {after:.0f} s", sent=True)
         result = CommandResult(command, status, output, time.monotonic() - began)
         LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
         return result
@@ -307,6 +324,12 @@ def _connected(address: str, port: int) -> socket.socket:
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # keepalives alone do not notice that nobody acknowledges them
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return connection
+
+
+def _why_not(error: Exception) -> str:
+    """Say why there is no connection, as the system says it; paramiko's words for a silent server mislead."""
+    said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+    return "no SSH server answers there, though the port is open" if said in SILENCE else said
 
 
 def _login_name() -> str:

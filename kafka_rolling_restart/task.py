@@ -64,7 +64,8 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     """Import the modules and make their tasks. Raises `UsageError` for anything wrong with them."""
     if len(arguments) > len(modules):
         raise UsageError(
-            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task of its place"
+            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task of its place, "
+            "so give no more of them"
         )
     if modules:
         _find_modules_here()
@@ -111,12 +112,16 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise UsageError(f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH") from error
-        raise UsageError(f"--task {name}: cannot be imported: {error}") from error
+            raise UsageError(
+                f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH"
+            ) from error
+        raise UsageError(f"--task {name}: cannot be imported: {error}. {_try_import(name)}") from error
     except Exception as error:  # whatever a stranger's module does at import
-        raise UsageError(f"--task {name}: cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(
+            f"--task {name}: cannot be imported: {type(error).__name__}: {error}. {_try_import(name)}"
+        ) from error
     except SystemExit as error:
-        raise UsageError(f"--task {name}: it exits when it is imported: {error}") from error
+        raise UsageError(f"--task {name}: it exits when it is imported: {error}. {_try_import(name)}") from error
     own = [found for found in vars(module).values() if inspect.isclass(found) and issubclass(found, bases)]
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
@@ -125,11 +130,15 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     return ready
 
 
+def _try_import(name: str) -> str:
+    return f"To see where: {shlex.join([sys.executable, '-c', f'import {name}'])}"
+
+
 def _make(task: type, words: list[str]) -> Any:
     label = f"{task.__module__}.{task.__name__}"
     missing = sorted(getattr(task, "__abstractmethods__", ()))
     if missing:
-        raise UsageError(f"--task {task.__module__}: {task.__name__} lacks {', '.join(missing)}()")
+        raise UsageError(f"--task {task.__module__}: its class {task.__name__} does not define {', '.join(missing)}()")
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,10 +15,11 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
-from kafka_rolling_restart.parallel import NotInTime, aside
+from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
+CLIENT_PORT = 2181
 MAX_RACK = 40  # characters that are shown
 RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
@@ -47,8 +49,14 @@ class ZooKeeper:
             aside(partial(self._client.start, timeout=self.timeout), self.timeout + GOODBYE_S)
         except (*FAILURES, NotInTime, ValueError) as error:
             raise ZooKeeperUnavailable(
-                f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}"
+                f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {self._why_not()}"
             ) from error
+
+    def _why_not(self) -> str:
+        """Try each server once, because kazoo does not tell why it could not connect."""
+        servers = [server.strip() for server in self.hosts.partition("/")[0].split(",")]
+        seen = in_parallel({one: partial(_reach, one) for one in servers}, limit=GOODBYE_S)
+        return ", ".join(f"{one}: {seen.get(one, 'no connection')}" for one in servers)
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
@@ -123,9 +131,15 @@ class ZooKeeper:
         except NoNodeError:
             raise
         except NoAuthError as error:
-            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not let us read: {error!r}") from error
+            raise ZooKeeperUnavailable(
+                f"ZooKeeper at {self.hosts} does not let us read what it holds of the brokers: its ACL forbids it"
+            ) from error
         except FAILURES as error:
-            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error!r}") from error
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: BaseException) -> ZooKeeperUnavailable:
+        why = str(error) or type(error).__name__
+        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
 
     def _broker(self, broker_id: int, answer: Any) -> Broker | None:
         try:
@@ -133,6 +147,18 @@ class ZooKeeper:
         except NoNodeError:
             return None
         return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
+
+
+def _reach(server: str) -> str:
+    """Say what comes of connecting to a server, as `host`, `host:port` or `[address]:port`."""
+    host, colon, port = server.rpartition(":")
+    if not colon or server.endswith("]"):
+        host, port = server, str(CLIENT_PORT)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=GOODBYE_S).close()
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return "accepts connections, and says nothing"
 
 
 def host_of(broker_id: int, registration: bytes) -> str:
@@ -144,9 +170,15 @@ def host_of(broker_id: int, registration: bytes) -> str:
         content = json.loads(registration)
         named = content.get("host") or next(filter(None, map(_endpoint_host, content.get("endpoints") or [])), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise Refused(f"{IDS}/{broker_id} cannot be understood: {error}. Look at it with zookeeper-shell") from error
+        raise Refused(
+            f"{IDS}/{broker_id} cannot be understood: {error}. Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
+        ) from error
     if not isinstance(named, str) or not HOST.match(named):
-        raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:80]!r}. Look at it with zookeeper-shell")
+        seen = "none" if named is None else repr(str(named)[:80])
+        raise Refused(
+            f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}, and at "
+            f"`get {IDS}/{broker_id}` in zookeeper-shell"
+        )
     return named
 
 
@@ -178,10 +210,11 @@ class Lock:
             others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
             raise Refused(
-                f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing"
+                f"ZooKeeper at {self._zookeeper.hosts} does not let us write {LOCK}: its ACL gives us no create and delete "
+                "there. Look at it with getAcl in zookeeper-shell"
             ) from error
         except (*FAILURES, NotInTime) as error:
-            raise ZooKeeperUnavailable(f"ZooKeeper at {self._zookeeper.hosts} does not answer: {error!r}") from error
+            raise self._zookeeper._no_answer(error) from error
         if others is not None:
             raise LockHeld(f"another run restarts this cluster: {_who(others)}. Let it end, or stop it, then try again")
 
@@ -218,7 +251,9 @@ class Lock:
         try:
             self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
         except NoNodeError as error:
-            raise Stopped(f"our lock {LOCK}/{self._lock.node} was taken away. Find out by whom") from error
+            raise Stopped(
+                f"our lock {LOCK}/{self._lock.node} was taken away. Find out by whom before you go on"
+            ) from error
 
     def release(self) -> None:
         """Let go of the lock; where ZooKeeper does not answer it goes with the session."""
@@ -235,4 +270,4 @@ def _who(contenders: list[str]) -> str:
         at = f", at broker {holder['broker']}" if "broker" in holder else ""
         return f"{holder['user']} on {holder['host']}, pid {holder['pid']}, since {holder['since']}{at}"
     except (IndexError, ValueError, KeyError, TypeError):
-        return f"who it is cannot be read from {LOCK}"
+        return f"who it is, {LOCK} does not tell"

@@ -47,7 +47,7 @@ def test_the_places_are_asked_in_their_order() -> None:
     ("text", "said"),
     [
         ("a: [", "is not YAML"),
-        ("", "the file is missing or empty"),
+        ("", "the file is empty"),
         ("- 1", "is to be a mapping"),
         ("clusters: {}", "no local_config.cluster"),
         ("clusters: {x: {zookeeper: 'z:1', broker_list: []}}\nlocal_config: {cluster: y}", "no cluster 'y'; it has: x"),

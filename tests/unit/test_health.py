@@ -44,16 +44,16 @@ def test_a_sound_cluster_is_healthy() -> None:
         (None, both(), "ZooKeeper does not answer"),
         ({1: BROKERS[1]}, both(), "broker 2 is not registered"),
         (BROKERS, both(second=Metrics(2, 0, 0, 0)), "broker 2 is recovering its logs (state 2)"),
-        (BROKERS, both(second=Metrics(3, 6, 0, 0)), "6 under-replicated partitions: broker 2: 6"),
+        (BROKERS, both(second=Metrics(3, 6, 0, 0)), "6 under-replicated partitions (6 led by broker 2)"),
         (
             BROKERS,
             both(Metrics(3, 6, 0, 1), Metrics(3, 6, 0, 0)),
-            "12 under-replicated partitions: broker 1: 6, broker 2: 6",
+            "12 under-replicated partitions (6 led by broker 1, 6 led by broker 2)",
         ),
         (BROKERS, both(Metrics(3, 0, 4, 1)), "4 offline partitions"),
-        (BROKERS, both(Metrics(3, 0, 0, 0)), "0 active controllers instead of one"),
-        (BROKERS, both(second=Metrics(3, 0, 0, 1)), "2 active controllers instead of one: broker 1, broker 2"),
-        (BROKERS, {**both(), 2: Reading(100, 130, reason="timed out")}, "broker 2 does not answer: timed out"),
+        (BROKERS, both(Metrics(3, 0, 0, 0)), "no broker is the controller"),
+        (BROKERS, both(second=Metrics(3, 0, 0, 1)), "2 active controllers instead of 1: broker 1, broker 2"),
+        (BROKERS, {**both(), 2: Reading(100, 130, reason="timed out")}, "no metrics of broker 2: timed out"),
     ],
 )
 def test_whatever_is_wrong_is_not_healthy_and_is_said(
@@ -73,7 +73,7 @@ def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
     assert judge(alone, alone, one(100, 50_000), freshness, Lives()) == HEALTHY
     verdict = judge(alone, alone, one(110, 50_000), freshness, Lives())
     assert verdict.health is Health.UNHEALTHY
-    assert verdict.why == "the metrics of broker 1 are 10 s old: its proxy answers out of its cache"
+    assert verdict.why == "the metrics of broker 1 are 10 s old: its JMXProxy answers out of its cache"
     assert judge(alone, alone, one(120, 70_000), freshness, Lives()) == HEALTHY
 
 
@@ -145,8 +145,8 @@ def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
         verdict = judge(alone, alone, sample, freshness, lives)
         assert verdict.health is Health.UNHEALTHY
         assert verdict.why == (
-            "broker 1 was down since the last check: its JVM was started anew, by itself or by somebody "
-            f"({time} time(s) so far)"
+            "broker 1 was down since the last check: its JVM is a new one, which this run did not start "
+            f"({'the first time' if time == 1 else '2 times so far'})"
         )
         later = {1: replace(sample[1], asked_at=at + 10.0, answered_at=at + 10.1, jvm=Jvm(start_ms, 11_000))}
         assert judge(alone, alone, later, freshness, lives) == HEALTHY
@@ -169,7 +169,7 @@ def test_a_reason_knows_for_how_long_it_has_been_seen_though_its_numbers_change(
     ]
     assert [verdict.why for verdict in said] == [
         "12 under-replicated partitions",
-        "9 under-replicated partitions (for 45 s)",
+        "9 under-replicated partitions, for 45 s",
     ]
     HEALTHY.dated(lasting, 150.0)
     assert Verdict(Health.UNHEALTHY, (Reason("under-replicated", "1"),)).dated(lasting, 160.0).why == "1"

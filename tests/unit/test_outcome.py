@@ -42,23 +42,30 @@ SIGTERM = Interrupted(15, "SIGTERM")
         ),
         (
             SIGTERM,
+            Standing(done=(ONE, TWO)),
+            143,
+            "ended by SIGTERM; every broker that was stopped is back, none is left to restart, and the last wait for health was "
+            "cut short",
+        ),
+        (
+            SIGTERM,
             Standing(in_hand=ONE, untouched=(TWO,)),
             5,
-            "ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start it, run: start n1",
+            "ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start broker 1 (n1), run: start n1",
         ),
         (BrokerDown("broker 1 is DOWN. Run: start n1"), Standing(in_hand=ONE), 5, "broker 1 is DOWN. Run: start n1"),
         (
             SIGTERM,
             Standing(done=(ONE, TWO), gone=(TWO,)),
             5,
-            "ended by SIGTERM. broker 2 (n2) was restarted and is not there any more; to start it, run: start n2",
+            "ended by SIGTERM. broker 2 (n2) was restarted and is not there any more: look at the log, then run: start n2",
         ),
         (
             Stopped("unhealthy"),
             Standing(done=(ONE,), in_hand=TWO, gone=(ONE,)),
             5,
             "unhealthy, with broker 2 (n2) stopped and not seen back. broker 1 (n1) was restarted and is not there any "
-            "more; to start it, run: start n1. To start it, run: start n2",
+            "more: look at the log, then run: start n1. To start broker 2 (n2), run: start n2",
         ),
         (
             Stopped("unhealthy"),

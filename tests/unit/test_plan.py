@@ -2,7 +2,8 @@ import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.plan import choose, preflight, require_own_hosts, started_before
+from kafka_rolling_restart.host import Readiness
+from kafka_rolling_restart.plan import _finding, choose, preflight, require_own_hosts, started_before
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
@@ -23,7 +24,7 @@ def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) 
 
 
 def test_two_brokers_on_one_host_are_refused() -> None:
-    with pytest.raises(Refused, match="n1: 1, 2"):
+    with pytest.raises(Refused, match="broker 1 and broker 2 on n1"):
         require_own_hosts({1: Broker(1, "n1", 10), 2: Broker(2, "n1", 11)})
 
 
@@ -36,5 +37,14 @@ def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
     one, two = (Reading(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
     other = Reading(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
     findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
-    said = "broker 1 (n1) and broker 2 (n2) show the same JVM (pid 7): do their names lead to one host?"
-    assert [finding.problems for finding in findings.values()] == [(said,), (said,), ()]
+    assert "shows the JVM (pid 7) that is shown for broker 2 (n2), too" in findings[1].problems[0]
+    assert "shows the JVM (pid 7) that is shown for broker 1 (n1), too" in findings[2].problems[0]
+    assert findings[5].problems == ()
+
+
+def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
+    finding = _finding(
+        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), ""
+    )
+    assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
+    assert finding.notes == ()

@@ -64,7 +64,7 @@ def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_proces
     scene.whole()
     assert len(scene.broker.starts) == 2
     assert scene.broker.process == 200
-    assert any("is not coming" in line for line in scene.told)
+    assert any("starting it again" in line for line in scene.told)
 
 
 def test_a_stop_that_does_nothing_ends_the_roll_with_the_broker_running(scene: Scene) -> None:
@@ -291,4 +291,4 @@ def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scen
         scene.restart.start()
     news = [line for line in scene.told if "still waiting until it is back" in line]
     assert len(news) == 1
-    assert "its JVM answers (recovering its logs (state 2))" in news[0] and news[0].endswith("for 57 s so far")
+    assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith("in this state for 57 s")

@@ -76,7 +76,11 @@ def test_an_installed_kafka_utils_is_used_and_its_classes_are_taken(here: Path) 
         ("def (", [], "SyntaxError"),
         (SEED, ["--unknown 3"], "do not suit mytask.Before"),
         (SEED, ["'"], "No closing quotation"),
-        ("from kafka_rolling_restart.task import *\nclass A(PreStopTask): pass", [], "A lacks run()"),
+        (
+            "from kafka_rolling_restart.task import *\nclass A(PreStopTask): pass",
+            [],
+            "its class A does not define run()",
+        ),
     ],
 )
 def test_whatever_is_wrong_with_a_task_is_one_line(here: Path, text: str, arguments: list[str], said: str) -> None:
