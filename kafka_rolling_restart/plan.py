@@ -52,7 +52,7 @@ def describe(
         warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
     seat = f"broker {controller}" if controller is not None else "none at this moment"
     expects = f"; the configuration expects {expected}" if config.path else ""
-    lines.append(f"{known} brokers are registered{expects}; the controller is {seat}")
+    lines.append(f"{known} brokers are registered{expects}; controller: {seat}")
     if known < expected:
         warnings.append(
             f"{expected - known} expected brokers are not registered; they are not watched and not restarted"

@@ -192,6 +192,10 @@ class Report:
         self._writer.put(Raw(f"{clean(question)} "))
         self._writer.drain()
 
+    def end_line(self) -> None:
+        """Go to the next line: the question was not answered with one."""
+        self._writer.put(Raw("\n"))
+
     def hush(self) -> None:
         """Be quiet from here on, if --quiet was given: the person who was asked has answered."""
         self._quiet = self._wants_quiet

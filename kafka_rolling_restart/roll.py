@@ -172,7 +172,7 @@ def _settle(roll: Roll, row_began: float) -> None:
 def _tell_restarted(roll: Roll, broker: Broker) -> None:
     record = next(one for one in roll.progress.records if one.broker == broker)
     down, whole = duration(record.down_s or 0), duration(record.whole_after_s or 0)
-    roll.report.say(f"restarted: down for {down}, cluster whole {whole} after the stop", roll.label(broker))
+    roll.report.say(f"restarted: down for {down}, healthy after {whole}", roll.label(broker))
 
 
 def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
