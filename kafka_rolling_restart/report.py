@@ -170,7 +170,7 @@ class Report:
         self._put(
             self._sheet(
                 ("#", "id", "host", "rack", "up since", "role", "preflight"),
-                ("rack", "up since"),
+                ("rack", "up since", "role"),
                 [
                     (
                         row.order,

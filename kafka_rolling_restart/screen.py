@@ -69,7 +69,7 @@ class TerminalScreen:
     """The live view. What happens is a line of its own only where the live area does not show it, or with ``verbose``.
 
     The area is erased by going up as many lines as it has. So the cursor is left below it, where a shell or the echo of
-    a key does least harm, and it is never hidden: if we are killed, nobody makes it visible again.
+    a key (^C) does least harm, and it is never hidden: if we are killed, nobody makes it visible again.
     """
 
     def __init__(self, verbose: bool, now: Callable[[], float], terminal: Terminal) -> None:
@@ -148,7 +148,7 @@ class TerminalScreen:
 
     def _write(self, text: str, area: int = 0) -> None:
         """Write in place of the live area, if there is one; ``area`` is how many lines of the text are the next one."""
-        above = f"\x1b[{self._area}A\x1b[J" if self._area else self._new_line()
+        above = f"\r\x1b[{self._area}A\x1b[J" if self._area else self._new_line()
         self._terminal.write(f"{above}{text}")
         self._area, self._others_wrote = area, False
         self._wrote_at = self._now()  # now: it may have taken long where the terminal was stopped (Ctrl-S)
