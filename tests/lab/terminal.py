@@ -21,6 +21,7 @@ from .command import command_line
 from .daemon import LabError
 from .host_scripts.process import wait_until
 
+Cell = pyte.screens.Char
 HISTORY = 500  # lines that have left the screen at its top
 
 
@@ -90,7 +91,7 @@ class Terminal:
             return [line.rstrip() for line in top] + self._display()
 
     @property
-    def cells(self) -> list[list[pyte.screens.Char]]:
+    def cells(self) -> list[list[Cell]]:
         """What the screen shows, with its colours: the characters of each line."""
         with self._lock:
             return [[line[column] for column in range(self._screen.columns)] for line in self._rows()]
@@ -164,7 +165,7 @@ class Terminal:
             lines.pop()
         return lines
 
-    def _rows(self) -> list[Mapping[int, pyte.screens.Char]]:
+    def _rows(self) -> list[Mapping[int, Cell]]:
         return [self._screen.buffer[line] for line in range(self._screen.lines)]
 
     def _read(self) -> None:

@@ -319,14 +319,12 @@ def test_prose_is_wrapped_between_words_and_a_command_or_a_path_is_not_broken() 
     assert any(f"service kafka start {path}'" in line and "DOWN" in line for line in lines)
 
 
-def test_what_a_task_printed_without_a_line_end_is_not_eaten() -> None:
+@pytest.mark.parametrize("half", ["x", "copying ... 50%", "x" * 79, "x" * 80])
+def test_what_a_task_printed_without_a_line_end_is_not_eaten(half: str) -> None:
     with terminal() as seen:
         seen.show(STOPPING, HandOver(True))
-        seen.write("copying ... 50%")
-        assert seen.show(HandOver(False))[:2] == [
-            "copying ... 50%",
-            "broker 2 (kafka2), 2 of 3: stopping, 0 s since the stop",
-        ]
+        seen.write(half)
+        assert seen.show(HandOver(False))[:2] == [half, "broker 2 (kafka2), 2 of 3: stopping, 0 s since the stop"]
 
 
 def test_no_empty_line_is_left_where_a_task_ended_its_line_or_printed_nothing() -> None:
