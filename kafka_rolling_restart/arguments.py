@@ -40,8 +40,8 @@ what is done with each broker:
 
 signals:
   SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
-  while a broker is stopped by this run: then the first is obeyed once the broker
-  is back. A second one ends at once, and names the broker and what starts it.
+  while a broker is stopped by this run: then the first is obeyed once it is
+  back. A second one ends at once, and names the broker and what starts it.
 
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy

@@ -78,6 +78,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
     try:
         try:
             signals.listen()
+            signals.stop_within(report.handing_over)
             return _run(options, argv, report, signals)
         finally:
             signals.deafen()
@@ -296,14 +297,18 @@ def _look_once(roll: Roll) -> Outcome:
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
     least = duration(plan.least_s(roll.plan, roll.rule))
     count = counted(len(roll.plan), "broker")
-    roll.report.say(f"restarting {count}: health checks for at least {least}, and the restarts themselves")
+    roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if options.no_confirm:
         return
     roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
+    answer = ""
     try:
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
         raise Refused(f"no answer could be read ({error}); no broker was touched") from error
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
+            roll.report.end_line()
     if answer.strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed; no broker was touched")
     roll.report.hush()

@@ -61,7 +61,7 @@ def describe(
     lines, warnings = [f"cluster {config.label}, {source}"], []
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
-    seat = f"the controller is broker {controller}" if controller is not None else "no broker is the controller"
+    seat = f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
     expects = f"; the configuration expects {expected}" if config.path else ""
     lines.append(f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}")
     if known < expected:

@@ -170,7 +170,7 @@ class Report:
         self._put(
             self._sheet(
                 ("#", "id", "host", "rack", "up since", "role", "preflight"),
-                ("rack", "up since"),
+                ("rack", "up since", "role"),
                 [
                     (
                         row.order,
@@ -191,6 +191,10 @@ class Report:
         """Show a question and leave the cursor behind it."""
         self._writer.put(Raw(f"{clean(question)} "))
         self._writer.drain()
+
+    def end_line(self) -> None:
+        """Go to the next line: the question was not answered with one."""
+        self._writer.put(Raw("\n"))
 
     def hush(self) -> None:
         """Be quiet from here on, if --quiet was given: the person who was asked has answered."""

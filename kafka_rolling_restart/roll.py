@@ -176,7 +176,7 @@ def _settle(roll: Roll, row_began: float) -> None:
 def _tell_restarted(roll: Roll, broker: Broker) -> None:
     record = next(one for one in roll.progress.records if one.broker == broker)
     down, whole = duration(record.down_s or 0), duration(record.whole_after_s or 0)
-    roll.report.say(f"restarted: down for {down}, cluster whole {whole} after the stop", roll.label(broker))
+    roll.report.say(f"restarted: down for {down}, healthy after {whole}", roll.label(broker))
 
 
 def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
@@ -313,7 +313,7 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
         except Interrupted:
             raise
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            failure = f"task {type(one).__name__} failed: {type(error).__name__}: {error}"
+            failure = f"task {type(one).__name__} failed on {broker.host}: {type(error).__name__}: {error}"
             roll.mark(broker, trouble=failure)
             raise Stopped(f"{broker} {consequence}: {failure}") from error
 

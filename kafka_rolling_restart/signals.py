@@ -1,8 +1,9 @@
 """SIGINT, SIGTERM, SIGHUP and SIGQUIT: obeyed at once, except while a broker is down by our hand."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from kafka_rolling_restart.clock import Clock
@@ -48,6 +49,19 @@ class Signals:
             self._announce(signal.Signals(number).name)
         elif number != signal.SIGHUP and self._clock.now() - self._first_at >= SAME_SIGNAL_S:
             self._raise(number)
+
+    def stop_within(self, handing_over: Callable[[], AbstractContextManager[None]]) -> None:
+        """Let Ctrl-Z stop the run only once the terminal is handed over, unless it is to be ignored."""
+        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
+            return
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            with handing_over():
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)  # returns when somebody lets us go on
+                signal.signal(number, stop)
+
+        signal.signal(signal.SIGTSTP, stop)
 
     @contextmanager
     def put_off(self) -> Iterator[None]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyte
@@ -19,13 +21,16 @@ from .command import command_line
 from .daemon import LabError
 from .host_scripts.process import wait_until
 
+Cell = pyte.screens.Char
 HISTORY = 500  # lines that have left the screen at its top
 
 
 class Terminal:
     """A run of the tool in a terminal of its own; a screen emulator reads all that it writes.
 
-    ``frames`` are the screens that were seen, each as its lines, without those that are empty at the end.
+    ``frames`` are the screens that were seen, each as its lines, without those that are empty at the end. With
+    ``stdout`` or ``stderr`` that stream goes to a file. ``script`` is run by a bash with job control, and starts the
+    tool by ``"$@"``. A ``term`` of None is one that is not set.
     """
 
     def __init__(
@@ -35,6 +40,10 @@ class Terminal:
         cwd: Path | None = None,
         columns: int = 80,
         lines: int = 24,
+        stdout: Path | None = None,
+        stderr: Path | None = None,
+        script: str = "",
+        term: str | None = "xterm-256color",
     ) -> None:
         self._screen = pyte.HistoryScreen(columns, lines, history=HISTORY, ratio=0.1)
         self._stream = pyte.ByteStream(self._screen)
@@ -43,17 +52,20 @@ class Terminal:
         self.frames: list[list[str]] = []
         self._master, slave = pty.openpty()
         self._set_size(columns, lines)
-        self._process = subprocess.Popen(
-            command_line(arguments),
-            env={"TERM": "xterm-256color", **env},
-            cwd=cwd,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
+        shell = ["bash", "-m", "-c", script, "bash"] if script else []
+        with _writing_to(stdout, slave) as out, _writing_to(stderr, slave) as err:
+            self._process = subprocess.Popen(
+                [*shell, *command_line(arguments)],
+                env={**({} if term is None else {"TERM": term}), **env},
+                cwd=cwd,
+                stdin=slave,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=_take_terminal,
+            )
         os.close(slave)
+        self._hang_up, self._hung_up = os.pipe()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -77,6 +89,17 @@ class Terminal:
                 for line in self._screen.history.top
             ]
             return [line.rstrip() for line in top] + self._display()
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """What the screen shows, with its colours: the characters of each line."""
+        with self._lock:
+            return [[line[column] for column in range(self._screen.columns)] for line in self._rows()]
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Where the cursor is: its column and its line, from 0."""
+        return self._screen.cursor.x, self._screen.cursor.y
 
     @property
     def shows_cursor(self) -> bool:
@@ -105,6 +128,11 @@ class Terminal:
         with self._lock:
             self._screen.resize(lines, columns)
         self._set_size(columns, lines)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a window that is closed does: the run gets SIGHUP, and EIO from then on."""
+        os.write(self._hung_up, b"x")
+        self._reader.join(5)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the run, if it goes on."""
@@ -137,8 +165,11 @@ class Terminal:
             lines.pop()
         return lines
 
+    def _rows(self) -> list[Mapping[int, Cell]]:
+        return [self._screen.buffer[line] for line in range(self._screen.lines)]
+
     def _read(self) -> None:
-        while True:
+        while self._hang_up not in select.select([self._master, self._hang_up], [], [])[0]:
             try:
                 data = os.read(self._master, 65536)
             except OSError:  # EIO: nobody has the other end any more
@@ -151,7 +182,17 @@ class Terminal:
                 frame = self._display()
                 if not self.frames or self.frames[-1] != frame:
                     self.frames.append(frame)
-        os.close(self._master)
+        for descriptor in (self._master, self._hang_up, self._hung_up):
+            os.close(descriptor)
+
+
+@contextmanager
+def _writing_to(path: Path | None, terminal: int) -> Iterator[int]:
+    if path is None:
+        yield terminal
+        return
+    with path.open("wb") as file:
+        yield file.fileno()
 
 
 def _take_terminal() -> None:

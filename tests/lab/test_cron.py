@@ -152,7 +152,7 @@ def test_a_quiet_job_that_leaves_a_broker_down_warns_before_it_says_so(lab: Lab)
     assert lines[-1].text.endswith(f"To start it, run: ssh {host.address} 'service kafka start'")
     assert (lines[0].level, lines[0].about) == ("WARNING", "lab/main") and "SIGTERM heard" in lines[0].text
     assert lines[-3].text.startswith("report: in hand, not seen back")
-    assert lines[-2].text == "restarted: none; in flight: broker 3; untouched: none"
+    assert lines[-2].text == "restarted: none; stopped and not back: broker 3; untouched: none"
 
 
 def test_a_job_that_may_talk_says_events_on_stdout_and_what_went_wrong_on_stderr(lab: Lab) -> None:

@@ -229,6 +229,8 @@ def test_a_disk_that_becomes_full_does_not_end_a_roll_and_leaves_the_last_file_w
     assert lab.observer.restarted() == [3]
     (line,) = parsed(finished.stderr)
     assert line.level == "WARNING"
-    assert line.text == f"the report {path} cannot be written, and is out of date: File too large"
+    assert line.text == (
+        f"--report {path}: cannot be written any more: File too large. The run goes on; do not trust what the file says"
+    )
     assert ids(valid(path.read_text())["brokers"], "in hand") == [3]
     assert [file.name for file in tmp_path.iterdir()] == ["r.json"]

@@ -222,7 +222,7 @@ def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(lab: Lab, tmp
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
     finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail After", cwd=tmp_path)
     assert finished.status == 4
-    assert "task After failed: RuntimeError: as asked" in finished.last_line
+    assert f"task After failed on {lab.hosts[0].address}: RuntimeError: as asked" in finished.last_line
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
 
 

@@ -86,9 +86,12 @@ def test_a_moment_with_a_zone_is_understood() -> None:
     [
         ([], "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT"),
         (["-c", "main"], "name the cluster"),
-        (["-t", "main", "--zookeeper", "zk"], "name the cluster"),
-        (["--zookeeper", "zk", "-c", "main"], "--zookeeper needs no --cluster-name"),
-        (["--zookeeper", "zk", "--discovery-base-path", "/etc"], "--zookeeper needs no --cluster-name"),
+        (["-t", "main", "--zookeeper", "zk"], "give one of them"),
+        (["--zookeeper", "zk", "-c", "main"], "with --zookeeper no configuration is read: leave out --cluster-name"),
+        (
+            ["--zookeeper", "zk", "--discovery-base-path", "/etc"],
+            "with --zookeeper no configuration is read: leave out --cluster-name",
+        ),
         (["--zookeeper"], "--zookeeper: expected one argument"),
         (["-t", "main", "-qv"], "--quiet and --verbose contradict each other"),
     ],

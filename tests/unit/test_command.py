@@ -76,4 +76,6 @@ def test_an_empty_name_for_the_report_is_refused() -> None:
         [*COMMAND, "--zookeeper", "z", "--no-confirm", "--report", ""], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.endswith("--report : cannot be written: it is no regular file. No broker was touched\n")
+    assert done.stderr.endswith(
+        "--report : cannot be written: it is no regular file. Name a file in a folder that this user may write to\n"
+    )

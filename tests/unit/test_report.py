@@ -104,7 +104,7 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
     assert [line.partition(" ")[2] for line in writer.errors] == [
         "WARNING 1/3 broker 1 (n1): the start command failed\n",
         "INFO broker 1 (n1): report: untouched\n",
-        "INFO kafka-rolling-restart: restarted: none; in flight: none; untouched: broker 1\n",
+        "INFO kafka-rolling-restart: restarted: none; stopped and not back: none; untouched: broker 1\n",
         "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: kafka-rolling-restart --broker-ids 1\n",
         "ERROR kafka-rolling-restart: broker 1 is DOWN\n",
     ]
