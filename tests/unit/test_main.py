@@ -118,6 +118,9 @@ def test_a_lock_that_was_lost_and_taken_again_goes_on_when_every_broker_runs_in_
     scene.lock.retaken = True
     scene.broker.czxid = 11  # its session was lost as ours was, and the same JVM registered again
     assert scene.run() == 0
+    assert any(
+        "the lock was lost with the ZooKeeper session, and is held again" in line for line in scene.writer.errors
+    )
     assert scene.broker.stops[0] >= 1020  # after another two healthy checks, 10 s apart
 
 
