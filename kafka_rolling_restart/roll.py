@@ -299,6 +299,8 @@ def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
         retaken = lock.hold()
         if retaken:
             _require_as_they_were(roll, broker)
+            text = "the lock was lost with the ZooKeeper session, and is held again; no broker was restarted in between"
+            roll.report.warn(text)
         lock.show(broker)
         return retaken
     except ZooKeeperUnavailable as error:

@@ -172,7 +172,7 @@ class SshHost:
             transport.set_keepalive(KEEPALIVE_S)
 
     def _how_to_trust(self) -> str:
-        file = self._known_hosts[0]
+        file = shlex.quote(str(self._known_hosts[0]))
         return (
             f"Compare the key with the host's own, then add it: ssh-keyscan -p {self._port} {self._address} >> {file}"
         )

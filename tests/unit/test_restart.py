@@ -111,14 +111,23 @@ def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> N
     scene.clock.plan(60, lambda: setattr(scene.broker, "ssh_down", False))
     scene.restart.start()
     assert len(scene.broker.starts) == 1 and scene.broker.registered
+    said = [line for line in scene.voice.wrong if "did not reach the host" in line]
+    assert said == ["the start command did not reach the host: ssh n1: Connection refused; trying again every 10 s"]
 
 
 def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -> None:
     scene.stop()
     scene.broker.ssh_down = True
-    with pytest.raises(BrokerDown, match="Connection refused"):
+    with pytest.raises(BrokerDown, match="no start command reached its host.*Connection refused"):
         scene.restart.start()
     assert scene.clock.now() < 1000 + 200
+
+
+def test_a_start_is_not_advised_while_the_old_process_is_there(scene: Scene) -> None:
+    scene.broker.process_ends_after = 10_000.0
+    assert "was not gone 120 s after" in scene.stop()
+    with pytest.raises(BrokerDown, match="A start does nothing while pid 100 is there"):
+        scene.restart.start()
 
 
 def test_nothing_is_stopped_when_the_host_does_not_let_us_in(scene: Scene) -> None:

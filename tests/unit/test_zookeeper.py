@@ -1,10 +1,11 @@
+import socket
 import time
 from contextlib import closing
 
 import pytest
 
 from kafka_rolling_restart.errors import Refused, UsageError, ZooKeeperUnavailable
-from kafka_rolling_restart.zookeeper import ZooKeeper, host_of
+from kafka_rolling_restart.zookeeper import ZooKeeper, _reach, host_of
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,16 @@ def test_what_the_client_cannot_take_is_wrong_configuration() -> None:
 def test_a_server_that_is_not_there_is_said_in_bounded_time() -> None:
     began = time.monotonic()
     zookeeper = ZooKeeper("127.0.0.1:1", timeout=0.5)
-    with pytest.raises(ZooKeeperUnavailable, match="ZooKeeper at 127.0.0.1:1 does not answer"), closing(zookeeper):
+    with (
+        pytest.raises(ZooKeeperUnavailable, match="does not answer within 0.5 s: 127.0.0.1:1: Connection refused"),
+        closing(zookeeper),
+    ):
         zookeeper.connect()
     assert time.monotonic() - began < 10
+
+
+def test_a_server_that_accepts_and_says_nothing_is_told_from_one_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert _reach(address) == "accepts connections, and says nothing"
+    assert _reach(address) == _reach("127.0.0.1:1") == "Connection refused"
