@@ -69,7 +69,9 @@ class TerminalScreen:
     """The live view. What happens is a line of its own only where the live area does not show it, or with ``verbose``.
 
     The area is erased by going up as many lines as it has. So the cursor is left below it, where a shell or the echo of
-    a key (^C) does least harm, and it is never hidden: if we are killed, nobody makes it visible again.
+    a key (^C) does least harm, and it is never hidden: if we are killed, nobody makes it visible again. A terminal that
+    wraps anew when it gets narrower keeps the lines by which the area grew: going up further would eat finished lines
+    in one that does not.
     """
 
     def __init__(self, verbose: bool, now: Callable[[], float], terminal: Terminal) -> None:
@@ -183,11 +185,11 @@ class TerminalScreen:
         return self._render(table)
 
     def _frame(self, progress: Progress) -> tuple[str, int]:
-        """Return the live area, and how many lines it has."""
+        """Return the live area, and how many lines it has; the first is empty, to set it off from what is above."""
         from rich.text import Text
 
         columns, lines = self._terminal.size
-        text = Text()
+        text = Text("\n")
         for part, style in view(progress, self._now(), self._signal, columns):
             text.append(part, style=style)
         shown = text.wrap(self._console, columns)[: max(lines - 1, 1)]

@@ -84,6 +84,14 @@ def area_of(frame: Sequence[str]) -> list[str]:
     return list(frame[begins[-1] :]) if begins else []
 
 
+def above_area(frame: Sequence[str]) -> list[str]:
+    """Return what stands above the live area of a frame, and above the empty line that sets it off."""
+    lines = list(frame[: len(frame) - len(area_of(frame))])
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
 def assert_no_frame_is_torn(terminal: Terminal, highest: int) -> None:
     """Check that what stood above the live area in each frame stands there at the end, too.
 
@@ -91,9 +99,8 @@ def assert_no_frame_is_torn(terminal: Terminal, highest: int) -> None:
     """
     final = terminal.lines
     for frame in terminal.frames:
-        area = area_of(frame)
-        above = frame[: len(frame) - len(area)]
-        assert len(area) <= highest, "\n".join(frame)
+        above = above_area(frame)
+        assert len(area_of(frame)) <= highest, "\n".join(frame)
         assert above[:-1] == final[: len(above) - 1], "\n".join(frame)
         assert not above or final[len(above) - 1].startswith(above[-1]), "\n".join(frame)
 
@@ -248,7 +255,7 @@ def test_without_colours_in_a_c_locale_and_killed_in_the_middle(lab: Lab, at_ter
     lab.hosts[2].jmxproxy.override = {}
     terminal.wait_for("1 of 1: starting", 30)
     terminal.kill()
-    assert terminal.lines[-4].endswith("[y/N] y") and len(area_of(terminal.lines)) == 3
+    assert above_area(terminal.lines)[-1].endswith("[y/N] y") and len(area_of(terminal.lines)) == 3
     assert terminal.shows_cursor and terminal.cursor == (0, len(terminal.lines))
     assert terminal.raw.isascii() and not COLOUR.search(terminal.raw)
     assert b"\x1b[1m" in terminal.raw
@@ -278,10 +285,10 @@ def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(lab: Lab, at_ter
     terminal = at_terminal(*QUICK, "--skip", "2", lines=50)
     hold_third(lab, terminal)
     whole = f"broker 3 ({lab.hosts[2].address}), 1 of 1: stopping, "
-    before = terminal.wait_for(whole, 10)[:-3]
+    before = above_area(terminal.wait_for(whole, 10))
     terminal.resize(40, 50)
     lines = terminal.wait_for(lambda lines: len(area_of(lines)) == 4, 10)
-    assert lines[:-4] == [line[:40].rstrip() for line in before]
+    assert above_area(lines) == [line[:40].rstrip() for line in before]
     assert max(map(len, area_of(lines))) > 30
     terminal.resize(100, 50)
     terminal.wait_for(lambda lines: len(area_of(lines)) == 3, 10)
