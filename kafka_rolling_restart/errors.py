@@ -67,6 +67,14 @@ class Defect(RollingRestartError):
 class ZooKeeperUnavailable(Exception):
     """ZooKeeper did not answer in time: what it holds is unknown, which is not the same as absent."""
 
+    advice = "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the configuration)"
+
+
+class ZooKeeperForbids(ZooKeeperUnavailable):
+    """ZooKeeper answered that we may not read: what it holds is unknown, too."""
+
+    advice = "Look at the ACL of /brokers/ids and of what is below it, with getAcl in zookeeper-shell"
+
 
 class SshError(Exception):
     """A command could not be run on a host, or its end was not seen.

@@ -87,8 +87,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
     except RollingRestartError as error:
         return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
-        line = f"{error}. No broker was touched. Look whether ZooKeeper runs, and at the address (--zookeeper, or the file)"
-        return Outcome(ExitStatus.REFUSED, line)
+        return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
     except Exception as error:
         report.traceback(error)
         line = (

@@ -436,7 +436,7 @@ class Restart:
         self._voice.say(f"still waiting {what}, {now - self._began:.0f} s after it was told to stop: {sight}{state}")
 
     def _did_not_come(self, sight: Sight, command: Command, tries: int) -> str:
-        last = "The start command did not reach its host" if command.not_sent else "The last start"
+        last = "The last try" if command.not_sent else "The last start"
         said = f" {last}: {command.trouble.rstrip('.')}." if command.trouble else ""
         if command.ended_at is None:
             said = f" The last start command has not returned for {self._clock.now() - command.sent_at:.0f} s."

@@ -14,7 +14,7 @@ from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperForbids, ZooKeeperUnavailable
 from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
 
 IDS = "/brokers/ids"
@@ -131,7 +131,7 @@ class ZooKeeper:
         except NoNodeError:
             raise
         except NoAuthError as error:
-            raise ZooKeeperUnavailable(
+            raise ZooKeeperForbids(
                 f"ZooKeeper at {self.hosts} does not let us read what it holds of the brokers: its ACL forbids it"
             ) from error
         except FAILURES as error:

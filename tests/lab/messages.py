@@ -25,7 +25,7 @@ from pathlib import Path
 from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
-from .broker import ACTIVE_CONTROLLERS, OFFLINE_PARTITIONS, STATE, UNDER_REPLICATED
+from .broker import ACTIVE_CONTROLLERS, OFFLINE_PARTITIONS, RUNNING, STATE, UNDER_REPLICATED
 from .command import Finished, Running
 from .daemon import LabError, wait_for
 from .host import Host
@@ -544,7 +544,7 @@ def waiting() -> Iterator[Situation]:
 
 def _restart_and_heal(stage: Stage) -> None:
     stage.lab.hosts[1].restart()
-    wait_for("broker 2 serves", lambda: stage.lab.hosts[1].metric(STATE) == 3, MOMENT_TIMEOUT)
+    wait_for("broker 2 serves", lambda: stage.lab.hosts[1].metric(STATE) == RUNNING, MOMENT_TIMEOUT)
 
 
 def stopping() -> Iterator[Situation]:
@@ -570,6 +570,7 @@ def stopping() -> Iterator[Situation]:
 
 def _restart_one(stage: Stage) -> None:
     stage.one.restart()
+    wait_for("broker 1 serves", lambda: stage.one.metric(STATE) == RUNNING, MOMENT_TIMEOUT)
     stage.one.service.stop_mode = "nothing"
 
 
