@@ -189,12 +189,12 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
         [
             f"{first}: stopping, 0 s since the stop",
             "the stop command is running",
-            "0 of 3 restarted, 1 in hand, 2 untouched; 3 s so far",
+            "0 of 3 restarted, 1 stopped, 2 untouched; 3 s so far",
         ],
         [
             f"{first}: starting, 1 s since the stop",
             "waiting until it is registered and its new JVM answers",
-            "0 of 3 restarted, 1 in hand, 2 untouched; 3 s so far",
+            "0 of 3 restarted, 1 stopped, 2 untouched; 3 s so far",
         ],
         [
             "waiting until the cluster is healthy: 1/2 checks, 1 s",
@@ -204,7 +204,7 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
         [
             f"{second}: stopping, 0 s since the stop",
             "the stop command is running",
-            "1 of 3 restarted, 1 in hand, 1 untouched; 8 s so far, about 8 s left",
+            "1 of 3 restarted, 1 stopped, 1 untouched; 8 s so far, about 8 s left",
         ],
     ):
         assert any([normal(line) for line in area] == list(map(normal, expected)) for area in areas), expected
@@ -216,7 +216,7 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
     terminal = at_terminal(*QUICK, "--broker-ids", "3,1", columns=40, lines=60)
     hold_third(lab, terminal)
     terminal.type(CTRL_C)
-    terminal.wait_for("SIGINT heard: the run ends once no", 10)
+    terminal.wait_for("SIGINT heard: the run ends once the", 10)
     let_go(lab)
     assert terminal.finish(90) == 128 + 2
     lines = terminal.lines
@@ -226,7 +226,8 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
         [
             *before,
             "Restart 2 brokers of lab/main, one at a time? [y/N] y",
-            "TIME WARNING SIGINT heard: it is obeyed once the broker in hand is back (a second one ends at once)",
+            "TIME WARNING SIGINT heard: the run ends once the stopped broker is back; a second signal ends it now and "
+            "leaves that down",
             "id host result down",
             f"3 {lab.hosts[2].address} restarted 4 s",
             f"1 {lab.hosts[0].address} untouched",
@@ -241,7 +242,7 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
     assert_no_frame_is_torn(terminal, highest=10)
     areas = [area_of(frame) for frame in terminal.frames]
     assert any(
-        area[-2:] == ["SIGINT heard: the run ends once no", "broker is down by our hand"] and len(area) == 7
+        area[-2:] == ["SIGINT heard: the run ends once the", "stopped broker is back"] and len(area) == 7
         for area in areas
     ), areas[-5:]
 

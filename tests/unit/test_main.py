@@ -352,7 +352,7 @@ def test_a_cluster_that_a_post_start_task_shook_is_waited_for(scene: Scene) -> N
 def test_a_signal_in_a_post_start_task_is_obeyed_at_once(scene: Scene) -> None:
     after: list[int] = []
     scene.post_start += [Task(lambda: scene.signals.handle(signal.SIGTERM)), Task(lambda: after.append(1))]
-    assert scene.ends_with(128 + 15)        == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
+    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
     assert after == [] and scene.broker.registered
 
 
@@ -362,7 +362,7 @@ def test_a_signal_that_a_post_start_task_swallows_is_obeyed_after_it(scene: Scen
             scene.signals.handle(signal.SIGTERM)
 
     scene.post_start.append(Task(swallow))
-    assert scene.ends_with(128 + 15)        == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
+    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
 
 
 @pytest.fixture

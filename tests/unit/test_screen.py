@@ -136,7 +136,7 @@ def test_the_broker_in_hand_is_named_with_its_place_and_how_long_ago_it_was_stop
     assert said(STOPPING, 1112) == [
         "broker 2 (kafka2), 2 of 3: stopping, 12 s since the stop",
         "the stop command is running",
-        "1 of 3 restarted, 1 in hand, 1 untouched; 1 min 52 s so far, about 3 min left",
+        "1 of 3 restarted, 1 stopped, 1 untouched; 1 min 52 s so far, about 3 min left",
     ]
 
 
