@@ -94,7 +94,7 @@ def test_a_job_without_a_home_is_told_which_was_taken_and_that_one_can_be_set(la
     lines = complaint(
         cron(lab, "--zookeeper", lab.zookeeper, *QUICK[2:], "--quiet", home=False),
         3,
-        f"the preflight found 3 problem(s), see above (HOME is not set: ~/.ssh was that of {home})",
+        f"the preflight found 3 problems, see above (HOME is not set: ~/.ssh was that of {home})",
     )
     assert [line.about for line in lines[:-1]] == [f"broker {host.id} ({host.address})" for host in lab.hosts]
 
@@ -102,7 +102,7 @@ def test_a_job_without_a_home_is_told_which_was_taken_and_that_one_can_be_set(la
 def test_a_quiet_job_says_why_it_was_refused(lab: Lab) -> None:
     lab.hosts[0].jmxproxy.status = 401
     lab.hosts[2].sshd.stop()
-    lines = complaint(cron(lab, *QUICK, "--quiet"), 3, "the preflight found 2 problem(s)")
+    lines = complaint(cron(lab, *QUICK, "--quiet"), 3, "the preflight found 2 problems")
     assert [line.about.split()[1] for line in lines[:-1]] == ["1", "3"]
     assert {line.level for line in lines} == {"ERROR"}
 
@@ -110,7 +110,7 @@ def test_a_quiet_job_says_why_it_was_refused(lab: Lab) -> None:
 def test_a_quiet_job_says_that_the_cluster_was_never_healthy(lab: Lab) -> None:
     lab.hosts[0].jmxproxy.override = {UNDER_REPLICATED: 6}
     mail = cron(lab, *QUICK, "--quiet", "--unhealthy-time-limit", "1")
-    complaint(mail, 3, "6 under-replicated partitions: broker 1: 6")
+    complaint(mail, 3, "6 under-replicated partitions (6 led by broker 1)")
 
 
 def test_a_quiet_job_says_which_task_failed_where_and_what_became_of_each_broker(lab: Lab, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_quiet_job_that_leaves_a_broker_down_warns_before_it_says_so(lab: Lab)
     host = lab.hosts[2]
     host.service.start_mode = "stuck"
     lines = complaint(ended(lab, host, START, 2, "--skip", "2"), 5, f"with broker 3 ({host.address}) stopped")
-    assert lines[-1].text.endswith(f"To start it, run: ssh {host.address} 'service kafka start'")
+    assert lines[-1].text.endswith(f"To start broker 3 ({host.address}), run: ssh {host.address} 'service kafka start'")
     assert (lines[0].level, lines[0].about) == ("WARNING", "lab/main") and "SIGTERM heard" in lines[0].text
     assert lines[-3].text.startswith("report: in hand, not seen back")
     assert lines[-2].text == "restarted: none; stopped and not back: broker 3; untouched: none"

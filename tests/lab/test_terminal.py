@@ -156,7 +156,7 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
     before = preamble(lab, [1, 2, 3], wide=True)
     lab.hosts[0].jmxproxy.override = {UNDER_REPLICATED: 6}
     terminal = confirmed(at_terminal(*QUICK, lines=50))
-    terminal.wait_for("not healthy: 6 under-replicated partitions: broker 1: 6", 30)
+    terminal.wait_for("not healthy: 6 under-replicated partitions (6 led by broker 1)", 30)
     lab.hosts[0].jmxproxy.override = {}
     assert terminal.finish(120) == 0
     assert_shown(
@@ -182,7 +182,7 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
         ],
         [
             "waiting until the cluster is healthy: 0/2 checks, 0 s",
-            "not healthy: 6 under-replicated partitions: broker 1: 6",
+            "not healthy: 6 under-replicated partitions (6 led by broker 1)",
             f"next: {first}",
             "0 of 3 restarted, 3 untouched; 0 s so far",
         ],
