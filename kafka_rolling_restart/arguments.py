@@ -207,7 +207,11 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         "--jmxproxy-prefix", default="jmxproxy/localhost:9099/", metavar="PATH", help="(default: %(default)s)"
     )
     group.add_argument(
-        "--metrics-timeout", type=_positive_seconds, default=30.0, metavar="S", help="s for an answer (default: 30)"
+        "--metrics-timeout",
+        type=_positive_seconds,
+        default=30.0,
+        metavar="S",
+        help="s for an answer, and for all answers of all brokers in one look (default: 30)",
     )
 
 

@@ -236,7 +236,7 @@ def _make_roll(
             one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
             for one in brokers.values()
         },
-        watch=ClusterWatch(brokers, zookeeper, proxies, clock),
+        watch=ClusterWatch(brokers, zookeeper, proxies, clock, options.metrics_timeout),
         tasks=tasks,
         rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
         clock=clock,
