@@ -1,6 +1,6 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,17 @@ from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.host import BrokerHost, Readiness
 from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.window import ranges
 
 LEFT_ALONE = "left alone"
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
     """Return the brokers to restart: those with the given ids in that order, else all but the first ``skip``."""
-    unknown = [str(broker_id) for broker_id in ids if broker_id not in brokers]
+    unknown = ", ".join(ranges(broker_id for broker_id in ids if broker_id not in brokers))
     if unknown:
-        known = ", ".join(map(str, brokers))
-        raise UsageError(f"--broker-ids: {', '.join(unknown)} not registered in /brokers/ids; there are: {known}")
+        known = ", ".join(ranges(brokers))
+        raise UsageError(f"--broker-ids: {unknown} not registered in /brokers/ids; there are: {known}")
     if skip > len(brokers):
         raise UsageError(f"--skip {skip} is more than the {len(brokers)} brokers of the cluster")
     return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
@@ -96,6 +97,12 @@ class PlanRow:
     since: str
     role: str
     found: str
+    has_problems: bool = False
+
+    @property
+    def kind(self) -> Hashable | None:
+        """The same for rows of which a window may leave some out; None for one that is always shown."""
+        return None if self.has_problems or self.role else (self.order == LEFT_ALONE, self.found)
 
     @property
     def line(self) -> str:
@@ -123,6 +130,7 @@ def table(
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
             role="controller" if broker.id == controller else "",
             found=str(findings[broker.id]),
+            has_problems=bool(findings[broker.id].problems),
         )
         for broker in [*plan, *left]
     ]
