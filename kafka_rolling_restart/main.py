@@ -257,7 +257,11 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
         roll.choose(
             [one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
         )
-    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings)
+
+    def tell(looked: int) -> None:
+        roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
+
+    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for broker in roll.brokers.values():
         for problem in findings[broker.id].problems:

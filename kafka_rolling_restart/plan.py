@@ -10,10 +10,11 @@ from kafka_rolling_restart.config import ClusterConfig
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.parallel import in_parallel, reminding
 from kafka_rolling_restart.window import ranges
 
 LEFT_ALONE = "left alone"
+NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
@@ -141,12 +142,22 @@ def preflight(
     plan: Sequence[Broker],
     hosts: Mapping[int, BrokerHost],
     readings: Mapping[int, Reading],
+    tell: Callable[[int], None] = lambda _looked: None,
+    every: float = NEWS_S,
 ) -> dict[int, Finding]:
-    """Look at the hosts of the plan. Return what was found of every broker of the cluster."""
-    calls: dict[int, Callable[[], Readiness]] = {
-        broker.id: partial(hosts[broker.id].preflight, readings[broker.id].jvm) for broker in plan
-    }
-    ready = in_parallel(calls)
+    """Look at the hosts of the plan. Return what was found of every broker of the cluster.
+
+    ``tell`` hears, each few s and on another thread, how many hosts were looked at.
+    """
+    looked: list[int] = []
+
+    def look(broker_id: int) -> Readiness:
+        found = hosts[broker_id].preflight(readings[broker_id].jvm)
+        looked.append(broker_id)
+        return found
+
+    with reminding(every, lambda _seconds: tell(len(looked))):
+        ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
         broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))

@@ -1,7 +1,10 @@
+import threading
+
 import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
+from kafka_rolling_restart.host import BrokerHost, Readiness
 from kafka_rolling_restart.plan import choose, preflight, require_own_hosts, started_before
 from tests.fakes import SOUND
 
@@ -38,3 +41,29 @@ def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
     findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
     said = "broker 1 (n1) and broker 2 (n2) show the same JVM (pid 7): do their names lead to one host?"
     assert [finding.problems for finding in findings.values()] == [(said,), (said,), ()]
+
+
+class Waiting(BrokerHost):
+    """A host that lets us in only once it is allowed to."""
+
+    def __init__(self, allowed: threading.Event) -> None:
+        self._allowed = allowed
+
+    def preflight(self, jvm: Jvm | None) -> Readiness:
+        assert self._allowed.wait(30)
+        return Readiness(process_visible=True)
+
+
+def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
+    now, later, told = threading.Event(), threading.Event(), list[int]()
+    now.set()
+
+    def tell(looked: int) -> None:
+        told.append(looked)
+        if looked == 2:
+            later.set()
+
+    readings = {one: Reading(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
+    hosts = {1: Waiting(now), 2: Waiting(now), 5: Waiting(later)}
+    findings = preflight(BROKERS, list(BROKERS.values()), hosts, readings, tell, every=0.01)
+    assert 2 in told and all(not found.problems for found in findings.values())
