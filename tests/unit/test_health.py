@@ -113,7 +113,31 @@ def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple
 def test_healthy_checks_are_consecutive_and_an_interval_apart() -> None:
     clock, counts = wait([HEALTHY, HEALTHY, UNHEALTHY, HEALTHY, HEALTHY, HEALTHY], HealthRule(3, 10, 600))
     assert counts == [1, 2, 0, 1, 2, 3]
-    assert clock.now() == 1000 + 5 * 10
+    assert clock.now() == 1000 + 2 * 10 + 1 + 2 * 10
+
+
+@pytest.mark.parametrize(
+    ("unhealthy", "takes", "pause"),
+    [
+        (1, 0.1, 0.25),  # soon
+        (1, 3.0, 3.0),  # a rest as long as the look
+        (1, 9.5, 0.5),  # an interval from one look to the next, if that is sooner
+        (400, 0.1, 9.9),
+    ],
+)
+def test_a_cluster_that_is_not_healthy_is_looked_at_sooner_than_an_interval_later(
+    unhealthy: int, takes: float, pause: float
+) -> None:
+    ends: list[float] = []
+    clock = FakeClock()
+    left = iter([UNHEALTHY] * unhealthy + [HEALTHY])
+
+    def check() -> Verdict:
+        clock.sleep(takes)
+        return next(left)
+
+    wait_until_healthy(check, HealthRule(1, 10, 10_000), clock, lambda _verdict, _healthy: ends.append(clock.now()))
+    assert ends[-1] - takes - ends[-2] == pytest.approx(pause)
 
 
 def test_a_flapping_cluster_reaches_the_limit_of_unhealthy_time() -> None:
