@@ -189,7 +189,11 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
 
 def _add_health(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--check-interval", type=_seconds, default=10.0, metavar="S", help="s from one check to the next (default: 10)"
+        "--check-interval",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="s from one healthy check to the next (default: 10)",
     )
     group.add_argument(
         "--check-count", type=_count, default=12, metavar="N", help="healthy checks in a row (default: 12)"

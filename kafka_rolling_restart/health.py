@@ -1,6 +1,6 @@
 """Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -12,6 +12,7 @@ RUNNING = 3
 STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
 SOON_S = 0.25  # from the end of one look at a cluster that is not healthy to the next, at least
 SOON_SHARE = 0.1  # of the time for which it was not healthy
+SAID = 20  # reasons, or brokers, that are said on one line
 WORTH_SAYING_S = 10.0  # a reason that has lasted for less than that is told without its age
 
 
@@ -47,8 +48,8 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """The reasons, on one line."""
-        return "; ".join(map(str, self.reasons))
+        """The reasons, on one line; of very many the first."""
+        return _some("; ", list(map(str, self.reasons)), "reasons")
 
     def dated(self, lasting: Lasting, now: float) -> "Verdict":
         """Return the verdict with reasons that know for how long they have been seen."""
@@ -133,7 +134,7 @@ def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
     ]
     behind = {broker_id: metrics.under_replicated for broker_id, metrics in known.items() if metrics.under_replicated}
     if behind:
-        where = ", ".join(f"broker {broker_id}: {count}" for broker_id, count in behind.items())
+        where = _some(", ", [f"broker {broker_id}: {count}" for broker_id, count in behind.items()], "brokers")
         reasons.append(Reason("under-replicated", f"{sum(behind.values())} under-replicated partitions: {where}"))
     offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
     if offline:
@@ -144,6 +145,11 @@ def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
         count = f"{len(controllers)} active controllers instead of one"
         reasons.append(Reason("controller", f"{count}: {where}" if where else count))
     return reasons
+
+
+def _some(separator: str, parts: Sequence[str], what: str) -> str:
+    more = [f"and {len(parts) - SAID} more {what}"] if len(parts) > SAID else []
+    return separator.join([*parts[:SAID], *more])
 
 
 def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:

@@ -266,8 +266,8 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
     for broker in roll.brokers.values():
         for problem in findings[broker.id].problems:
             roll.report.error(problem, str(broker))
-        for note in findings[broker.id].notes:
-            roll.report.say(f"NOTE: {note}", str(broker))
+    for note, about in plan.notes(roll.brokers, findings):
+        roll.report.say(f"NOTE: {note}", about)
     problems = sum(len(finding.problems) for finding in findings.values())
     if problems:
         raise Refused(f"the preflight found {problems} problem(s), see above{_home_hint()}; no broker was touched")

@@ -14,6 +14,7 @@ from kafka_rolling_restart.parallel import in_parallel, reminding
 from kafka_rolling_restart.window import ranges
 
 LEFT_ALONE = "left alone"
+FEW = 10  # brokers with the same note that get a line each
 NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
 
 
@@ -163,6 +164,21 @@ def preflight(
         broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))
         for broker in brokers.values()
     }
+
+
+def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+    """Return each note with the broker that it is about; one that is about many is one note that names them."""
+    found: dict[str, list[Broker]] = {}
+    for broker in brokers.values():
+        for note in findings[broker.id].notes:
+            found.setdefault(note, []).append(broker)
+    return [told for note, those in found.items() for told in _noted(note, those)]
+
+
+def _noted(note: str, brokers: Sequence[Broker]) -> list[tuple[str, str]]:
+    if len(brokers) <= FEW:
+        return [(note, str(one)) for one in brokers]
+    return [(f"{note}: broker {', '.join(ranges(one.id for one in brokers))}", "")]
 
 
 def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:

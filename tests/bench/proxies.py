@@ -101,7 +101,8 @@ async def serve(count: int, silent: int) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Raise our own limit of files: it is the measured process that has few."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard < 0 else min(FILES, hard), hard))
     asyncio.run(serve(int(arguments[0]), int(arguments[1])))
 
 

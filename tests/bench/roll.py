@@ -108,7 +108,7 @@ def tell(seen: Roll) -> None:
     parts = seen.parts()
     for down, row in zip(seen.downs, parts, strict=True):
         print(f"{down.id:>6}" + "".join(f"{seconds:>16.2f} s" for seconds in row))
-    print(f"{'sum':>6}" + "".join(f"{sum(row):>26.2f} s" for row in zip(*parts, strict=True)))
+    print(f"{'sum':>6}" + "".join(f"{sum(row):>16.2f} s" for row in zip(*parts, strict=True)))
     print(f"until the first stop, beside its window: {seen.before():.2f} s")
     print(f"until all replicas were in sync again, added up: {seen.catching_up:.1f} s")
     wide = seen.seconds / (seen.unavoidable + seen.catching_up)

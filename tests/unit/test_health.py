@@ -204,3 +204,12 @@ def test_a_virtual_machine_that_was_paused_is_believed_once_its_uptime_runs_with
     assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
     assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, Lives()).health is Health.UNHEALTHY
     assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, Lives()) == HEALTHY
+
+
+def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() -> None:
+    verdict = Verdict(Health.UNHEALTHY, tuple(Reason(f"registration {one}", f"broker {one}") for one in range(1000)))
+    assert verdict.why.startswith("broker 0; broker 1; ") and verdict.why.endswith("broker 19; and 980 more reasons")
+    behind = {one: reading(100, 50_000, Metrics(3, 2, 0, int(one == 1))) for one in range(1, 1001)}
+    (reason,) = judge({}, {}, behind, Freshness(), Lives()).reasons
+    assert reason.text.startswith("2000 under-replicated partitions: broker 1: 2, ")
+    assert reason.text.endswith(", broker 20: 2, and 980 more brokers")

@@ -5,7 +5,7 @@ import pytest
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.plan import choose, preflight, require_own_hosts, started_before
+from kafka_rolling_restart.plan import Finding, choose, notes, preflight, require_own_hosts, started_before
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
@@ -67,3 +67,9 @@ def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
     hosts = {1: Waiting(now), 2: Waiting(now), 5: Waiting(later)}
     findings = preflight(BROKERS, list(BROKERS.values()), hosts, readings, tell, every=0.01)
     assert 2 in told and all(not found.problems for found in findings.values())
+
+
+def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:
+    many = {number: Broker(number, f"n{number}", number) for number in range(1, 1001)}
+    findings = {number: Finding(notes=("container?", "cache")[: 1 + (number == 7)]) for number in many}
+    assert notes(many, findings) == [("container?: broker 1-1000", ""), ("cache", "broker 7 (n7)")]
