@@ -96,8 +96,8 @@ class ClusterWatch:
         """
         if not brokers:
             return [], []
-        calls: dict[int | None, Callable[[], Any]] = {one.id: self.metrics[one.id].read for one in brokers}
-        calls[None] = partial(self._registered, limit)
+        calls: dict[int | None, Callable[[], Any]] = {None: partial(self._registered, limit)}  # the first to be made
+        calls.update({one.id: self.metrics[one.id].read for one in brokers})
         answers = in_parallel(calls, limit=limit)
         registered: Collection[int] | None = answers.pop(None, None)
         standing = {one: self._stands(one.id, registered, answers.get(one.id)) for one in brokers}

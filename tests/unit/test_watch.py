@@ -96,3 +96,15 @@ def test_a_look_ends_in_time_though_some_never_answer_and_says_who_was_not_even_
 @pytest.mark.parametrize(("files", "count"), [(256, 85), (1024, 341), (1_048_576, 400), (-1, 400)])
 def test_as_many_are_read_at_a_time_as_there_may_be_open_files(files: int, count: int) -> None:
     assert readers(files) == count
+
+
+def test_zookeeper_tells_of_hundreds_whose_metrics_cannot_all_be_read_in_time() -> None:
+    over = threading.Event()
+    brokers = [Broker(number, f"n{number}", number) for number in range(1, 301)]
+    registered = {one.id: one.czxid for one in brokers}
+    sources = {one.id: Silence(over) for one in brokers}
+    watch = ClusterWatch({one.id: one for one in brokers}, Registry(registered), sources, FakeClock())
+    try:
+        assert watch.missing(brokers, 0.5) == ([], [])
+    finally:
+        over.set()
