@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from kafka_rolling_restart import __version__, config
+from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
@@ -17,6 +18,7 @@ STARTED_BEFORE = "--started-before"
 DRY_RUN = "--dry-run"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
+MAX_IDS = 100_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 DESCRIPTION = """\
@@ -139,7 +141,7 @@ def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str
     """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
     words = iter(argv)
     kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
-    chosen = [BROKER_IDS, ",".join(map(str, ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    chosen = [BROKER_IDS, ",".join(ranges(ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
     return shlex.join(["kafka-rolling-restart", *kept, *chosen])
 
 
@@ -191,7 +193,11 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
 
 def _add_health(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--check-interval", type=_seconds, default=10.0, metavar="S", help="s from one check to the next (default: 10)"
+        "--check-interval",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="s from one healthy check to the next (default: 10)",
     )
     group.add_argument(
         "--check-count", type=_count, default=12, metavar="N", help="healthy checks in a row (default: 12)"
@@ -211,7 +217,11 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         "--jmxproxy-prefix", default="jmxproxy/localhost:9099/", metavar="PATH", help="(default: %(default)s)"
     )
     group.add_argument(
-        "--metrics-timeout", type=_positive_seconds, default=30.0, metavar="S", help="s for an answer (default: 30)"
+        "--metrics-timeout",
+        type=_positive_seconds,
+        default=30.0,
+        metavar="S",
+        help="s for an answer, and for all answers of all brokers in one look (default: 30)",
     )
 
 
@@ -221,7 +231,7 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         SKIP, type=_natural, default=0, metavar="N", help="leave out the first N brokers in the order of their ids"
     )
     group.add_argument(
-        BROKER_IDS, type=_ids, default=[], metavar="IDS", help="restart just these, in this order, such as 3,1"
+        BROKER_IDS, type=_ids, default=[], metavar="IDS", help="restart just these, in this order, such as 3,1,12-40"
     )
     group.add_argument(
         STARTED_BEFORE,
@@ -300,10 +310,21 @@ def _natural(text: str) -> int:
 
 
 def _ids(text: str) -> list[int]:
-    ids = [_natural(part.strip()) for part in text.split(",")]
+    ids = [number for part in text.split(",") for number in _range(part.strip())]
     if len(set(ids)) != len(ids):
         raise argparse.ArgumentTypeError(f"{text!r} names a broker twice")
     return ids
+
+
+def _range(text: str) -> Sequence[int]:
+    first, is_range, last = text.partition("-")
+    low = _natural(first.strip())
+    high = _natural(last.strip()) if is_range else low
+    if high < low:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: a range begins with the lower id")
+    if high - low >= MAX_IDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is a range of more than {MAX_IDS} brokers")
+    return range(low, high + 1)
 
 
 def _age(text: str) -> float:

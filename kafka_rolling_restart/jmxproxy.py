@@ -7,9 +7,11 @@ answers for a stopped broker out of its cache, and forgets what it knows on DELE
 import json
 import logging
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import requests
+from requests.utils import requote_uri
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
@@ -57,6 +59,7 @@ class JmxProxy:
         self._open_session = open_session
         self._cache_s: float | None = None
         self._name_first = False  # older brokers registered name=…,type=…
+        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def read(self) -> Reading:
         """Read the broker's metrics now; never raises for what the network or the proxy does."""
@@ -158,13 +161,22 @@ class JmxProxy:
     def _request(self, session: requests.Session, method: str, url: str) -> tuple[int, bytes]:
         deadline = self._clock.now() + self._timeout
         try:
-            with session.request(method, url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            request = self._prepare(session, method, url)
+            with session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as response:
                 return response.status_code, self._body(response, deadline)
         except requests.Timeout as error:
             raise _NoAnswer(f"{self._where} did not answer within {self._timeout:g} s") from error
         except (requests.RequestException, OSError, ValueError) as error:
             refused = _is_refused(error)
             raise _NoAnswer(f"{self._where}: {_plain(error)}", silent=refused, no_proxy=refused) from error
+
+    def _prepare(self, session: requests.Session, method: str, url: str) -> requests.PreparedRequest:
+        """Return a request; all of one method differ by their address only, and preparing costs a third of a request."""
+        if method not in self._prepared:
+            self._prepared[method] = session.prepare_request(requests.Request(method, url))
+        request = copy(self._prepared[method])
+        request.url = requote_uri(url)
+        return request
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = b""

@@ -241,7 +241,7 @@ def _make_roll(
             one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
             for one in brokers.values()
         },
-        watch=ClusterWatch(brokers, zookeeper, proxies, clock),
+        watch=ClusterWatch(brokers, zookeeper, proxies, clock, options.metrics_timeout),
         tasks=tasks,
         rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
         clock=clock,
@@ -262,13 +262,17 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
         roll.choose(
             [one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
         )
-    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings)
+
+    def tell(looked: int) -> None:
+        roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
+
+    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for broker in roll.brokers.values():
         for problem in findings[broker.id].problems:
             roll.report.error(problem, str(broker))
-        for note in findings[broker.id].notes:
-            roll.report.say(f"NOTE: {note}", str(broker))
+    for note, about in plan.notes(roll.brokers, findings):
+        roll.report.say(f"NOTE: {note}", about)
     problems = sum(len(finding.problems) for finding in findings.values())
     if problems:
         raise Refused(

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -11,20 +12,25 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 WORKERS = 64
+LOOK_S = 0.2  # from one look whether more calls could be made at a time to the next
+BUSY = 0.5  # of one processor: threads of Python seldom use more than one, however many they are
+LONG_S = 3600.0
 
 
-def in_parallel(calls: Mapping[K, Callable[[], V]], workers: int = WORKERS, limit: float | None = None) -> dict[K, V]:
+def in_parallel(
+    calls: Mapping[K, Callable[[], V]], workers: int = WORKERS, limit: float | None = None, most: int = 0
+) -> dict[K, V]:
     """Make all the calls, at most ``workers`` at a time; the first exception that a call raises is raised here.
 
-    Calls that have not returned after ``limit`` s, if there is one, are missing from what is returned.
+    Where ``most`` is more, up to so many are made at a time while that leaves our processor idle. Calls that have not
+    returned after ``limit`` s, if there is one, are missing from what is returned, and those that wait are not made.
     """
-    waiting: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
-    ended: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
-    for item in calls.items():
-        waiting.put(item)
-    for _ in range(min(workers, len(calls))):
-        threading.Thread(target=_work, args=(waiting, ended), daemon=True).start()
-    outcomes = dict(_collect(ended, len(calls), limit))
+    crew = _Crew(calls, max(workers, most), limit)
+    try:
+        crew.hire(workers)
+        outcomes = dict(crew.outcomes())
+    finally:
+        crew.dismiss()
     return {key: outcomes[key]() for key in calls if key in outcomes}
 
 
@@ -86,24 +92,74 @@ class Background(Generic[V]):
         self._result = _outcome(self._call)
 
 
-def _collect(
-    ended: "SimpleQueue[tuple[K, Callable[[], V]]]", count: int, limit: float | None
-) -> Iterator[tuple[K, Callable[[], V]]]:
-    deadline = None if limit is None else time.monotonic() + limit
-    for _ in range(count):
-        try:
-            yield ended.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
-        except Empty:
-            return
+class _Crew(Generic[K, V]):
+    """Threads that make calls, each one call at a time, until none is left."""
+
+    def __init__(self, calls: Mapping[K, Callable[[], V]], most: int, limit: float | None) -> None:
+        self._deadline = float("inf") if limit is None else time.monotonic() + limit
+        self._count = len(calls)
+        self._most = min(most, len(calls))
+        self._hired = 0
+        self._waiting: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[K, Callable[[], V]]] = SimpleQueue()
+        for item in calls.items():
+            self._waiting.put(item)
+
+    def hire(self, count: int) -> None:
+        """Have more threads. Where the system has no more of them, those that there are do the work."""
+        for _ in range(min(count, self._most - self._hired)):
+            try:
+                threading.Thread(target=self._work, daemon=True).start()
+            except RuntimeError:
+                if not self._hired:
+                    raise
+                self._most = self._hired
+                return
+            self._hired += 1
+
+    def outcomes(self) -> Iterator[tuple[K, Callable[[], V]]]:
+        """Give what has ended, until all has or the time is over."""
+        left, since = self._count, _Times.now()
+        while left and (left_s := self._deadline - time.monotonic()) > 0:
+            with suppress(Empty):
+                outcome = self._ended.get(timeout=min(left_s, LOOK_S if self._may_grow else LONG_S))
+                left -= 1
+                yield outcome
+            if self._may_grow and (now := _Times.now()).real - since.real >= LOOK_S:
+                if now.idle_since(since):
+                    self.hire(self._hired)
+                since = now
+
+    def dismiss(self) -> None:
+        """Have nobody begin another call."""
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+
+    @property
+    def _may_grow(self) -> bool:
+        return self._hired < self._most and not self._waiting.empty()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                key, call = self._waiting.get_nowait()
+            except Empty:
+                return
+            self._ended.put((key, _outcome(call)))
 
 
-def _work(waiting: "SimpleQueue[tuple[K, Callable[[], V]]]", ended: "SimpleQueue[tuple[K, Callable[[], V]]]") -> None:
-    while True:
-        try:
-            key, call = waiting.get_nowait()
-        except Empty:
-            return
-        ended.put((key, _outcome(call)))
+@dataclass(frozen=True)
+class _Times:
+    real: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "_Times":
+        return cls(time.monotonic(), time.process_time())
+
+    def idle_since(self, earlier: "_Times") -> bool:
+        return self.processor - earlier.processor < BUSY * (self.real - earlier.real)
 
 
 def _outcome(call: Callable[[], V]) -> Callable[[], V]:

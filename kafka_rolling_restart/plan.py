@@ -1,7 +1,7 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,19 +11,21 @@ from kafka_rolling_restart.config import ClusterConfig
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.parallel import in_parallel, reminding
+from kafka_rolling_restart.window import ranges
 
 LEFT_ALONE = "left alone"
+FEW = 10  # brokers with the same note that get a line each
+NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
     """Return the brokers to restart: those with the given ids in that order, else all but the first ``skip``."""
-    unknown = [str(broker_id) for broker_id in ids if broker_id not in brokers]
+    unknown = ", ".join(ranges(broker_id for broker_id in ids if broker_id not in brokers))
     if unknown:
-        known = ", ".join(map(str, brokers))
+        known = ", ".join(ranges(brokers))
         raise UsageError(
-            f"--broker-ids: {', '.join(unknown)} not registered in /brokers/ids; there are: {known}. Start what is down, or "
-            "leave it out"
+            f"--broker-ids: {unknown} not registered in /brokers/ids; there are: {known}. Start what is down, or leave it out"
         )
     if skip > len(brokers):
         raise UsageError(
@@ -115,6 +117,12 @@ class PlanRow:
     since: str
     role: str
     found: str
+    has_problems: bool = False
+
+    @property
+    def kind(self) -> Hashable | None:
+        """The same for rows of which a window may leave some out; None for one that is always shown."""
+        return None if self.has_problems or self.role else (self.order == LEFT_ALONE, self.found)
 
     @property
     def line(self) -> str:
@@ -142,6 +150,7 @@ def table(
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
             role="controller" if broker.id == controller else "",
             found=str(findings[broker.id]),
+            has_problems=bool(findings[broker.id].problems),
         )
         for broker in [*plan, *left]
     ]
@@ -152,17 +161,42 @@ def preflight(
     plan: Sequence[Broker],
     hosts: Mapping[int, BrokerHost],
     readings: Mapping[int, Reading],
+    tell: Callable[[int], None] = lambda _looked: None,
+    every: float = NEWS_S,
 ) -> dict[int, Finding]:
-    """Look at the hosts of the plan. Return what was found of every broker of the cluster."""
-    calls: dict[int, Callable[[], Readiness]] = {
-        broker.id: partial(hosts[broker.id].preflight, readings[broker.id].jvm) for broker in plan
-    }
-    ready = in_parallel(calls)
+    """Look at the hosts of the plan. Return what was found of every broker of the cluster.
+
+    ``tell`` hears, each few s and on another thread, how many hosts were looked at.
+    """
+    looked: list[int] = []
+
+    def look(broker_id: int) -> Readiness:
+        found = hosts[broker_id].preflight(readings[broker_id].jvm)
+        looked.append(broker_id)
+        return found
+
+    with reminding(every, lambda _seconds: tell(len(looked))):
+        ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
         broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))
         for broker in brokers.values()
     }
+
+
+def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+    """Return each note with the broker that it is about; one that is about many is one note that names them."""
+    found: dict[str, list[Broker]] = {}
+    for broker in brokers.values():
+        for note in findings[broker.id].notes:
+            found.setdefault(note, []).append(broker)
+    return [told for note, those in found.items() for told in _noted(note, those)]
+
+
+def _noted(note: str, brokers: Sequence[Broker]) -> list[tuple[str, str]]:
+    if len(brokers) <= FEW:
+        return [(note, str(one)) for one in brokers]
+    return [(f"{note}: broker {', '.join(ranges(one.id for one in brokers))}", "")]
 
 
 def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:

@@ -60,6 +60,11 @@ class Record:
         return _between(self.stopped_at, self.whole_at)
 
     @property
+    def kind(self) -> State | None:
+        """The same for brokers of which a window may leave some out; None for one that is always shown."""
+        return None if self.trouble or self.state is State.IN_HAND else self.state
+
+    @property
     def result(self) -> str:
         """What became of it, in few words."""
         state = "stopped, not seen back" if self.state is State.IN_HAND else self.state.value

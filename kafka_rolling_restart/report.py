@@ -12,8 +12,9 @@ from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Verdict
 from kafka_rolling_restart.outcome import Outcome, Standing
 from kafka_rolling_restart.plan import PlanRow
-from kafka_rolling_restart.record import Progress, Record, duration
+from kafka_rolling_restart.record import Progress, Record, State, duration
 from kafka_rolling_restart.report_file import ReportFile
+from kafka_rolling_restart.window import pieces, ranges
 from kafka_rolling_restart.writer import STDERR, STDOUT, Writer, write
 
 PROGRAM = "kafka-rolling-restart"
@@ -171,18 +172,7 @@ class Report:
             self._sheet(
                 ("#", "id", "host", "rack", "up since", "role", "preflight"),
                 ("rack", "up since", "role"),
-                [
-                    (
-                        row.order,
-                        str(row.broker.id),
-                        row.broker.host,
-                        row.broker.rack,
-                        _short(row.since),
-                        row.role,
-                        row.found,
-                    )
-                    for row in rows
-                ],
+                [_plan_cells(piece) for piece in pieces(rows, lambda row: row.kind)],
                 [(row.line, str(row.broker)) for row in rows],
             )
         )
@@ -262,8 +252,8 @@ class Report:
             self._sheet(
                 ("id", "host", "result", "down", "whole", "old start", "new start"),
                 ("old start", "new start"),
-                [_cells(record) for record in progress.records],
-                [(f"report: {record}", str(record.broker)) for record in progress.records],
+                [_cells(piece) for piece in pieces(progress.records, lambda record: record.kind)],
+                _lines(progress.records, self._quiet),
             ),
             keep=True,
         )
@@ -321,7 +311,20 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _plan_cells(rows: Sequence[PlanRow]) -> tuple[str, ...]:
+    if len(rows) > 1:
+        return ("...", _from_to([row.broker for row in rows]), f"{len(rows)} more", "", "", "", rows[0].found)
+    row = rows[0]
+    return (row.order, str(row.broker.id), row.broker.host, row.broker.rack, _short(row.since), row.role, row.found)
+
+
+def _cells(records: Sequence[Record]) -> tuple[str, ...]:
+    record = records[0]
+    if len(records) > 1:
+        longest = max((one.down_s or 0 for one in records), default=0)
+        down = f"up to {duration(longest)}" if longest else ""
+        ids = _from_to([one.broker for one in records])
+        return (ids, f"{len(records)} more", record.result, down, "", "", "")
     return (
         str(record.broker.id),
         record.broker.host,
@@ -333,10 +336,20 @@ def _cells(record: Record) -> tuple[str, ...]:
     )
 
 
+def _lines(records: Sequence[Record], brief: bool) -> list[tuple[str, str]]:
+    """Return a line for each broker; ``brief``: not for those that were not touched, which are told together."""
+    shown = [record for record in records if not (brief and record.kind is State.UNTOUCHED)]
+    return [(f"report: {record}", str(record.broker)) for record in shown]
+
+
+def _from_to(brokers: Sequence[Broker]) -> str:
+    return f"{brokers[0].id}...{brokers[-1].id}"
+
+
 def _short(moment: str) -> str:
     """Return an ISO 8601 time without its zone, which is ours."""
     return moment[:19].replace("T", " ")
 
 
 def _ids(brokers: Sequence[Broker]) -> str:
-    return ", ".join(f"broker {broker.id}" for broker in brokers) or "none"
+    return ", ".join(f"broker {part}" for part in ranges(broker.id for broker in brokers)) or "none"

@@ -62,6 +62,7 @@ class Limits:
 
     waiting: float
     look: float = 0.5
+    glance: float = 0.1  # from one look at the registration alone to the next
     settle: float = 15.0  # how long a command that ended is given before its effect must show
     starts: tuple[float, ...] = (15.0, 45.0, 60.0)  # for how long nothing may show before a start is sent again
     hang: float = 60.0  # a start command that has neither returned nor shown an effect for so long is sent again
@@ -140,9 +141,14 @@ class Command:
         self.trouble = ""
         self.result: CommandResult | None = None
 
+    @property
+    def has_news(self) -> bool:
+        """Tell whether it has ended, and nobody took notice yet."""
+        return self.ended_at is None and self._pending.ended
+
     def hear(self, now: float) -> bool:
         """Take notice of its end; return whether it has ended since the last time."""
-        if self.ended_at is not None or not self._pending.ended:
+        if not self.has_news:
             return False
         self.ended_at = now
         try:
@@ -244,7 +250,7 @@ class Restart:
                 self._voice.warn(f"{trouble}; starting it all the same")
                 return f"{self._broker} {trouble}"
             self._give_news(sight, "until it is gone")
-            self._clock.sleep(self._limits.look)
+            self._rest(sight, command)
 
     def start(self) -> Jvm:
         """Start the broker and wait until a new process is back. Raises `BrokerDown` with what to type."""
@@ -277,7 +283,18 @@ class Restart:
                 )
                 command, tries, quiet_since = self._send_start(deadline), tries + 1, None
             self._give_news(sight, "until it is back")
-            self._clock.sleep(self._limits.look)
+            self._rest(sight, command)
+
+    def _rest(self, sight: Sight, command: Command) -> None:
+        """Wait until the next look: one at the metrics costs the broker dear, one at the registration costs nothing."""
+        until = self._clock.now() + self._limits.look
+        while (left := until - self._clock.now()) > 0 and not command.has_news:
+            self._clock.sleep(min(left, self._limits.glance))
+            czxid, registered = self._registration()
+            if registered is None:
+                self._clock.sleep(until - self._clock.now())
+            elif czxid != sight.czxid:
+                return
 
     def _process_birth(self, reading: Reading) -> float | None:
         try:

@@ -1,5 +1,6 @@
 """Look at every broker of the cluster at once, for a health check."""
 
+import resource
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -10,6 +11,10 @@ from kafka_rolling_restart.errors import ZooKeeperUnavailable
 from kafka_rolling_restart.health import RUNNING, Verdict, judge
 from kafka_rolling_restart.history import Freshness, Lasting, Lives
 from kafka_rolling_restart.parallel import in_parallel
+
+READERS = 400  # brokers that are read at a time, at the most
+WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
+GRACE_S = 0.5  # for those that give up by themselves, and say why
 
 
 class Registry(Protocol):
@@ -27,23 +32,45 @@ class MetricsSource(Protocol):
 
 
 class ClusterWatch:
-    """The brokers that were registered at the start, and the one way to look at all of them."""
+    """The brokers that were registered at the start, and the one way to look at all of them.
+
+    A look at all is over after ``patience`` (s), whatever a thousand of them may do.
+    """
 
     def __init__(
-        self, expected: Mapping[int, Broker], registry: Registry, metrics: Mapping[int, MetricsSource], clock: Clock
+        self,
+        expected: Mapping[int, Broker],
+        registry: Registry,
+        metrics: Mapping[int, MetricsSource],
+        clock: Clock,
+        patience: float | None = None,
     ) -> None:
         self.expected = dict(expected)
         self.metrics = dict(metrics)
         self.registry = registry
         self._clock = clock
+        self._patience = patience
         self._freshness = Freshness()
         self._lives = Lives()
         self._lasting = Lasting()
 
     def read_all(self) -> dict[int, Reading]:
         """Read the metrics of every broker at the same time."""
-        calls: dict[int, Callable[[], Reading]] = {one: source.read for one, source in self.metrics.items()}
-        return in_parallel(calls)
+        began, asked = self._clock.now(), set[int]()
+
+        def read(broker_id: int) -> Reading:
+            asked.add(broker_id)
+            return self.metrics[broker_id].read()
+
+        calls = {broker_id: partial(read, broker_id) for broker_id in self.metrics}
+        limit = None if self._patience is None else self._patience + GRACE_S
+        found = in_parallel(calls, limit=limit, most=readers(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        return {one: found.get(one) or self._late(began, one in asked) for one in self.metrics}
+
+    def _late(self, began: float, asked: bool) -> Reading:
+        reason = "its metrics were not all there" if asked else "it could not be asked"
+        why = "" if asked else f": {WAITED_FOR}"
+        return Reading(began, self._clock.now(), reason=f"{reason} within {self._patience:g} s{why}")
 
     def look_first(self) -> dict[int, Reading]:
         """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
@@ -69,8 +96,8 @@ class ClusterWatch:
         """
         if not brokers:
             return [], []
-        calls: dict[int | None, Callable[[], Any]] = {one.id: self.metrics[one.id].read for one in brokers}
-        calls[None] = partial(self._registered, limit)
+        calls: dict[int | None, Callable[[], Any]] = {None: partial(self._registered, limit)}  # the first to be made
+        calls.update({one.id: self.metrics[one.id].read for one in brokers})
         answers = in_parallel(calls, limit=limit)
         registered: Collection[int] | None = answers.pop(None, None)
         standing = {one: self._stands(one.id, registered, answers.get(one.id)) for one in brokers}
@@ -102,3 +129,11 @@ class ClusterWatch:
     def expect(self, broker: Broker, jvm: Jvm) -> None:
         """Take this JVM for the broker's own, because we saw it first or started it."""
         self._lives.expect(broker.id, jvm)
+
+
+def readers(files: int) -> int:
+    """Return how many brokers may be read at a time where so many files may be open.
+
+    Each takes one, and another while its name is looked up; those of a look that ran out of time may still be open.
+    """
+    return min(READERS, files // 3) if files > 0 else READERS

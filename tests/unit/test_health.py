@@ -113,7 +113,31 @@ def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple
 def test_healthy_checks_are_consecutive_and_an_interval_apart() -> None:
     clock, counts = wait([HEALTHY, HEALTHY, UNHEALTHY, HEALTHY, HEALTHY, HEALTHY], HealthRule(3, 10, 600))
     assert counts == [1, 2, 0, 1, 2, 3]
-    assert clock.now() == 1000 + 5 * 10
+    assert clock.now() == 1000 + 2 * 10 + 1 + 2 * 10
+
+
+@pytest.mark.parametrize(
+    ("unhealthy", "takes", "pause"),
+    [
+        (1, 0.1, 0.25),  # soon
+        (1, 3.0, 3.0),  # a rest as long as the look
+        (1, 9.5, 0.5),  # an interval from one look to the next, if that is sooner
+        (400, 0.1, 9.9),
+    ],
+)
+def test_a_cluster_that_is_not_healthy_is_looked_at_sooner_than_an_interval_later(
+    unhealthy: int, takes: float, pause: float
+) -> None:
+    ends: list[float] = []
+    clock = FakeClock()
+    left = iter([UNHEALTHY] * unhealthy + [HEALTHY])
+
+    def check() -> Verdict:
+        clock.sleep(takes)
+        return next(left)
+
+    wait_until_healthy(check, HealthRule(1, 10, 10_000), clock, lambda _verdict, _healthy: ends.append(clock.now()))
+    assert ends[-1] - takes - ends[-2] == pytest.approx(pause)
 
 
 def test_a_flapping_cluster_reaches_the_limit_of_unhealthy_time() -> None:
@@ -180,3 +204,12 @@ def test_a_virtual_machine_that_was_paused_is_believed_once_its_uptime_runs_with
     assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
     assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, Lives()).health is Health.UNHEALTHY
     assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, Lives()) == HEALTHY
+
+
+def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() -> None:
+    verdict = Verdict(Health.UNHEALTHY, tuple(Reason(f"registration {one}", f"broker {one}") for one in range(1000)))
+    assert verdict.why.startswith("broker 0; broker 1; ") and verdict.why.endswith("broker 19; and 980 more reasons")
+    behind = {one: reading(100, 50_000, Metrics(3, 2, 0, int(one == 1))) for one in range(1, 1001)}
+    (reason,) = judge({}, {}, behind, Freshness(), Lives()).reasons
+    assert reason.text.startswith("2000 under-replicated partitions: broker 1: 2, ")
+    assert reason.text.endswith(", broker 20: 2, and 980 more brokers")

@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 import pytest
 
@@ -61,3 +62,21 @@ def _wait_for(call: Background[object] | Background[bool] | Background[float]) -
             return
         threading.Event().wait(0.01)
     raise AssertionError("the call did not end")
+
+
+def test_more_calls_are_made_at_a_time_where_they_only_wait() -> None:
+    all_wait = threading.Barrier(40)
+    assert len(in_parallel({one: lambda: all_wait.wait(30) for one in range(40)}, workers=5, most=40)) == 40
+
+
+def test_calls_that_have_not_begun_at_the_limit_are_never_made() -> None:
+    over, made = threading.Event(), list[int]()
+
+    def call(number: int) -> None:
+        made.append(number)
+        over.wait(30)
+
+    assert in_parallel({one: partial(call, one) for one in range(9)}, workers=3, limit=0.2) == {}
+    over.set()
+    threading.Event().wait(0.2)
+    assert made == [0, 1, 2]

@@ -1,9 +1,11 @@
+import threading
+
 import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.host import Readiness
-from kafka_rolling_restart.plan import _finding, choose, preflight, require_own_hosts, started_before
+from kafka_rolling_restart.host import BrokerHost, Readiness
+from kafka_rolling_restart.plan import Finding, _finding, choose, notes, preflight, require_own_hosts, started_before
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
@@ -48,3 +50,35 @@ def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None
     )
     assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
     assert finding.notes == ()
+
+
+class Waiting(BrokerHost):
+    """A host that lets us in only once it is allowed to."""
+
+    def __init__(self, allowed: threading.Event) -> None:
+        self._allowed = allowed
+
+    def preflight(self, jvm: Jvm | None) -> Readiness:
+        assert self._allowed.wait(30)
+        return Readiness(process_visible=True)
+
+
+def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
+    now, later, told = threading.Event(), threading.Event(), list[int]()
+    now.set()
+
+    def tell(looked: int) -> None:
+        told.append(looked)
+        if looked == 2:
+            later.set()
+
+    readings = {one: Reading(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
+    hosts = {1: Waiting(now), 2: Waiting(now), 5: Waiting(later)}
+    findings = preflight(BROKERS, list(BROKERS.values()), hosts, readings, tell, every=0.01)
+    assert 2 in told and all(not found.problems for found in findings.values())
+
+
+def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:
+    many = {number: Broker(number, f"n{number}", number) for number in range(1, 1001)}
+    findings = {number: Finding(notes=("container?", "cache")[: 1 + (number == 7)]) for number in many}
+    assert notes(many, findings) == [("container?: broker 1-1000", ""), ("cache", "broker 7 (n7)")]

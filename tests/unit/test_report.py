@@ -1,14 +1,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Reason, Verdict
 from kafka_rolling_restart.outcome import Outcome, Standing
-from kafka_rolling_restart.record import Progress, Record
-from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, clean
+from kafka_rolling_restart.plan import PlanRow
+from kafka_rolling_restart.record import Progress, Record, State
+from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, Sheet, clean
 from kafka_rolling_restart.writer import Writer
 from tests.fakes import Collector, FakeClock
 
@@ -58,7 +61,8 @@ def test_a_stdout_that_nobody_reads_does_not_hold_back_what_went_wrong() -> None
     """In a process of its own: its stdout is a full pipe, its stderr a file."""
     code = """
 from kafka_rolling_restart.outcome import Outcome, Standing
-from kafka_rolling_restart.record import Progress, Record
+from kafka_rolling_restart.plan import PlanRow
+from kafka_rolling_restart.record import Progress, Record, State
 from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.writer import Writer
 report = Report(Writer(PlainScreen()))
@@ -103,7 +107,6 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
     report.end(Outcome(5, "broker 1 is DOWN"))
     assert [line.partition(" ")[2] for line in writer.errors] == [
         "WARNING 1/3 broker 1 (n1): the start command failed\n",
-        "INFO broker 1 (n1): report: untouched\n",
         "INFO kafka-rolling-restart: restarted: none; stopped and not back: none; untouched: broker 1\n",
         "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: kafka-rolling-restart --broker-ids 1\n",
         "ERROR kafka-rolling-restart: broker 1 is DOWN\n",
@@ -150,3 +153,57 @@ def test_a_view_that_fails_is_replaced_and_loses_nothing(capfd: pytest.CaptureFi
     report.close()
     shown = capfd.readouterr()
     assert "broker 1 is back" in shown.out and "the view of the run failed" in shown.err
+
+
+THOUSAND = [Broker(number, f"n{number}", number) for number in range(1, 1001)]
+
+
+def sheets(tell: Callable[[Report], None]) -> list[Sheet]:
+    """Return the tables that a report hands to its screen."""
+    items: list[object] = []
+
+    class Screen(Collector):
+        def put(self, item: object) -> None:
+            items.append(item)
+
+    tell(Report(Screen()))
+    return [item for item in items if isinstance(item, Sheet)]
+
+
+def test_a_terminal_shows_a_window_of_a_plan_of_a_thousand_and_all_that_is_not_as_the_rest() -> None:
+    rows = [PlanRow(str(one.id), one, "", "", "ok") for one in THOUSAND]
+    rows[400] = replace(rows[400], role="controller")
+    rows[700] = replace(rows[700], found="1 problem(s), see below", has_problems=True)
+    (sheet,) = sheets(lambda report: report.plan(rows))
+    assert len(sheet.lines) == 1000
+    shown = [(row[1], row[2], row[6]) for row in sheet.rows]
+    assert len(shown) < 30
+    assert ("6...398", "393 more", "ok") in shown
+    assert ("401", "n401", "ok") in shown and ("701", "n701", "1 problem(s), see below") in shown
+
+
+def test_a_terminal_shows_a_window_of_a_report_of_a_thousand() -> None:
+    records = [Record(one, State.RESTARTED, stopped_at=0.0, back_at=float(one.id)) for one in THOUSAND[:300]]
+    records += [Record(one) for one in THOUSAND[300:]]
+    records[150] = replace(records[150], trouble="the stop command failed")
+    progress = Progress(0, 0, tuple(records))
+    (sheet,) = sheets(lambda report: report.summary(progress, Standing(tuple(THOUSAND[:300])), ""))
+    assert len(sheet.lines) == 1000
+    shown = [row[:4] for row in sheet.rows]
+    assert len(shown) < 30
+    assert ("306...998", "693 more", "untouched", "") in shown
+    assert ("6...148", "143 more", "restarted", "up to 2 min 28 s") in shown
+    assert ("151", "n151", "restarted, the stop command failed", "2 min 31 s") in shown
+
+
+def test_the_last_words_of_a_quiet_run_name_the_untouched_in_one_line() -> None:
+    writer = Collector()
+    report = Report(writer, quiet=True)
+    report.warn("the stop command failed")
+    report.summary(Progress(0, 0, tuple(map(Record, THOUSAND))), Standing(untouched=tuple(THOUSAND)), "")
+    report.end(Outcome(4, "ended"))
+    assert [line.partition(": ")[2] for line in writer.errors] == [
+        "the stop command failed\n",
+        "restarted: none; in flight: none; untouched: broker 1-1000\n",
+        "ended\n",
+    ]

@@ -1,10 +1,12 @@
 """The last look at what was restarted: gone, there, or not to be told."""
 
+import threading
+
 import pytest
 
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import ZooKeeperUnavailable
-from kafka_rolling_restart.watch import ClusterWatch
+from kafka_rolling_restart.watch import ClusterWatch, readers
 from tests.fakes import SOUND, FakeClock
 
 ONE = Broker(1, "n1", 10)
@@ -64,3 +66,45 @@ def test_where_zookeeper_is_away_an_answer_out_of_a_cache_does_not_say_that_a_br
     watch = ClusterWatch({1: ONE}, Registry(None), {1: Source(ANSWERS)}, FakeClock())
     watch.look_first()
     assert watch.missing([ONE], 5) == ([], [ONE])
+
+
+class Silence:
+    """A broker that answers nothing before it is told to."""
+
+    def __init__(self, until: threading.Event) -> None:
+        self._until = until
+
+    def read(self) -> Reading:
+        self._until.wait()
+        return TIMEOUT
+
+
+def test_a_look_ends_in_time_though_some_never_answer_and_says_who_was_not_even_asked() -> None:
+    over = threading.Event()
+    silent = {number: Silence(over) for number in range(1, 500)}
+    watch = ClusterWatch({}, Registry({}), {**silent, 500: Source(ANSWERS)}, FakeClock(), patience=2)
+    try:
+        readings = watch.read_all()
+    finally:
+        over.set()
+    assert list(readings) == list(range(1, 501))
+    reasons = {one: reading.reason for one, reading in readings.items()}
+    assert "not all there within 2 s" in reasons[1] and "Give a longer --metrics-timeout" in reasons[500]
+    assert all(reading.jvm is None and not reading.silent for reading in readings.values())
+
+
+@pytest.mark.parametrize(("files", "count"), [(256, 85), (1024, 341), (1_048_576, 400), (-1, 400)])
+def test_as_many_are_read_at_a_time_as_there_may_be_open_files(files: int, count: int) -> None:
+    assert readers(files) == count
+
+
+def test_zookeeper_tells_of_hundreds_whose_metrics_cannot_all_be_read_in_time() -> None:
+    over = threading.Event()
+    brokers = [Broker(number, f"n{number}", number) for number in range(1, 301)]
+    registered = {one.id: one.czxid for one in brokers}
+    sources = {one.id: Silence(over) for one in brokers}
+    watch = ClusterWatch({one.id: one for one in brokers}, Registry(registered), sources, FakeClock())
+    try:
+        assert watch.missing(brokers, 0.5) == ([], [])
+    finally:
+        over.set()
