@@ -211,5 +211,5 @@ def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() 
     assert verdict.why.startswith("broker 0; broker 1; ") and verdict.why.endswith("broker 19; and 980 more reasons")
     behind = {one: reading(100, 50_000, Metrics(3, 2, 0, int(one == 1))) for one in range(1, 1001)}
     (reason,) = judge({}, {}, behind, Freshness(), Lives()).reasons
-    assert reason.text.startswith("2000 under-replicated partitions: broker 1: 2, ")
-    assert reason.text.endswith(", broker 20: 2, and 980 more brokers")
+    assert reason.text.startswith("2000 under-replicated partitions (2 led by broker 1, ")
+    assert reason.text.endswith(", 2 led by broker 20, and 980 more brokers)")

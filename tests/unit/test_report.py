@@ -204,6 +204,6 @@ def test_the_last_words_of_a_quiet_run_name_the_untouched_in_one_line() -> None:
     report.end(Outcome(4, "ended"))
     assert [line.partition(": ")[2] for line in writer.errors] == [
         "the stop command failed\n",
-        "restarted: none; in flight: none; untouched: broker 1-1000\n",
+        "restarted: none; stopped and not back: none; untouched: broker 1-1000\n",
         "ended\n",
     ]
