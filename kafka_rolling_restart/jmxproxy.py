@@ -1,18 +1,25 @@
-"""One broker's metrics through JMXProxy: a fresh reading, or why there is none. Only this module knows requests.
+"""One broker's metrics through JMXProxy: a fresh reading, or why there is none.
 
 What JMXProxy does was measured on JMXProxy 3.4.0 in front of Kafka 3.9.1: it caches for 5 minutes by default,
-answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing).
+answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing). The
+JVM's own credentials it takes as a form that is posted to the address of the value; it answers 401 without
+`WWW-Authenticate` where they are wrong, so a 401 with it comes from something in front.
 """
 
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
+from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
+from kafka_rolling_restart.transport import open_session as open_bounded_session
 
 LOG = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
@@ -35,24 +42,32 @@ class _NotFound(_NoAnswer):
     """404: the proxy finds no JVM there, or the JVM has no such MBean (yet)."""
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What came back; ``wants_login`` and ``location`` out of its headers."""
+
+    status: int
+    body: bytes
+    wants_login: bool
+    location: str
+
+
 class JmxProxy:
-    """The proxy of one broker. ``timeout`` (s) bounds connecting, each wait for bytes, and a whole body."""
+    """The metrics of one broker. ``access.timeout`` (s) bounds connecting, and the whole of each answer."""
 
     def __init__(
         self,
         host: str,
-        port: int,
-        prefix: str,
-        timeout: float,
+        access: MetricsAccess,
         clock: Clock,
-        open_session: Callable[[], requests.Session] = requests.Session,
+        open_session: Callable[[], requests.Session] | None = None,
     ) -> None:
-        named = f"[{host}]" if ":" in host else host
-        self._endpoint = f"http://{named}:{port}/{prefix.strip('/')}"
+        self._endpoint = access.endpoint(host)
         self._config = f"{self._endpoint.rpartition('/')[0]}/config"
-        self._timeout = timeout
+        self._access = access
+        self._timeout = access.timeout
         self._clock = clock
-        self._open_session = open_session
+        self._open_session = open_session or partial(open_bounded_session, access.tls)
         self._cache_s: float | None = None
         self._name_first = False  # older brokers registered name=…,type=…
 
@@ -61,7 +76,7 @@ class JmxProxy:
         asked_at = self._clock.now()
         emptied, jvm, metrics, failure = True, None, None, None
         with self._open_session() as session:
-            session.trust_env = False  # a proxy of the environment would be one more cache to lie to us
+            self._prepare(session)
             try:
                 emptied = self._empty(session)
                 jvm = self._jvm(session)
@@ -85,8 +100,15 @@ class JmxProxy:
             no_proxy=failure is not None and failure.no_proxy,
         )
 
+    def _prepare(self, session: requests.Session) -> None:
+        session.trust_env = False  # no proxies, no .netrc
+        session.headers["Accept-Encoding"] = "identity"  # what is compressed may be a thousand times as long
+        if self._access.login is not None:
+            user, password = self._access.login.user, self._access.login.password.reveal()
+            session.auth = requests.auth.HTTPBasicAuth(user.encode(), password.encode())
+
     def _empty(self, session: requests.Session) -> bool:
-        status, _ = self._request(session, "DELETE", self._endpoint)
+        status = self._request(session, "DELETE", self._endpoint).status
         if status == 404 or 200 <= status < 300:  # 404: it had nothing to forget
             return True
         if self._cache_s is None:
@@ -95,7 +117,7 @@ class JmxProxy:
 
     def _cache_duration(self, session: requests.Session) -> float | None:
         try:
-            milliseconds = self._get(session, self._config)["cache_duration"]
+            milliseconds = self._value(self._request(session, "GET", self._config), self._config)["cache_duration"]
             return float(milliseconds) / 1000
         except (_NoAnswer, KeyError, TypeError, ValueError):
             return None
@@ -136,29 +158,72 @@ class JmxProxy:
         return value
 
     def _get(self, session: requests.Session, url: str) -> Any:
-        status, body = self._request(session, "GET", url)
-        if status == 404:
-            raise _NotFound(f"JMXProxy finds no JVM behind {self._endpoint} (404)", silent=True)
-        if status in (401, 403):
-            meaning = "the JMX credentials are wrong" if status == 401 else "this endpoint is not allowed"
-            raise _NoAnswer(f"JMXProxy answers {status}: {meaning}")
-        if status != 200:
-            raise _NoAnswer(f"JMXProxy answers with status {status} for {url}")
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise _NoAnswer(f"{url} answers with something that is not JSON: {body[:60]!r}") from error
+        jmx = self._access.jmx_login
+        if jmx is None:
+            return self._value(self._request(session, "GET", url), url)
+        form = {"username": jmx.user, "password": jmx.password.reveal()}
+        return self._value(self._request(session, "POST", url, form), url)
 
-    def _request(self, session: requests.Session, method: str, url: str) -> tuple[int, bytes]:
+    def _value(self, answer: _Answer, url: str) -> Any:
+        if answer.status == 404:
+            raise _NotFound(f"JMXProxy finds no JVM behind {self._endpoint} (404)", silent=True)
+        if answer.status != 200:
+            raise _NoAnswer(f"JMXProxy answers {self._refusal(answer, url)}")
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError) as error:
+            raise _NoAnswer(f"{url} answers with something that is not JSON: {answer.body[:60]!r}") from error
+
+    def _refusal(self, answer: _Answer, url: str) -> str:
+        if answer.status == 401:
+            return f"401: {self._wrong_login(answer.wants_login)}"
+        if answer.status == 403:
+            return "403: this endpoint is not allowed"
+        if 300 <= answer.status < 400:
+            return f"with status {answer.status}: it redirects to {_place(answer.location)}, which is not followed"
+        return f"with status {answer.status} for {url}"
+
+    def _wrong_login(self, wants_login: bool) -> str:
+        login, kind = self._access.jmx_login, "JMX"
+        if wants_login:
+            login, kind = self._access.login, "HTTP"
+        if login is not None:
+            return f"the {kind} credentials are wrong: those of {login}"
+        return f"it wants {kind} credentials: give {'--jmxproxy-user' if wants_login else '--jmx-user'}"
+
+    def _request(self, session: requests.Session, method: str, url: str, form: dict[str, str] | None = None) -> _Answer:
         deadline = self._clock.now() + self._timeout
         try:
-            with session.request(method, url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
-                return response.status_code, self._body(response, deadline)
-        except requests.Timeout as error:
-            raise _NoAnswer(f"{self._endpoint} did not answer within {self._timeout:g} s") from error
+            with session.request(
+                method, url, data=form, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                return self._answer(response, deadline)
         except (requests.RequestException, OSError, ValueError) as error:
-            refused = _is_refused(error)
-            raise _NoAnswer(f"{self._endpoint}: {_plain(error)}", silent=refused, no_proxy=refused) from error
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: Exception) -> _NoAnswer:
+        if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+            return _NoAnswer(f"{self._endpoint} did not answer within {self._timeout:g} s")
+        refused = _is_refused(error)
+        said = _plain(error)
+        # One proxy for all that is away tells nothing of any broker.
+        return _NoAnswer(
+            f"{self._endpoint}: {self._access.tls.explain(said) if self._access.tls else said}",
+            silent=refused and self._access.host is None,
+            no_proxy=refused,
+        )
+
+    def _answer(self, response: requests.Response, deadline: float) -> _Answer:
+        headers = response.headers
+        encoding = headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise _NoAnswer(f"{self._endpoint} sends a compressed answer ({encoding[:40]!r}), which was not asked for")
+        return _Answer(
+            response.status_code,
+            self._body(response, deadline),
+            wants_login="WWW-Authenticate" in headers,
+            location=headers.get("Location", ""),
+        )
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = b""
@@ -169,6 +234,15 @@ class JmxProxy:
             if self._clock.now() > deadline:
                 raise _NoAnswer(f"{self._endpoint} did not finish its answer within {self._timeout:g} s")
         return body
+
+
+def _place(location: str) -> str:
+    """Return the host that a redirect leads to."""
+    try:
+        host = urlsplit(location).hostname
+    except ValueError:
+        host = None
+    return repr((host or location)[:80])
 
 
 def _pid(name: object) -> int | None:

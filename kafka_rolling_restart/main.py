@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import __version__, arguments, config, logs, plan, screen, task
+from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, screen, task
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import (
     Defect,
@@ -51,6 +51,7 @@ from kafka_rolling_restart.roll import (
     wait,
     wait_after_tasks,
 )
+from kafka_rolling_restart.secret import Secrets
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
@@ -101,6 +102,8 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     cluster = _cluster(options)
     report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
+    secrets = Secrets(os.environ, getpass.getpass if sys.stdin and sys.stdin.isatty() else None)
+    metrics = access.of_metrics(options, secrets)
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
@@ -110,7 +113,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
-        roll = _make_roll(options, zookeeper, tasks, report, signals)
+        roll = _make_roll(options, metrics, zookeeper, tasks, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
@@ -211,7 +214,12 @@ def _require_somebody_to_ask(options: argparse.Namespace) -> None:
 
 
 def _make_roll(
-    options: argparse.Namespace, zookeeper: "ZooKeeper", tasks: task.Tasks, report: Report, signals: Signals
+    options: argparse.Namespace,
+    metrics: access.MetricsAccess,
+    zookeeper: "ZooKeeper",
+    tasks: task.Tasks,
+    report: Report,
+    signals: Signals,
 ) -> Roll:
     from kafka_rolling_restart.jmxproxy import JmxProxy
     from kafka_rolling_restart.ssh import SshConfig
@@ -225,10 +233,7 @@ def _make_roll(
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock, ssh = SystemClock(), SshConfig(os.environ)
-    proxies = {
-        one.id: JmxProxy(one.host, options.jmxproxy_port, options.jmxproxy_prefix, options.metrics_timeout, clock)
-        for one in brokers.values()
-    }
+    proxies = {one.id: JmxProxy(one.host, metrics, clock) for one in brokers.values()}
     return Roll(
         brokers=brokers,
         plan=chosen,

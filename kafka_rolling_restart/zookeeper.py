@@ -12,6 +12,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
+from kafka_rolling_restart import config
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
 from kafka_rolling_restart.parallel import NotInTime, aside
@@ -23,7 +24,6 @@ RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo so
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
 LOCK = "/kafka-rolling-restart/lock"
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
-HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
 
 
 class ZooKeeper:
@@ -145,7 +145,7 @@ def host_of(broker_id: int, registration: bytes) -> str:
         named = content.get("host") or next(filter(None, map(_endpoint_host, content.get("endpoints") or [])), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Refused(f"{IDS}/{broker_id} cannot be understood: {error}. Look at it with zookeeper-shell") from error
-    if not isinstance(named, str) or not HOST.match(named):
+    if not isinstance(named, str) or not config.HOST.match(named):
         raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:80]!r}. Look at it with zookeeper-shell")
     return named
 

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 import requests
 
+from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
 from kafka_rolling_restart.jmxproxy import MAX_BODY, JmxProxy
 from tests.fakes import FakeClock, FakeProxy
 
 RUNTIME = "java.lang:type=Runtime"
+ACCESS = MetricsAccess(9090, "jmxproxy/localhost:9099/", 30)
 URP = "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions/Value"
 SOUND: dict[str, Any] = {
     f"{RUNTIME}/Uptime": 60_000,
@@ -23,7 +25,7 @@ SOUND: dict[str, Any] = {
 
 def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Reading:
     proxy = FakeProxy({**SOUND, **(changes or {})}, delete)
-    return JmxProxy("n1", 9090, prefix, 30, FakeClock(), proxy.session).read()
+    return JmxProxy("n1", MetricsAccess(9090, prefix, 30), FakeClock(), proxy.session).read()
 
 
 @pytest.mark.parametrize("prefix", ["jmxproxy/localhost:9099/", "/jmxproxy/localhost:9099", "jmxproxy/localhost:9099"])
@@ -82,7 +84,7 @@ class Dripping(io.BytesIO):
 def test_an_answer_that_drips_is_given_up() -> None:
     clock = FakeClock()
     proxy = FakeProxy({**SOUND, URP: Dripping(clock)})
-    found = JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, clock, proxy.session).read()
+    found = JmxProxy("n1", ACCESS, clock, proxy.session).read()
     assert "did not finish its answer within 30 s" in found.reason
     assert clock.now() < 1000 + 60
 
@@ -90,7 +92,7 @@ def test_an_answer_that_drips_is_given_up() -> None:
 def test_the_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://cache:3128")
     proxy = FakeProxy(SOUND)
-    JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, FakeClock(), proxy.session).read()
+    JmxProxy("n1", ACCESS, FakeClock(), proxy.session).read()
     assert not proxy.proxies
 
 
@@ -107,7 +109,7 @@ def test_a_refused_connection_is_silent_but_a_timeout_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "the JMX credentials are wrong"), (403, "not allowed"), (500, "status 500")]
+    ("status", "said"), [(401, "it wants JMX credentials: give --jmx-user"), (403, "not allowed"), (500, "status 500")]
 )
 def test_a_refusal_is_no_silence_and_says_its_kind(status: int, said: str) -> None:
     found = read({f"{RUNTIME}/Uptime": status})
