@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from urllib.parse import quote
 
-
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.secret import Secret, Secrets
 from kafka_rolling_restart.tls import Tls, load_tls

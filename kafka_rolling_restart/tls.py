@@ -8,6 +8,7 @@ from kafka_rolling_restart.config import expanded
 from kafka_rolling_restart.errors import UsageError
 
 NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
+HUNG_UP = ("EOF occurred", "handshake failure", "reset by peer", "without response", "Broken pipe", "connection broken")
 MEANINGS = (  # what OpenSSL says, and what it means; in this order
     ("mismatch", "its certificate is for another name ({found})"),
     ("is not valid for", "its certificate is for another name ({found})"),
@@ -44,6 +45,9 @@ class Tls:
         for said, meaning in MEANINGS:
             if said in found:
                 return meaning.format(found=found.rpartition("failed: ")[2].partition(" (_ssl")[0], option=self.option)
+        if any(said in found for said in HUNG_UP):
+            doubt = "refuse our client certificate," if self.has_cert else "want a client certificate? Give"
+            return f"{found}: does it {doubt} {self.option}-cert{'?' if self.has_cert else ''}"
         return found
 
 
