@@ -67,6 +67,14 @@ class Defect(RollingRestartError):
 class ZooKeeperUnavailable(Exception):
     """ZooKeeper did not answer in time: what it holds is unknown, which is not the same as absent."""
 
+    advice = "Look whether it runs, and at `zookeeper` in the configuration"
+
+
+class ZooKeeperDenied(ZooKeeperUnavailable):
+    """ZooKeeper refuses our login, or a right is missing."""
+
+    advice = "Ask who runs it for the right, or give the login that has it"
+
 
 class SshError(Exception):
     """A command could not be run on a host, or its end was not seen.

@@ -86,8 +86,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
     except RollingRestartError as error:
         return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
-        line = f"{error}. No broker was touched. Look whether it runs, and at `zookeeper` in the configuration"
-        return Outcome(ExitStatus.REFUSED, line)
+        return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
     except Exception as error:
         report.traceback(error)
         return Outcome(
@@ -103,13 +102,13 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
     secrets = Secrets(os.environ, getpass.getpass if sys.stdin and sys.stdin.isatty() else None)
-    metrics = access.of_metrics(options, secrets)
+    metrics, ensemble = access.of_metrics(options, secrets), access.of_zookeeper(options, secrets)
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
-    zookeeper = ZooKeeper(cluster.zookeeper)
+    zookeeper = ZooKeeper(cluster.zookeeper, access=ensemble)
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
@@ -118,7 +117,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
-        _preflight(roll, options.started_before, controller)
+        _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:
             return _look_once(roll)
         # 4. The confirmation and the lock.
@@ -250,10 +249,11 @@ def _make_roll(
     )
 
 
-def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
+def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_problem: str) -> None:
     """Look at every broker: metrics first, because they tell the process to look for on its host.
 
-    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
+    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``lock_problem`` is why the
+    lock could not be taken later, if anything.
     """
     roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
     readings = roll.watch.look_first()
@@ -269,7 +269,9 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
             roll.report.error(problem, str(broker))
         for note in findings[broker.id].notes:
             roll.report.say(f"NOTE: {note}", str(broker))
-    problems = sum(len(finding.problems) for finding in findings.values())
+    if lock_problem:
+        roll.report.error(lock_problem)
+    problems = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
     if problems:
         raise Refused(f"the preflight found {problems} problem(s), see above{_home_hint()}; no broker was touched")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}

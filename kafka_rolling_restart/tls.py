@@ -46,8 +46,8 @@ class Tls:
             if said in found:
                 return meaning.format(found=found.rpartition("failed: ")[2].partition(" (_ssl")[0], option=self.option)
         if any(said in found for said in HUNG_UP):
-            doubt = "refuse our client certificate," if self.has_cert else "want a client certificate? Give"
-            return f"{found}: does it {doubt} {self.option}-cert{'?' if self.has_cert else ''}"
+            doubt = "refuse our" if self.has_cert else "want a"
+            return f"{found}: does it speak TLS on this port, and {doubt} client certificate ({self.option}-cert)?"
         return found
 
 

@@ -1,4 +1,4 @@
-"""ZooKeeper: which brokers are registered, which one is the controller, and the lock. Only this module knows kazoo."""
+"""ZooKeeper: which brokers are registered, which one is the controller, and the lock."""
 
 import json
 import re
@@ -8,21 +8,31 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
+from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.states import KeeperState
 
 from kafka_rolling_restart import config
+from kafka_rolling_restart.access import ZooKeeperAccess
 from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
+from kafka_rolling_restart.connection import Listener, make_client
+from kafka_rolling_restart.errors import (
+    LockHeld,
+    Refused,
+    Stopped,
+    UsageError,
+    ZooKeeperDenied,
+    ZooKeeperUnavailable,
+)
 from kafka_rolling_restart.parallel import NotInTime, aside
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
 MAX_RACK = 40  # characters that are shown
-RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
-LOCK = "/kafka-rolling-restart/lock"
+HOME = "/kafka-rolling-restart"
+LOCK = f"{HOME}/lock"
+ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
 
 
@@ -33,37 +43,53 @@ class ZooKeeper:
     told to catch up with its leader (`sync`), because a follower that lags answers with the past.
     """
 
-    def __init__(self, hosts: str, timeout: float = 10) -> None:
+    def __init__(self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None) -> None:
         self.hosts = hosts
         self.timeout = timeout
+        self._access = access or ZooKeeperAccess()
+        self._listener = Listener()
+        self._opened = False
         try:
-            self._client: Any = KazooClient(hosts=hosts, connection_retry=RETRY)
+            self._client = make_client(hosts, self._access, self._listener)
         except ValueError as error:
             raise UsageError(f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}") from error
 
     def connect(self) -> None:
-        """Connect for the first time; kazoo reconnects by itself afterwards."""
+        """Connect for the first time; kazoo reconnects by itself afterwards.
+
+        Raises `ZooKeeperUnavailable`; that is `ZooKeeperDenied` where the login is refused.
+        """
+        self._listener.heard = ""
         try:
             aside(partial(self._client.start, timeout=self.timeout), self.timeout + GOODBYE_S)
+            self._client.sync_async("/").get(timeout=self.timeout)  # a login by SASL may fail only now
         except (*FAILURES, NotInTime, ValueError) as error:
-            raise ZooKeeperUnavailable(
-                f"ZooKeeper at {self.hosts} does not answer: {error or 'no reason given'}"
-            ) from error
+            raise self._not_connected(error) from error
+        self._opened = True
+
+    def _not_connected(self, error: Exception) -> ZooKeeperUnavailable:
+        if self._listener.login_failed:
+            return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
+        why = self._listener.why(self._access.tls) or error or "no reason given"
+        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
-        ending = threading.Thread(target=self._end, daemon=True)
+        self._opened = False
+        ending = threading.Thread(target=_end, args=(self._client,), daemon=True)
         ending.start()
         ending.join(GOODBYE_S)
 
-    def _end(self) -> None:
-        with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
-            self._client.stop()
-            self._client.close()
+    def _revive(self) -> None:
+        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login."""
+        if self._opened and self._client.client_state in ENDED:
+            threading.Thread(target=_end, args=(self._client,), daemon=True).start()
+            self._client = make_client(self.hosts, self._access, self._listener)
+            self.connect()
 
     def brokers(self) -> dict[int, Broker]:
         """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
-        asked = {broker_id: self._client.get_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
+        asked = {one: self._client.get_async(f"{IDS}/{one}") for one in self._ids()}
         found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
@@ -86,7 +112,7 @@ class ZooKeeper:
         """Return the controller's broker id, or None during an election."""
         self._sync()
         try:
-            data, _ = self._ask(self._client.get_async("/controller"))
+            data, _ = self._ask(self._client.get_async("/controller"), path="/controller")
             return int(json.loads(data)["brokerid"])
         except NoNodeError:
             return None
@@ -96,7 +122,7 @@ class ZooKeeper:
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
         try:
-            return sorted(self._ask(self._client.get_children_async(path), patience))
+            return sorted(self._ask(self._client.get_children_async(path), patience, path))
         except NoNodeError:
             return []
 
@@ -115,21 +141,52 @@ class ZooKeeper:
         return sorted(int(name) for name in self.children(IDS, patience) if name.isdigit())
 
     def _sync(self, timeout: float | None = None) -> None:
+        self._revive()
         self._ask(self._client.sync_async("/"), timeout)
 
-    def _ask(self, answer: Any, timeout: float | None = None) -> Any:
+    def _ask(self, answer: Any, timeout: float | None = None, path: str = "/") -> Any:
         try:
             return answer.get(timeout=timeout or self.timeout)
         except NoNodeError:
             raise
         except NoAuthError as error:
-            raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not let us read: {error!r}") from error
+            raise self._denied(path, "read") from error
         except FAILURES as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error!r}") from error
 
+    def _denied(self, path: str, right: str) -> ZooKeeperDenied:
+        login = self._access.login
+        # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
+        whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
+        return ZooKeeperDenied(
+            f"ZooKeeper at {self.hosts} does not let us {right} {path}: its ACL does not give the right `{right}` {whose}"
+        )
+
+    def lock_problem(self) -> str:
+        """Tell why the lock could not be held for lack of rights, or nothing. Nothing is written.
+
+        A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
+        failed first tells the right that is missing.
+        """
+        steps, transaction = _probe(self._client, [one for one in (HOME, LOCK) if not self._exists(one)])
+        try:
+            results = self._ask(transaction.commit_async())
+            self.children(LOCK)
+        except ZooKeeperDenied as error:
+            return str(error)
+        for (right, path), result in zip(steps, results, strict=True):
+            if isinstance(result, NoAuthError):
+                return str(self._denied(path, right))
+            if isinstance(result, InvalidACLError):
+                return f"ZooKeeper at {self.hosts} takes the login of {self._access.login} for no ACL"
+        return ""
+
+    def _exists(self, path: str) -> bool:
+        return self._ask(self._client.exists_async(path)) is not None
+
     def _broker(self, broker_id: int, answer: Any) -> Broker | None:
         try:
-            data, stat = self._ask(answer)
+            data, stat = self._ask(answer, path=f"{IDS}/{broker_id}")
         except NoNodeError:
             return None
         return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
@@ -161,14 +218,36 @@ def _endpoint_host(endpoint: str) -> str | None:
     return (match["v6"] or match["host"]) if match else None
 
 
+def _end(client: Any) -> None:
+    with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
+        client.stop()
+        client.close()
+
+
+def _probe(client: Any, missing: list[str]) -> tuple[list[tuple[str, str]], Any]:
+    """Return the steps of taking and releasing the lock, each as a right and its path, and a transaction of them."""
+    transaction = client.transaction()
+    for path in missing:
+        transaction.create(path)
+    for name in ("a", "b"):
+        transaction.create(f"{LOCK}/probe-{name}")
+    transaction.delete(f"{LOCK}/probe-a")
+    transaction.create(f"{LOCK}/probe-b")  # fails: it is there already
+    parents = [("create", path.rpartition("/")[0] or "/") for path in missing]
+    return [*parents, ("create", LOCK), ("create", LOCK), ("delete", LOCK), ("create", LOCK)], transaction
+
+
 class Lock:
     """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
 
     def __init__(self, zookeeper: ZooKeeper, holder: dict[str, object]) -> None:
         self._zookeeper = zookeeper
-        self._client = zookeeper._client
         self._holder = holder
         self._lock: Any = None
+
+    @property
+    def _client(self) -> Any:
+        return self._zookeeper._client
 
     def take(self) -> None:
         """Take the lock at once. Raises `LockHeld` where another run has it."""
@@ -177,9 +256,7 @@ class Lock:
         try:
             others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
-            raise Refused(
-                f"ZooKeeper does not let us write {LOCK}: the rights to create and delete there are missing"
-            ) from error
+            raise Refused(self._zookeeper.lock_problem() or f"ZooKeeper does not let us write {LOCK}") from error
         except (*FAILURES, NotInTime) as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self._zookeeper.hosts} does not answer: {error!r}") from error
         if others is not None:
