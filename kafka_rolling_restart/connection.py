@@ -57,9 +57,14 @@ class Listener(Adapter):
         return f"{found}: does it want TLS (--zookeeper-tls)?" if found == "socket connection broken" else found
 
 
-def make_client(hosts: str, access: ZooKeeperAccess, listener: Listener) -> Any:
-    """Return a client that is not connected yet. Raises `ValueError` for hosts that are none."""
-    options: dict[str, Any] = {"hosts": hosts, "connection_retry": RETRY, "logger": listener}
+def make_client(
+    hosts: str, access: ZooKeeperAccess, listener: Listener, session: tuple[int, bytes] | None = None
+) -> Any:
+    """Return a client that is not connected yet, to go on with a session if there is one.
+
+    Raises `ValueError` for hosts that are none.
+    """
+    options: dict[str, Any] = {"hosts": hosts, "connection_retry": RETRY, "logger": listener, "client_id": session}
     if access.tls is not None:
         options |= {"use_ssl": True, "handler": _Handler(access.tls)}
     if access.login is not None:

@@ -49,6 +49,7 @@ class ZooKeeper:
         self._access = access or ZooKeeperAccess()
         self._listener = Listener()
         self._opened = False
+        self._session: tuple[int, bytes] | None = None
         try:
             self._client = make_client(hosts, self._access, self._listener)
         except ValueError as error:
@@ -81,10 +82,13 @@ class ZooKeeper:
         ending.join(GOODBYE_S)
 
     def _revive(self) -> None:
-        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login."""
+        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login.
+
+        The session is the same while the server knows it, and our lock with it.
+        """
         if self._opened and self._client.client_state in ENDED:
             threading.Thread(target=_end, args=(self._client,), daemon=True).start()
-            self._client = make_client(self.hosts, self._access, self._listener)
+            self._client = make_client(self.hosts, self._access, self._listener, self._session)
             self.connect()
 
     def brokers(self) -> dict[int, Broker]:
@@ -99,13 +103,13 @@ class ZooKeeper:
         ``patience`` (s) is how long each answer is waited for, instead of the connection's own timeout.
         """
         asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids(patience)}
-        found = {broker_id: self._ask(answer, patience) for broker_id, answer in asked.items()}
+        found = {one: self._ask(answer, patience, f"{IDS}/{one}") for one, answer in asked.items()}
         return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
 
     def registration(self, broker_id: int, patience: float | None = None) -> int | None:
         """Return the creation id of one broker's registration, or None where there is none; ``patience`` as above."""
         self._sync(patience)
-        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience)
+        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}")
         return None if stat is None else int(stat.czxid)
 
     def controller(self) -> int | None:
@@ -143,6 +147,7 @@ class ZooKeeper:
     def _sync(self, timeout: float | None = None) -> None:
         self._revive()
         self._ask(self._client.sync_async("/"), timeout)
+        self._session = self._client.client_id or self._session
 
     def _ask(self, answer: Any, timeout: float | None = None, path: str = "/") -> Any:
         try:
@@ -157,9 +162,10 @@ class ZooKeeper:
     def _denied(self, path: str, right: str) -> ZooKeeperDenied:
         login = self._access.login
         # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
+        verb = "read" if right == "read" else "write below"
         whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
         return ZooKeeperDenied(
-            f"ZooKeeper at {self.hosts} does not let us {right} {path}: its ACL does not give the right `{right}` {whose}"
+            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}"
         )
 
     def lock_problem(self) -> str:
@@ -168,21 +174,22 @@ class ZooKeeper:
         A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
         failed first tells the right that is missing.
         """
-        steps, transaction = _probe(self._client, [one for one in (HOME, LOCK) if not self._exists(one)])
         try:
-            results = self._ask(transaction.commit_async())
+            missing = [path for path in (HOME, LOCK) if not self._exists(path)]
+            results = self._ask(_probe(self._client, missing).commit_async())
             self.children(LOCK)
         except ZooKeeperDenied as error:
             return str(error)
-        for (right, path), result in zip(steps, results, strict=True):
+        parents = [path.rpartition("/")[0] or "/" for path in missing]
+        for path, result in zip([*parents, LOCK], results, strict=False):
             if isinstance(result, NoAuthError):
-                return str(self._denied(path, right))
+                return str(self._denied(path, "create"))
             if isinstance(result, InvalidACLError):
-                return f"ZooKeeper at {self.hosts} takes the login of {self._access.login} for no ACL"
+                return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
         return ""
 
     def _exists(self, path: str) -> bool:
-        return self._ask(self._client.exists_async(path)) is not None
+        return self._ask(self._client.exists_async(path), path=path) is not None
 
     def _broker(self, broker_id: int, answer: Any) -> Broker | None:
         try:
@@ -224,17 +231,12 @@ def _end(client: Any) -> None:
         client.close()
 
 
-def _probe(client: Any, missing: list[str]) -> tuple[list[tuple[str, str]], Any]:
-    """Return the steps of taking and releasing the lock, each as a right and its path, and a transaction of them."""
+def _probe(client: Any, missing: list[str]) -> Any:
+    """Return a transaction that would make what is missing and take the lock, if its last step did not fail."""
     transaction = client.transaction()
-    for path in missing:
+    for path in [*missing, f"{LOCK}/probe", f"{LOCK}/probe"]:  # the second one is there already
         transaction.create(path)
-    for name in ("a", "b"):
-        transaction.create(f"{LOCK}/probe-{name}")
-    transaction.delete(f"{LOCK}/probe-a")
-    transaction.create(f"{LOCK}/probe-b")  # fails: it is there already
-    parents = [("create", path.rpartition("/")[0] or "/") for path in missing]
-    return [*parents, ("create", LOCK), ("create", LOCK), ("delete", LOCK), ("create", LOCK)], transaction
+    return transaction
 
 
 class Lock:

@@ -21,9 +21,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -232,6 +232,32 @@ class JmxProxy(Faults):
         return {_flipped(mbean): values for mbean, values in told.items()} if self.flip_order else told
 
 
+class OneProxy:
+    """One proxy for many hosts, for as long as its `with` block: it hands each endpoint to the stand-in of its host."""
+
+    def __init__(self, hosts: Sequence[Any]) -> None:
+        stand_ins = {host.address: host.jmxproxy for host in hosts}
+
+        class Handler(_Handler):
+            def answer(self, request: Request) -> Reply:
+                address = next((one for one in stand_ins if f"/{one}:" in request.target), None)
+                if address is None:
+                    return Reply(HTTPStatus.NOT_FOUND)
+                return stand_ins[address].answer(replace(request, target=request.target.replace(address, "localhost")))
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.host, self.port = "127.0.0.1", self._server.server_port
+
+    def __enter__(self) -> OneProxy:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 class _Server(ThreadingHTTPServer):
     """The port of a stand-in; it knows its connections, to be able to end them."""
 
@@ -285,18 +311,24 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def _answer(self) -> None:
-        proxy = self.server.proxy
-        with proxy.waiting():
-            if proxy.reset:
-                self._reset()
-                return
-            form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            authorization = self.headers.get("Authorization", "")
-            reply = proxy.answer(Request(self.command, self.path, authorization, form))
+        reply = self.answer(self._request())
+        if reply is None:
+            self._reset()
+            return
         try:
             self._send(reply)
         except OSError:
             self.close_connection = True  # the client gave up
+
+    def answer(self, request: Request) -> Reply | None:
+        """Return what is answered, or None where the connection is reset instead."""
+        proxy = self.server.proxy
+        with proxy.waiting():
+            return None if proxy.reset else proxy.answer(request)
+
+    def _request(self) -> Request:
+        form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        return Request(self.command, self.path, self.headers.get("Authorization", ""), form)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
