@@ -16,7 +16,7 @@ setup(
     packages=["kafka_rolling_restart"],
     package_data={"kafka_rolling_restart": ["py.typed", "report.schema.json"]},
     python_requires=">=3.10",
-    install_requires=["kazoo>=2.11", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13"],
+    install_requires=["kazoo>=2.11", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13", "urllib3>=2"],
     extras_require={
         "completion": ["argcomplete>=3"],
         "sasl": ["pure-sasl>=0.6"],

@@ -236,7 +236,7 @@ class OneProxy:
     """One proxy for many hosts, for as long as its `with` block: it hands each endpoint to the stand-in of its host."""
 
     def __init__(self, hosts: Sequence[Any]) -> None:
-        stand_ins = {host.address: host.jmxproxy for host in hosts}
+        stand_ins: dict[str, JmxProxy] = {host.address: host.jmxproxy for host in hosts}
 
         class Handler(_Handler):
             def answer(self, request: Request) -> Reply:
