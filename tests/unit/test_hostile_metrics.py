@@ -132,17 +132,17 @@ def warm() -> None:
 @pytest.mark.parametrize("what", HOSTILE)
 def test_whatever_the_endpoint_sends_ends_in_time_and_in_bounded_memory_with_a_reason(what: str) -> None:
     answer, reason = HOSTILE[what]
+    timeout = 20 if reason == LONG else TIMEOUT  # what is too long does not end by taking too long
     with serving(answer) as (port, _):
         tracemalloc.start()
         began = time.monotonic()
-        found = read(port)
+        found = read(port, replace(ACCESS, timeout=timeout))
         took = time.monotonic() - began
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert found.metrics is None and not found.silent
-    ended_first = reason == LONG and SLOW in found.reason  # on a busy machine
-    assert found.reason and (reason in found.reason or ended_first), found.reason
-    assert took < TIMEOUT + 1 and most < MEMORY
+    assert found.reason and reason in found.reason, found.reason
+    assert took < TIMEOUT + 2 and most < MEMORY
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -86,7 +86,9 @@ def test_an_authority_that_is_given_is_the_only_one(authority: Authority, monkey
     other = Authority(authority.folder, "other")
     with serving(authority.issue("server", "127.0.0.1")) as port:
         assert read(port, load_tls("--jmxproxy", None, None, None)).metrics is not None
-        assert "an authority that we do not know" in read(port, trusting(other.file)).reason
+        tls = trusting(other.file)
+        assert "an authority that we do not know" in read(port, tls).reason
+    assert len(tls.context.get_ca_certs()) == 1
 
 
 def test_the_name_in_a_certificate_is_checked(authority: Authority) -> None:
