@@ -1,10 +1,12 @@
 """A client of ZooKeeper as the options want it, and why it has no connection. Only this and `zookeeper` know kazoo.
 
 kazoo 2.11 retries for ever where a server hangs up and says why only in its logging; where a login fails it gives up
-for good, the whole client, even if the server was just about to end.
+for good, the whole client, even if the server was just about to end; and it reads answers of any length.
 """
 
+import errno
 import logging
+import socket
 import ssl
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from kafka_rolling_restart.access import SASL, ZooKeeperAccess
 from kafka_rolling_restart.tls import Tls
 
 RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
+MAX_ANSWER = 16 * 2**20  # bytes; ZooKeeper's own limit is 1 MiB unless jute.maxbuffer says otherwise
+PIECE = 64 * 1024  # bytes
 LOGIN_FAILED = "AUTH_FAILED"
 TELLING = ("Connection dropped: ", "Connection time-out", "Cannot resolve", LOGIN_FAILED)
 SOCKET = "socket connection error: "
@@ -65,8 +69,7 @@ def make_client(
     Raises `ValueError` for hosts that are none.
     """
     options: dict[str, Any] = {"hosts": hosts, "connection_retry": RETRY, "logger": listener, "client_id": session}
-    if access.tls is not None:
-        options |= {"use_ssl": True, "handler": _Handler(access.tls)}
+    options |= {"use_ssl": access.tls is not None, "handler": _Handler(access.tls)}
     if access.login is not None:
         # Others see who holds the lock, and only who has our login can take it away.
         options |= {"default_acl": [make_acl("auth", "", all=True), *READ_ACL_UNSAFE]}
@@ -78,16 +81,37 @@ def make_client(
     return KazooClient(**options)
 
 
-class _Handler(SequentialThreadingHandler):  # type: ignore[misc,unused-ignore]
-    """Makes TLS connections with our context: kazoo's own adds the system's authorities, and checks no names."""
+def _bounded(size: int) -> int:
+    """Return how much to read of an answer of which ``size`` bytes are to come. Raises `OSError` for one too long."""
+    if size > MAX_ANSWER:
+        raise OSError(errno.EMSGSIZE, f"an answer of {size} bytes is announced, and {MAX_ANSWER} is the limit")
+    return min(size, PIECE)
 
-    def __init__(self, tls: Tls) -> None:
+
+class _Socket(socket.socket):
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        return super().recv(_bounded(size), flags)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    def recv(self, size: int = PIECE, flags: int = 0) -> bytes:
+        return super().recv(_bounded(size), flags)
+
+
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc,unused-ignore]
+    """Makes the connections: over TLS with our context, because kazoo's own adds authorities and checks no names."""
+
+    def __init__(self, tls: Tls | None) -> None:
         super().__init__()
-        self._tls = tls
+        self._context = None if tls is None else tls.context
+        if self._context is not None:
+            self._context.sslsocket_class = _TlsSocket
 
     def create_connection(
         self, address: tuple[str, int], hostname: str = "", timeout: float | None = None, **_others: object
-    ) -> ssl.SSLSocket:
-        """Connect, and shake hands with the host that ``hostname`` names."""
+    ) -> socket.socket:
+        """Connect, and over TLS shake hands with the host that ``hostname`` names."""
         plain = super().create_connection(address, timeout)
-        return self._tls.context.wrap_socket(plain, server_hostname=hostname)
+        if self._context is not None:
+            return self._context.wrap_socket(plain, server_hostname=hostname)
+        return _Socket(fileno=plain.detach())
