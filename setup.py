@@ -16,14 +16,17 @@ setup(
     packages=["kafka_rolling_restart"],
     package_data={"kafka_rolling_restart": ["py.typed", "report.schema.json"]},
     python_requires=">=3.10",
-    install_requires=["kazoo>=2.10", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13"],
+    install_requires=["kazoo>=2.11", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13", "urllib3>=2"],
     extras_require={
         "completion": ["argcomplete>=3"],
+        "sasl": ["pure-sasl>=0.6"],
         "test": [
             "argcomplete>=3",
+            "cryptography>=42",
             "hypothesis>=6.100",
             "jsonschema>=4.20",
             "kafka-python>=2.2",
+            "pure-sasl>=0.6",
             "pyte>=0.8",
             "pytest>=8",
         ],

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from kafka_rolling_restart import __version__, config
+from kafka_rolling_restart.access import DIGEST, HOST, SASL
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
@@ -72,6 +73,9 @@ environment:
   SSH_AUTH_SOCK        the ssh-agent
   PYTHONPATH           where --task modules are found, beside the current folder
   NO_COLOR, TERM=dumb  no colours; no live view
+  KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD, _JMX_PASSWORD, _ZOOKEEPER_PASSWORD
+                       the passwords of --jmxproxy-user, --jmx-user and
+                       --zookeeper-user; asked for where they are not set
 
 examples:
   kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
@@ -113,9 +117,29 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT")
     if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
         parser.error("with --zookeeper no configuration is read: leave out --cluster-name and --discovery-base-path")
+    for problem in _access_problems(options):
+        parser.error(problem)
     if options.quiet and options.verbose:
         parser.error("--quiet and --verbose contradict each other: give one of them")
     return options
+
+
+def _access_problems(options: argparse.Namespace) -> Iterator[str]:
+    """Tell what of the options about TLS and logins does not go together."""
+    files = {f"--jmxproxy-{name}": getattr(options, f"jmxproxy_{name}") for name in ("ca", "cert", "key")}
+    for option, value in files.items():
+        if value is not None and options.jmxproxy_scheme != "https":
+            yield f"{option} is for https: give --jmxproxy-scheme https, too"
+    for option, key, cert in (
+        ("--jmxproxy", options.jmxproxy_key, options.jmxproxy_cert),
+        ("--zookeeper", options.zookeeper_key, options.zookeeper_cert),
+    ):
+        if key is not None and cert is None:
+            yield f"{option}-key belongs to a certificate: give {option}-cert, too"
+    if options.jmxproxy_host is not None and HOST not in options.jmxproxy_prefix:
+        yield f"--jmxproxy-host serves many brokers: put {HOST} into --jmxproxy-prefix, such as jmxproxy/{HOST}:9999"
+    if options.zookeeper_auth is not None and options.zookeeper_user is None:
+        yield "--zookeeper-auth is for a login: give --zookeeper-user, too"
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
     _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
+    _add_metrics_access(parser.add_argument_group("TLS and logins for metrics (passwords: see environment)"))
+    _add_zookeeper(parser.add_argument_group("TLS and login for ZooKeeper (password: see environment)"))
     _add_restart(parser.add_argument_group("what is done"))
     _add_output(parser.add_argument_group("what is said"))
     return parser
@@ -214,7 +240,17 @@ def _add_health(group: argparse._ArgumentGroup) -> None:
 def _add_metrics(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)")
     group.add_argument(
-        "--jmxproxy-prefix", default="jmxproxy/localhost:9099/", metavar="PATH", help="(default: %(default)s)"
+        "--jmxproxy-prefix",
+        type=_prefix,
+        default="jmxproxy/localhost:9099/",
+        metavar="PATH",
+        help="{host} in it stands for the broker's host (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jmxproxy-host",
+        type=_host,
+        metavar="HOST",
+        help="one proxy for all brokers; needs {host} in --jmxproxy-prefix",
     )
     group.add_argument(
         "--metrics-timeout",
@@ -223,6 +259,32 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="s for an answer, and for all answers of all brokers in one look (default: 30)",
     )
+
+
+def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)")
+    _add_tls_files(group, "--jmxproxy")
+    group.add_argument("--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth")
+    group.add_argument("--jmx-user", metavar="NAME", help="log in to the broker's JMX, through the proxy")
+
+
+def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--zookeeper-tls", action="store_true", help="speak TLS; implied by the next three")
+    _add_tls_files(group, "--zookeeper")
+    group.add_argument("--zookeeper-user", type=_user, metavar="NAME", help="log in to ZooKeeper")
+    group.add_argument(
+        "--zookeeper-auth",
+        choices=(DIGEST, SASL),
+        help="how: its scheme digest, or SASL's DIGEST-MD5, which needs the extra sasl (default: digest)",
+    )
+
+
+def _add_tls_files(group: argparse._ArgumentGroup, option: str) -> None:
+    group.add_argument(f"{option}-ca", metavar="FILE", help="trust this authority (default: those of the system)")
+    group.add_argument(
+        f"{option}-cert", metavar="FILE", help="our client certificate, and its key unless that is apart"
+    )
+    group.add_argument(f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted")
 
 
 def _add_restart(group: argparse._ArgumentGroup) -> None:
@@ -339,6 +401,27 @@ def _age(text: str) -> float:
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no zone: add one, such as {text}+00:00")
     return (datetime.now().astimezone() - moment).total_seconds()
+
+
+def _prefix(text: str) -> str:
+    if re.search(r"[{}]", text.replace(HOST, "")):
+        raise argparse.ArgumentTypeError(f"{text!r}: the one thing that braces can stand around is {HOST}")
+    if not text.isprintable() or re.search(r"[\s?#]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a URL")
+    return text
+
+
+def _host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not config.HOST.match(host):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name or an address")
+    return host
+
+
+def _user(text: str) -> str:
+    if ":" in text or not text:
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is not empty and has no colon, which ends it on the wire")
+    return text
 
 
 def _count(text: str) -> int:

@@ -70,10 +70,10 @@ class ZooKeeperUnavailable(Exception):
     advice = "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the configuration)"
 
 
-class ZooKeeperForbids(ZooKeeperUnavailable):
-    """ZooKeeper answered that we may not read: what it holds is unknown, too."""
+class ZooKeeperDenied(ZooKeeperUnavailable):
+    """ZooKeeper refuses our login, or a right is missing: what it holds is unknown, too."""
 
-    advice = "Look at the ACL of /brokers/ids and of what is below it, with getAcl in zookeeper-shell"
+    advice = "Look at the ACL with getAcl in zookeeper-shell; give the login that has the right (--zookeeper-user)"
 
 
 class SshError(Exception):

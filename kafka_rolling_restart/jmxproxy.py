@@ -1,20 +1,27 @@
-"""One broker's metrics through JMXProxy: a fresh reading, or why there is none. Only this module knows requests.
+"""One broker's metrics through JMXProxy: a fresh reading, or why there is none.
 
 What JMXProxy does was measured on JMXProxy 3.4.0 in front of Kafka 3.9.1: it caches for 5 minutes by default,
-answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing).
+answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing). The
+JVM's own credentials it takes as a form that is posted to the address of the value; it answers 401 without
+`WWW-Authenticate` where they are wrong, so a 401 with it comes from something in front.
 """
 
 import json
 import logging
 from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import requote_uri
 
+from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
+from kafka_rolling_restart.transport import open_session as open_bounded_session
 
 LOG = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
@@ -37,26 +44,34 @@ class _NotFound(_NoAnswer):
     """404: the proxy finds no JVM there, or the JVM has no such MBean (yet)."""
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What came back; ``wants_login`` and ``location`` out of its headers."""
+
+    status: int
+    body: bytes
+    wants_login: bool
+    location: str
+
+
 class JmxProxy:
-    """The proxy of one broker. ``timeout`` (s) bounds connecting, each wait for bytes, and a whole body."""
+    """The metrics of one broker. ``access.timeout`` (s) bounds connecting, and the whole of each answer."""
 
     def __init__(
         self,
         host: str,
-        port: int,
-        prefix: str,
-        timeout: float,
+        access: MetricsAccess,
         clock: Clock,
-        open_session: Callable[[], requests.Session] = requests.Session,
+        open_session: Callable[[], requests.Session] | None = None,
     ) -> None:
-        named = f"[{host}]" if ":" in host else host
-        self._where = f"JMXProxy at {named}:{port}"
-        self._jvm_address = prefix.strip("/").rpartition("/")[2]
-        self._endpoint = f"http://{named}:{port}/{prefix.strip('/')}"
+        self._endpoint = access.endpoint(host)
+        self._where = f"JMXProxy at {urlsplit(self._endpoint).netloc}"
+        self._jvm_address = self._endpoint.rpartition("/")[2]
         self._config = f"{self._endpoint.rpartition('/')[0]}/config"
-        self._timeout = timeout
+        self._access = access
+        self._timeout = access.timeout
         self._clock = clock
-        self._open_session = open_session
+        self._open_session = open_session or partial(open_bounded_session, access.tls)
         self._cache_s: float | None = None
         self._name_first = False  # older brokers registered name=…,type=…
         self._prepared: dict[str, requests.PreparedRequest] = {}
@@ -66,7 +81,7 @@ class JmxProxy:
         asked_at = self._clock.now()
         emptied, jvm, metrics, failure = True, None, None, None
         with self._open_session() as session:
-            session.trust_env = False  # a proxy of the environment would be one more cache to lie to us
+            self._set_up(session)
             try:
                 emptied = self._empty(session)
                 jvm = self._jvm(session)
@@ -91,8 +106,15 @@ class JmxProxy:
             url=f"{self._endpoint}/{RUNTIME}/Uptime",
         )
 
+    def _set_up(self, session: requests.Session) -> None:
+        session.trust_env = False  # no proxies, no .netrc
+        session.headers["Accept-Encoding"] = "identity"  # what is compressed may be a thousand times as long
+        if self._access.login is not None:
+            user, password = self._access.login.user, self._access.login.password.reveal()
+            session.auth = requests.auth.HTTPBasicAuth(user.encode(), password.encode())
+
     def _empty(self, session: requests.Session) -> bool:
-        status, _ = self._request(session, "DELETE", self._endpoint)
+        status = self._request(session, "DELETE", self._endpoint).status
         if status == 404 or 200 <= status < 300:  # 404: it had nothing to forget
             return True
         if self._cache_s is None:
@@ -101,7 +123,7 @@ class JmxProxy:
 
     def _cache_duration(self, session: requests.Session) -> float | None:
         try:
-            milliseconds = self._get(session, self._config)["cache_duration"]
+            milliseconds = self._value(self._request(session, "GET", self._config))["cache_duration"]
             return float(milliseconds) / 1000
         except (_NoAnswer, KeyError, TypeError, ValueError):
             return None
@@ -144,39 +166,82 @@ class JmxProxy:
         return value
 
     def _get(self, session: requests.Session, url: str) -> Any:
-        status, body = self._request(session, "GET", url)
-        if status == 404:
+        jmx = self._access.jmx_login
+        if jmx is None:
+            return self._value(self._request(session, "GET", url))
+        form = {"username": jmx.user, "password": jmx.password.reveal()}
+        return self._value(self._request(session, "POST", url, form))
+
+    def _value(self, answer: _Answer) -> Any:
+        if answer.status == 404:
             raise _NotFound(f"{self._where} answers 404: it reaches no JVM at {self._jvm_address}", silent=True)
-        if status in (401, 403):
-            meaning = "the JMX credentials are wrong" if status == 401 else f"{self._jvm_address} is not allowed there"
-            raise _NoAnswer(f"{self._where} answers {status}: {meaning}")
-        if status != 200:
-            raise _NoAnswer(f"{self._where} answers with HTTP status {status}")
+        if answer.status != 200:
+            raise _NoAnswer(f"{self._where} answers {self._refusal(answer)}")
         try:
-            return json.loads(body)
+            return json.loads(answer.body)
         except (ValueError, RecursionError) as error:
-            text = repr(body[:60].decode("utf-8", "replace")) if body else "nothing"
+            text = repr(answer.body[:60].decode("utf-8", "replace")) if answer.body else "nothing"
             raise _NoAnswer(f"{self._where} answers with what is not JSON: {text}") from error
 
-    def _request(self, session: requests.Session, method: str, url: str) -> tuple[int, bytes]:
+    def _refusal(self, answer: _Answer) -> str:
+        if answer.status == 401:
+            return f"401: {self._wrong_login(answer.wants_login)}"
+        if answer.status == 403:
+            return f"403: {self._jvm_address} is not allowed there"
+        if 300 <= answer.status < 400:
+            return f"with HTTP status {answer.status}: it redirects to {_place(answer.location)}, which is not followed"
+        return f"with HTTP status {answer.status}"
+
+    def _wrong_login(self, wants_login: bool) -> str:
+        login, kind = self._access.jmx_login, "JMX"
+        if wants_login:
+            login, kind = self._access.login, "HTTP"
+        if login is not None:
+            return f"the {kind} credentials are wrong: those of {login}"
+        return f"it wants {kind} credentials: give {'--jmxproxy-user' if wants_login else '--jmx-user'}"
+
+    def _request(self, session: requests.Session, method: str, url: str, form: dict[str, str] | None = None) -> _Answer:
         deadline = self._clock.now() + self._timeout
         try:
-            request = self._prepare(session, method, url)
+            request = self._prepare(session, method, url, form)
             with session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as response:
-                return response.status_code, self._body(response, deadline)
-        except requests.Timeout as error:
-            raise _NoAnswer(f"{self._where} did not answer within {self._timeout:g} s") from error
+                return self._answer(response, deadline)
         except (requests.RequestException, OSError, ValueError) as error:
-            refused = _is_refused(error)
-            raise _NoAnswer(f"{self._where}: {_plain(error)}", silent=refused, no_proxy=refused) from error
+            raise self._no_answer(error) from error
 
-    def _prepare(self, session: requests.Session, method: str, url: str) -> requests.PreparedRequest:
+    def _prepare(
+        self, session: requests.Session, method: str, url: str, form: dict[str, str] | None
+    ) -> requests.PreparedRequest:
         """Return a request; all of one method differ by their address only, and preparing costs a third of a request."""
         if method not in self._prepared:
-            self._prepared[method] = session.prepare_request(requests.Request(method, url))
+            self._prepared[method] = session.prepare_request(requests.Request(method, url, data=form))
         request = copy(self._prepared[method])
         request.url = requote_uri(url)
         return request
+
+    def _no_answer(self, error: Exception) -> _NoAnswer:
+        if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+            return _NoAnswer(f"{self._where} did not answer within {self._timeout:g} s")
+        refused = _is_refused(error)
+        said = _plain(error)
+        # One proxy for all that is away tells nothing of any broker.
+        return _NoAnswer(
+            f"{self._where}: {self._access.tls.explain(said) if self._access.tls else said}",
+            silent=refused and self._access.host is None,
+            no_proxy=refused,
+        )
+
+    def _answer(self, response: requests.Response, deadline: float) -> _Answer:
+        headers = response.headers
+        encoding = headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise _NoAnswer(f"{self._where} sends a compressed answer ({encoding[:40]!r}), which was not asked for")
+        return _Answer(
+            response.status_code,
+            self._body(response, deadline),
+            wants_login="WWW-Authenticate" in headers,
+            location=headers.get("Location", ""),
+        )
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = b""
@@ -187,6 +252,15 @@ class JmxProxy:
             if self._clock.now() > deadline:
                 raise _NoAnswer(f"{self._where} did not finish its answer within {self._timeout:g} s")
         return body
+
+
+def _place(location: str) -> str:
+    """Return the host that a redirect leads to."""
+    try:
+        host = urlsplit(location).hostname
+    except ValueError:
+        host = None
+    return repr((host or location)[:80])
 
 
 def _pid(name: object) -> int | None:

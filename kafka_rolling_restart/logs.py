@@ -10,7 +10,7 @@ from kafka_rolling_restart.report import Report
 OURS = __package__
 LIBRARIES = ("kazoo", "paramiko", "urllib3")
 MASK = "***"
-NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?"
+NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?|challenge"  # SASL's: a hash of one
 SCHEME = r"(?:Basic|Bearer|Digest)\s+"
 VALUE = r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,;)'"]+"""
 NAMED_SECRET = re.compile(rf"""(?i)((?:{NAME})['"]?\s*[=:]\s*)(?:{SCHEME})?(?:{VALUE})""")

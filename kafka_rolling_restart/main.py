@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import __version__, arguments, config, logs, plan, screen, task
+from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, screen, task
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import counted
 from kafka_rolling_restart.errors import (
@@ -52,6 +52,7 @@ from kafka_rolling_restart.roll import (
     wait,
     wait_after_tasks,
 )
+from kafka_rolling_restart.secret import Secrets
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
@@ -103,21 +104,23 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     cluster = _cluster(options)
     report.about = cluster.label
     tasks = task.load(options.task, options.task_args)
+    secrets = Secrets(os.environ, getpass.getpass if sys.stdin and sys.stdin.isatty() else None)
+    metrics, ensemble = access.of_metrics(options, secrets), access.of_zookeeper(options, secrets)
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
-    zookeeper = ZooKeeper(cluster.zookeeper)
+    zookeeper = ZooKeeper(cluster.zookeeper, access=ensemble)
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
-        roll = _make_roll(options, zookeeper, tasks, report, signals)
+        roll = _make_roll(options, metrics, zookeeper, tasks, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
-        _preflight(roll, options.started_before, controller)
+        _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:
             return _look_once(roll)
         # 4. The confirmation and the lock.
@@ -215,7 +218,12 @@ def _require_somebody_to_ask(options: argparse.Namespace) -> None:
 
 
 def _make_roll(
-    options: argparse.Namespace, zookeeper: "ZooKeeper", tasks: task.Tasks, report: Report, signals: Signals
+    options: argparse.Namespace,
+    metrics: access.MetricsAccess,
+    zookeeper: "ZooKeeper",
+    tasks: task.Tasks,
+    report: Report,
+    signals: Signals,
 ) -> Roll:
     from kafka_rolling_restart.jmxproxy import JmxProxy
     from kafka_rolling_restart.ssh import SshConfig
@@ -230,10 +238,7 @@ def _make_roll(
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock, ssh = SystemClock(), SshConfig(os.environ)
-    proxies = {
-        one.id: JmxProxy(one.host, options.jmxproxy_port, options.jmxproxy_prefix, options.metrics_timeout, clock)
-        for one in brokers.values()
-    }
+    proxies = {one.id: JmxProxy(one.host, metrics, clock) for one in brokers.values()}
     return Roll(
         brokers=brokers,
         plan=chosen,
@@ -250,10 +255,11 @@ def _make_roll(
     )
 
 
-def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
+def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_problem: str) -> None:
     """Look at every broker: metrics first, because they tell the process to look for on its host.
 
-    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
+    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``lock_problem`` is why the
+    lock could not be taken later, if anything.
     """
     roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
     readings = roll.watch.look_first()
@@ -273,7 +279,9 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None) -> None:
             roll.report.error(problem, str(broker))
     for note, about in plan.notes(roll.brokers, findings):
         roll.report.say(f"NOTE: {note}", about)
-    problems = sum(len(finding.problems) for finding in findings.values())
+    if lock_problem:
+        roll.report.error(lock_problem)
+    problems = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
     if problems:
         raise Refused(
             f"the preflight found {counted(problems, 'problem')}, see above{_home_hint()}; no broker was touched"

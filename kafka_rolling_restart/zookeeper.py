@@ -1,4 +1,4 @@
-"""ZooKeeper: which brokers are registered, which one is the controller, and the lock. Only this module knows kazoo."""
+"""ZooKeeper: which brokers are registered, which one is the controller, and the lock."""
 
 import json
 import re
@@ -9,23 +9,35 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
+from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.states import KeeperState
 
+from kafka_rolling_restart import config
+from kafka_rolling_restart.access import ZooKeeperAccess
 from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperForbids, ZooKeeperUnavailable
+from kafka_rolling_restart.connection import Listener, make_client
+from kafka_rolling_restart.errors import (
+    LockHeld,
+    Refused,
+    Stopped,
+    UsageError,
+    ZooKeeperDenied,
+    ZooKeeperUnavailable,
+)
 from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
 CLIENT_PORT = 2181
+ACCEPTS = "accepts connections, and says nothing"
+TIMED_OUT = "Connection time-out"  # as kazoo says it
 MAX_RACK = 40  # characters that are shown
-RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
-LOCK = "/kafka-rolling-restart/lock"
+HOME = "/kafka-rolling-restart"
+LOCK = f"{HOME}/lock"
+ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
-HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
 
 
 class ZooKeeper:
@@ -35,22 +47,38 @@ class ZooKeeper:
     told to catch up with its leader (`sync`), because a follower that lags answers with the past.
     """
 
-    def __init__(self, hosts: str, timeout: float = 10) -> None:
+    def __init__(self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None) -> None:
         self.hosts = hosts
         self.timeout = timeout
+        self._access = access or ZooKeeperAccess()
+        self._listener = Listener()
+        self._opened = False
+        self._session: tuple[int, bytes] | None = None
         try:
-            self._client: Any = KazooClient(hosts=hosts, connection_retry=RETRY)
+            self._client = make_client(hosts, self._access, self._listener)
         except ValueError as error:
             raise UsageError(f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}") from error
 
     def connect(self) -> None:
-        """Connect for the first time; kazoo reconnects by itself afterwards."""
+        """Connect for the first time; kazoo reconnects by itself afterwards.
+
+        Raises `ZooKeeperUnavailable`; that is `ZooKeeperDenied` where the login is refused.
+        """
+        self._listener.heard = ""
         try:
             aside(partial(self._client.start, timeout=self.timeout), self.timeout + GOODBYE_S)
+            self._client.sync_async("/").get(timeout=self.timeout)  # a login by SASL may fail only now
         except (*FAILURES, NotInTime, ValueError) as error:
-            raise ZooKeeperUnavailable(
-                f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {self._why_not()}"
-            ) from error
+            raise self._not_connected(error) from error
+        self._opened = True
+
+    def _not_connected(self, error: Exception) -> ZooKeeperUnavailable:
+        if self._listener.login_failed:
+            return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
+        seen, heard = self._why_not(), self._listener.why(self._access.tls)
+        # What the server did to the connection tells more than that it accepts one.
+        why = heard if heard and ACCEPTS in seen and not heard.startswith(TIMED_OUT) else seen or error
+        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
 
     def _why_not(self) -> str:
         """Try each server once, because kazoo does not tell why it could not connect."""
@@ -60,18 +88,24 @@ class ZooKeeper:
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
-        ending = threading.Thread(target=self._end, daemon=True)
+        self._opened = False
+        ending = threading.Thread(target=_end, args=(self._client,), daemon=True)
         ending.start()
         ending.join(GOODBYE_S)
 
-    def _end(self) -> None:
-        with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
-            self._client.stop()
-            self._client.close()
+    def _revive(self) -> None:
+        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login.
+
+        The session is the same while the server knows it, and our lock with it.
+        """
+        if self._opened and self._client.client_state in ENDED:
+            threading.Thread(target=_end, args=(self._client,), daemon=True).start()
+            self._client = make_client(self.hosts, self._access, self._listener, self._session)
+            self.connect()
 
     def brokers(self) -> dict[int, Broker]:
         """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
-        asked = {broker_id: self._client.get_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
+        asked = {one: self._client.get_async(f"{IDS}/{one}") for one in self._ids()}
         found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
@@ -81,20 +115,20 @@ class ZooKeeper:
         ``patience`` (s) is how long each answer is waited for, instead of the connection's own timeout.
         """
         asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids(patience)}
-        found = {broker_id: self._ask(answer, patience) for broker_id, answer in asked.items()}
+        found = {one: self._ask(answer, patience, f"{IDS}/{one}") for one, answer in asked.items()}
         return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
 
     def registration(self, broker_id: int, patience: float | None = None) -> int | None:
         """Return the creation id of one broker's registration, or None where there is none; ``patience`` as above."""
         self._sync(patience)
-        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience)
+        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}")
         return None if stat is None else int(stat.czxid)
 
     def controller(self) -> int | None:
         """Return the controller's broker id, or None during an election."""
         self._sync()
         try:
-            data, _ = self._ask(self._client.get_async("/controller"))
+            data, _ = self._ask(self._client.get_async("/controller"), path="/controller")
             return int(json.loads(data)["brokerid"])
         except NoNodeError:
             return None
@@ -104,7 +138,7 @@ class ZooKeeper:
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
         try:
-            return sorted(self._ask(self._client.get_children_async(path), patience))
+            return sorted(self._ask(self._client.get_children_async(path), patience, path))
         except NoNodeError:
             return []
 
@@ -123,17 +157,17 @@ class ZooKeeper:
         return sorted(int(name) for name in self.children(IDS, patience) if name.isdigit())
 
     def _sync(self, timeout: float | None = None) -> None:
+        self._revive()
         self._ask(self._client.sync_async("/"), timeout)
+        self._session = self._client.client_id or self._session
 
-    def _ask(self, answer: Any, timeout: float | None = None) -> Any:
+    def _ask(self, answer: Any, timeout: float | None = None, path: str = "/") -> Any:
         try:
             return answer.get(timeout=timeout or self.timeout)
         except NoNodeError:
             raise
         except NoAuthError as error:
-            raise ZooKeeperForbids(
-                f"ZooKeeper at {self.hosts} does not let us read what it holds of the brokers: its ACL forbids it"
-            ) from error
+            raise self._denied(path, "read") from error
         except FAILURES as error:
             raise self._no_answer(error) from error
 
@@ -141,9 +175,41 @@ class ZooKeeper:
         why = str(error) or type(error).__name__
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
 
+    def _denied(self, path: str, right: str) -> ZooKeeperDenied:
+        login = self._access.login
+        # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
+        verb = "read" if right == "read" else "write below"
+        whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
+        return ZooKeeperDenied(
+            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}"
+        )
+
+    def lock_problem(self) -> str:
+        """Tell why the lock could not be held for lack of rights, or nothing. Nothing is written.
+
+        A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
+        failed first tells the right that is missing.
+        """
+        try:
+            missing = [path for path in (HOME, LOCK) if not self._exists(path)]
+            results = self._ask(_probe(self._client, missing).commit_async())
+            self.children(LOCK)
+        except ZooKeeperDenied as error:
+            return str(error)
+        parents = [path.rpartition("/")[0] or "/" for path in missing]
+        for path, result in zip([*parents, LOCK], results, strict=False):
+            if isinstance(result, NoAuthError):
+                return str(self._denied(path, "create"))
+            if isinstance(result, InvalidACLError):
+                return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
+        return ""
+
+    def _exists(self, path: str) -> bool:
+        return self._ask(self._client.exists_async(path), path=path) is not None
+
     def _broker(self, broker_id: int, answer: Any) -> Broker | None:
         try:
-            data, stat = self._ask(answer)
+            data, stat = self._ask(answer, path=f"{IDS}/{broker_id}")
         except NoNodeError:
             return None
         return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
@@ -158,7 +224,7 @@ def _reach(server: str) -> str:
         socket.create_connection((host.strip("[]"), int(port)), timeout=GOODBYE_S).close()
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
-    return "accepts connections, and says nothing"
+    return ACCEPTS
 
 
 def host_of(broker_id: int, registration: bytes) -> str:
@@ -173,7 +239,7 @@ def host_of(broker_id: int, registration: bytes) -> str:
         raise Refused(
             f"{IDS}/{broker_id} cannot be understood: {error}. Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
         ) from error
-    if not isinstance(named, str) or not HOST.match(named):
+    if not isinstance(named, str) or not config.HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:80])
         raise Refused(
             f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}, and at "
@@ -193,14 +259,31 @@ def _endpoint_host(endpoint: str) -> str | None:
     return (match["v6"] or match["host"]) if match else None
 
 
+def _end(client: Any) -> None:
+    with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
+        client.stop()
+        client.close()
+
+
+def _probe(client: Any, missing: list[str]) -> Any:
+    """Return a transaction that would make what is missing and take the lock, if its last step did not fail."""
+    transaction = client.transaction()
+    for path in [*missing, f"{LOCK}/probe", f"{LOCK}/probe"]:  # the second one is there already
+        transaction.create(path)
+    return transaction
+
+
 class Lock:
     """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
 
     def __init__(self, zookeeper: ZooKeeper, holder: dict[str, object]) -> None:
         self._zookeeper = zookeeper
-        self._client = zookeeper._client
         self._holder = holder
         self._lock: Any = None
+
+    @property
+    def _client(self) -> Any:
+        return self._zookeeper._client
 
     def take(self) -> None:
         """Take the lock at once. Raises `LockHeld` where another run has it."""
@@ -209,10 +292,7 @@ class Lock:
         try:
             others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
-            raise Refused(
-                f"ZooKeeper at {self._zookeeper.hosts} does not let us write {LOCK}: its ACL gives us no create and delete "
-                "there. Look at it with getAcl in zookeeper-shell"
-            ) from error
+            raise Refused(self._zookeeper.lock_problem() or f"ZooKeeper does not let us write {LOCK}") from error
         except (*FAILURES, NotInTime) as error:
             raise self._zookeeper._no_answer(error) from error
         if others is not None:

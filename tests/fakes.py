@@ -171,6 +171,8 @@ class FakeProxy(BaseAdapter):
         self.answers = answers
         self.delete = delete
         self.proxies: Any = None
+        self.headers: dict[str, str] = {}
+        self.requests: list[requests.PreparedRequest] = []
 
     def session(self) -> requests.Session:
         session = requests.Session()
@@ -179,6 +181,7 @@ class FakeProxy(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_args: Any, **options: Any) -> requests.Response:
         self.proxies = options["proxies"]
+        self.requests.append(request)
         response = requests.Response()
         response.request = request
         if request.method == "DELETE":
@@ -190,7 +193,7 @@ class FakeProxy(BaseAdapter):
         if isinstance(answer, io.IOBase):
             response.status_code, response.raw = 200, answer
             return response
-        response.headers["Location"] = "http://elsewhere/"
+        response.headers.update({"Location": "http://elsewhere/", **self.headers})
         response.status_code = answer if answer in STATUSES else 200
         response.raw = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         return response

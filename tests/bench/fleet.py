@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.health import Health, Verdict
@@ -103,9 +104,9 @@ def _look(watch: ClusterWatch) -> Look:
 def _watch() -> ClusterWatch:
     from kafka_rolling_restart.jmxproxy import JmxProxy
 
-    clock = SystemClock()
+    clock, access = SystemClock(), MetricsAccess(PORT, PREFIX, TIMEOUT_S)
     brokers = {number: Broker(number, address(number), number) for number in range(1, BROKERS + 1)}
-    sources = {one.id: JmxProxy(one.host, PORT, PREFIX, TIMEOUT_S, clock) for one in brokers.values()}
+    sources = {one.id: JmxProxy(one.host, access, clock) for one in brokers.values()}
     return ClusterWatch(brokers, Registry(brokers), sources, clock, TIMEOUT_S)
 
 

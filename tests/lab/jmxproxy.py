@@ -5,21 +5,25 @@ it does as the real one: it reads every MBean at once and answers from that snap
 the cache is emptied, whether the broker runs or not; an MBean is found by its exact text in the order of its
 registration; while a snapshot is taken other requests wait; a broker that is down, an unknown MBean and an unknown
 attribute are all 404. Emptying an endpoint that nobody has asked for yet is 404 too (`ConnectionManager.delHost` in its
-source).
+source). The JVM's credentials are a form that is posted to the address of a value; where they are wrong it is 401, with
+no header that says so (`JMXProxyResource`, `ConnectionManager.getHost`). HTTP basic auth and TLS are not the real one's
+but those of something in front of it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -50,6 +54,17 @@ class Reply:
 
     status: int
     body: bytes = b""
+    wants_login: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked over HTTP; ``authorization`` and ``form`` are as they came."""
+
+    method: str
+    target: str
+    authorization: str = ""
+    form: str = ""
 
 
 @dataclass
@@ -65,6 +80,8 @@ class Faults:
     reset: bool = False  # the connection is reset instead of answered
     flip_order: bool = False  # MBeans have the order of properties of older brokers: name first, then type
     first_read_delay: float = 0.0  # s that a snapshot takes longer
+    login: tuple[str, str] | None = None  # HTTP basic auth that every request needs: name and password
+    jmx_login: tuple[str, str] | None = None  # credentials that the JVM wants
 
 
 class JmxProxy(Faults):
@@ -85,6 +102,14 @@ class JmxProxy(Faults):
         self._taken_at = 0.0
         self._asked = False
         self._server: _Server | None = None
+        self.tls: ssl.SSLContext | None = None
+
+    def speak(self, tls: ssl.SSLContext | None) -> None:
+        """Serve over TLS from now on, or in plain."""
+        if tls is not self.tls:
+            self.stop()
+            self.tls = tls
+            self.start()
 
     def start(self) -> None:
         """Serve, in threads of this process, unless it does already."""
@@ -101,7 +126,8 @@ class JmxProxy(Faults):
             server.close_connections()
 
     def reset_faults(self) -> None:
-        """Behave well again, with an empty cache, and count from zero."""
+        """Behave well again, in plain, with an empty cache, and count from zero."""
+        self.speak(None)
         vars(self).update(vars(Faults()))
         self.cache_duration = CACHE_DURATION
         self.broker_timeout = BROKER_TIMEOUT
@@ -115,9 +141,12 @@ class JmxProxy(Faults):
         """Forget the snapshot, as a DELETE does."""
         self._snapshot = None
 
-    def answer(self, method: str, target: str) -> Reply:
+    def answer(self, request: Request) -> Reply:
         """Answer a request: the whole of the protocol."""
+        method, target = request.method, request.target
         self.requests.append(f"{method} {target}")
+        if self.login is not None and request.authorization != _basic(*self.login):
+            return Reply(HTTPStatus.UNAUTHORIZED, wants_login=True)
         if self.status is not None:
             return Reply(self.status, _encode({"code": self.status, "message": f"HTTP {self.status}"}))
         url = urlsplit(target)
@@ -128,6 +157,8 @@ class JmxProxy(Faults):
             return self._delete(parts[1:])
         if parts[1:] == ["config"]:
             return Reply(HTTPStatus.OK, _encode(self._config()))
+        if self.jmx_login is not None and parse_qs(request.form) != _form(*self.jmx_login):
+            return Reply(HTTPStatus.UNAUTHORIZED, _encode({"code": 401, "message": "HTTP 401 Unauthorized"}))
         if self.garbage is not None:
             return Reply(HTTPStatus.OK, GARBAGE[self.garbage])
         return self._get(parts[1:], parse_qs(url.query).get("full") == ["true"])
@@ -201,6 +232,32 @@ class JmxProxy(Faults):
         return {_flipped(mbean): values for mbean, values in told.items()} if self.flip_order else told
 
 
+class OneProxy:
+    """One proxy for many hosts, for as long as its `with` block: it hands each endpoint to the stand-in of its host."""
+
+    def __init__(self, hosts: Sequence[Any]) -> None:
+        stand_ins: dict[str, JmxProxy] = {host.address: host.jmxproxy for host in hosts}
+
+        class Handler(_Handler):
+            def answer(self, request: Request) -> Reply:
+                address = next((one for one in stand_ins if f"/{one}:" in request.target), None)
+                if address is None:
+                    return Reply(HTTPStatus.NOT_FOUND)
+                return stand_ins[address].answer(replace(request, target=request.target.replace(address, "localhost")))
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.host, self.port = "127.0.0.1", self._server.server_port
+
+    def __enter__(self) -> OneProxy:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 class _Server(ThreadingHTTPServer):
     """The port of a stand-in; it knows its connections, to be able to end them."""
 
@@ -211,6 +268,8 @@ class _Server(ThreadingHTTPServer):
         self.proxy = proxy
         self._connections: set[socket.socket] = set()
         super().__init__((proxy.address, PORT), _Handler)
+        if proxy.tls is not None:
+            self.socket = proxy.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
@@ -240,6 +299,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a GET."""
         self._answer()
 
+    def do_POST(self) -> None:
+        """Answer a POST, as a GET with a form."""
+        self._answer()
+
     def do_DELETE(self) -> None:
         """Answer a DELETE."""
         self._answer()
@@ -248,21 +311,31 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def _answer(self) -> None:
-        proxy = self.server.proxy
-        with proxy.waiting():
-            if proxy.reset:
-                self._reset()
-                return
-            reply = proxy.answer(self.command, self.path)
+        reply = self.answer(self._request())
+        if reply is None:
+            self._reset()
+            return
         try:
             self._send(reply)
         except OSError:
             self.close_connection = True  # the client gave up
 
+    def answer(self, request: Request) -> Reply | None:
+        """Return what is answered, or None where the connection is reset instead."""
+        proxy = self.server.proxy
+        with proxy.waiting():
+            return None if proxy.reset else proxy.answer(request)
+
+    def _request(self) -> Request:
+        form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        return Request(self.command, self.path, self.headers.get("Authorization", ""), form)
+
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(reply.body)))
+        if reply.wants_login:
+            self.send_header("WWW-Authenticate", 'Basic realm="lab"')
         self.end_headers()
         self.wfile.write(reply.body)
         self.wfile.flush()
@@ -271,6 +344,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         self.close_connection = True
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _form(user: str, password: str) -> dict[str, list[str]]:
+    return {"username": [user], "password": [password]}
 
 
 def _encode(value: object) -> bytes:

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from tests.certificates import Authority
+
 from .broker import ACTIVE_CONTROLLERS, KAFKA_PORT, OFFLINE_PARTITIONS, RUNNING, STATE, UNDER_REPLICATED
 from .command import Finished, Running, environment
 from .daemon import Daemon, LabError, tail, wait_for
@@ -25,7 +27,7 @@ from .observer import Observer
 from .ssh_files import SshFolder
 from .sshd import Sshd
 from .subnet import ZOOKEEPER_HOST, Subnet, claim_subnet
-from .zookeeper import CHROOT, PORT, ZooKeeperServer
+from .zookeeper import CHROOT, PORT, SECURE_PORT, ZooKeeperServer
 
 CLUSTER_TYPE = "lab"
 CLUSTER = "main"
@@ -84,6 +86,11 @@ class Lab:
     def zookeeper(self) -> str:
         """The cluster's ZooKeeper servers and its chroot."""
         return ",".join(f"{server.address}:{PORT}" for server in self.ensemble) + CHROOT
+
+    @property
+    def secure_zookeeper(self) -> str:
+        """The same over TLS."""
+        return ",".join(f"{server.address}:{SECURE_PORT}" for server in self.ensemble) + CHROOT
 
     @property
     def broker_list(self) -> list[str]:
@@ -190,7 +197,10 @@ class Lab:
         self.ssh = ssh
         self._write_stand_ins()
         addresses = [subnet.address(number) for number in self._zookeepers]
-        self.ensemble = [ZooKeeperServer(address, self.folder / address, jars, addresses) for address in addresses]
+        self.authority = Authority(self.folder)
+        self.ensemble = [
+            ZooKeeperServer(address, self.folder / address, jars, addresses, self.authority) for address in addresses
+        ]
         for server in self.ensemble:
             server.start()
         self.hosts = [self._make_host(number, subnet.address(number)) for number in self._brokers]

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import shlex
 import signal
+import ssl
 import textwrap
 import time
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
+from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
+
+from .jmxproxy import OneProxy
+from .lab import LOCK
+from .zookeeper import LOGIN
 
 QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
 
@@ -35,6 +44,16 @@ TASK = """
     class After(PostStopTask):
         parse_args = Before.parse_args
         run = Before.run
+"""
+
+ENVIRONMENT_TASK = """
+    import os
+    from kafka_rolling_restart.task import PreStopTask
+
+    class Environment(PreStopTask):
+        def run(self, host):
+            with open("environment", "w") as file:
+                file.write(str(dict(os.environ)))
 """
 
 
@@ -314,3 +333,79 @@ def test_a_closed_pipe_does_not_end_a_restart(lab: Lab) -> None:
     run.close_output()
     assert run.finish(90).status == 0
     assert lab.observer.restarted() == [3]
+
+
+def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
+    """Let the lab want https, HTTP basic auth and JMX credentials; return the options and the environment for it."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(lab.authority.issue("jmxproxy", *(host.address for host in lab.hosts)))
+    server.load_verify_locations(lab.authority.file)
+    server.verify_mode = ssl.CERT_REQUIRED
+    for host in lab.hosts:
+        host.jmxproxy.login, host.jmxproxy.jmx_login = ("web", "web-secret"), ("jvm", "jvm&secret")
+        host.jmxproxy.speak(server)
+    files = {"ca": lab.authority.file, "cert": lab.authority.issue("client")}
+    options = ["--jmxproxy-scheme", "https", "--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "lab"]
+    options += [f"--{what}-{name}={file}" for what in ("jmxproxy", "zookeeper") for name, file in files.items()]
+    options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "2"]
+    return options, {
+        "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "web-secret",
+        "KAFKA_ROLLING_RESTART_JMX_PASSWORD": "jvm&secret",
+        "KAFKA_ROLLING_RESTART_ZOOKEEPER_PASSWORD": "lab-secret",
+    }
+
+
+@pytest.fixture
+def private_lock(lab: Lab) -> Iterator[None]:
+    """Let the login of the lab alone write below the folder of the lock."""
+    home, client = LOCK.rpartition("/")[0], lab.observer.client
+    client.delete(home, recursive=True)
+    client.create(home, acl=[make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)])
+    yield
+    client.add_auth("digest", ":".join(LOGIN))
+    client.delete(home, recursive=True)
+
+
+@pytest.mark.usefixtures("private_lock")
+def test_a_whole_roll_over_tls_with_all_logins_tells_no_password_to_anybody(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "envtask.py").write_text(textwrap.dedent(ENVIRONMENT_TASK))
+    options, environment = secured(lab)
+    report = tmp_path / "report.json"
+    run = lab.launch(*options, "-vv", "--report", str(report), "--task", "envtask", env=environment, cwd=tmp_path)
+    finished = run.finish(150)
+    assert finished.status == 0, finished.stdout[-3000:] + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and lab.observer.new_jvms() == [1, 2, 3]
+    assert lab.observer.most_down() == 1
+    assert all(host.jmxproxy.deletes for host in lab.hosts)
+    told = finished.stdout + finished.stderr + report.read_text() + (tmp_path / "environment").read_text()
+    assert "kazoo.client: Sending request" in told and "auth=***" in told and "POST /jmxproxy" in told
+    for secret in (*environment.values(), quote_plus("jvm&secret"), b64encode(b"web:web-secret").decode()):
+        assert secret not in told
+    assert "KAFKA_ROLLING_RESTART" not in (tmp_path / "environment").read_text()
+
+
+@pytest.mark.usefixtures("private_lock")
+def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab: Lab) -> None:
+    options, environment = secured(lab)
+    for name, said in {
+        "JMXPROXY": "401: the HTTP credentials are wrong: those of --jmxproxy-user web",
+        "JMX": "401: the JMX credentials are wrong: those of --jmx-user jvm",
+        "ZOOKEEPER": "its ACL does not give the right `create` to --zookeeper-user lab (is the password right?)",
+    }.items():
+        wrong = {**environment, f"KAFKA_ROLLING_RESTART_{name}_PASSWORD": "hunter2"}
+        finished = lab.launch(*options, "--dry-run", env=wrong).finish(60)
+        refused(lab, finished, said)
+        assert "hunter2" not in finished.stdout + finished.stderr
+    del environment["KAFKA_ROLLING_RESTART_JMX_PASSWORD"]
+    finished = lab.launch(*options, env=environment).finish(60)
+    assert finished.status == 2
+    assert "set KAFKA_ROLLING_RESTART_JMX_PASSWORD in the environment" in finished.last_line
+
+
+def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
+    with OneProxy(lab.hosts) as proxy:
+        options = ("--jmxproxy-host", proxy.host, "--jmxproxy-port", str(proxy.port))
+        finished = roll(lab, *options, "--jmxproxy-prefix", "jmxproxy/{host}:9099", "--dry-run")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert "3 brokers would be restarted" in finished.last_line
+    assert [host.jmxproxy.deletes for host in lab.hosts] == [2, 2, 2]

@@ -1,15 +1,22 @@
-"""The ZooKeeper servers of a lab."""
+"""The ZooKeeper servers of a lab: a plain port, and one that speaks TLS and wants a client certificate.
+
+Both take logins: the scheme digest with any name and password, as every ZooKeeper does, and SASL with those of `LOGIN`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.certificates import Authority
+
 from .daemon import Daemon
 from .jars import Jars
 from .java import java_command
 
 PORT = 2181
+SECURE_PORT = 2182
+LOGIN = ("lab", "lab-secret")
 QUORUM_PORTS = "2888:3888"
 TICK_TIME = 500  # ms; sessions may then be as short as 1 s and as long as 10 s
 CHROOT = "/kafka/lab"
@@ -18,17 +25,28 @@ CHROOT = "/kafka/lab"
 class ZooKeeperServer(Daemon):
     """One server of the ensemble."""
 
-    def __init__(self, address: str, folder: Path, jars: Jars, ensemble: Sequence[str]) -> None:
+    def __init__(self, address: str, folder: Path, jars: Jars, ensemble: Sequence[str], authority: Authority) -> None:
         self.address = address
         folder.mkdir(parents=True)
         config = folder / "zoo.cfg"
-        config.write_text(_settings(address, folder, ensemble))
+        config.write_text(_settings(address, folder, ensemble, authority))
         (folder / "myid").write_text(str(ensemble.index(address) + 1))
-        command = java_command(jars, folder, "128m", "WARN", "org.apache.zookeeper.server.quorum.QuorumPeerMain")
+        users = folder / "jaas.conf"
+        users.write_text(
+            f'Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required user_{LOGIN[0]}="{LOGIN[1]}"; }};\n'
+        )
+        command = java_command(
+            jars,
+            folder,
+            "128m",
+            "WARN",
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            f"-Djava.security.auth.login.config={users}",
+        )
         super().__init__("zookeeper", [*command, str(config)], folder)
 
 
-def _settings(address: str, folder: Path, ensemble: Sequence[str]) -> str:
+def _settings(address: str, folder: Path, ensemble: Sequence[str], authority: Authority) -> str:
     settings = {
         "dataDir": folder,
         "clientPortAddress": address,
@@ -40,6 +58,15 @@ def _settings(address: str, folder: Path, ensemble: Sequence[str]) -> str:
         "forceSync": "no",
         "admin.enableServer": "false",
         "4lw.commands.whitelist": "*",
+        "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",  # the one that speaks TLS
+        "secureClientPort": SECURE_PORT,
+        "secureClientPortAddress": address,
+        "ssl.keyStore.location": authority.issue(f"zookeeper-{address}", address),
+        "ssl.keyStore.type": "PEM",
+        "ssl.trustStore.location": authority.file,
+        "ssl.trustStore.type": "PEM",
+        "ssl.clientAuth": "need",
     }
     if len(ensemble) > 1:
         settings |= {f"server.{number}": f"{host}:{QUORUM_PORTS}" for number, host in enumerate(ensemble, 1)}

@@ -1,14 +1,22 @@
+import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
+from kafka_rolling_restart.access import Login, MetricsAccess
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
 from kafka_rolling_restart.jmxproxy import MAX_BODY, JmxProxy
+from kafka_rolling_restart.secret import Secret
 from tests.fakes import FakeClock, FakeProxy
 
 RUNTIME = "java.lang:type=Runtime"
+ACCESS = MetricsAccess(9090, "jmxproxy/localhost:9099/", 30)
+LOGIN = Login("--jmxproxy-user", "mé", Secret("pä:ss"))
+JMX_LOGIN = Login("--jmx-user", "j&m", Secret("p=wé"))
+UPTIME = f"{RUNTIME}/Uptime"
 URP = "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions/Value"
 SOUND: dict[str, Any] = {
     f"{RUNTIME}/Uptime": 60_000,
@@ -23,7 +31,7 @@ SOUND: dict[str, Any] = {
 
 def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Reading:
     proxy = FakeProxy({**SOUND, **(changes or {})}, delete)
-    return JmxProxy("n1", 9090, prefix, 30, FakeClock(), proxy.session).read()
+    return JmxProxy("n1", MetricsAccess(9090, prefix, 30), FakeClock(), proxy.session).read()
 
 
 @pytest.mark.parametrize("prefix", ["jmxproxy/localhost:9099/", "/jmxproxy/localhost:9099", "jmxproxy/localhost:9099"])
@@ -82,7 +90,7 @@ class Dripping(io.BytesIO):
 def test_an_answer_that_drips_is_given_up() -> None:
     clock = FakeClock()
     proxy = FakeProxy({**SOUND, URP: Dripping(clock)})
-    found = JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, clock, proxy.session).read()
+    found = JmxProxy("n1", ACCESS, clock, proxy.session).read()
     assert "did not finish its answer within 30 s" in found.reason
     assert clock.now() < 1000 + 60
 
@@ -90,7 +98,7 @@ def test_an_answer_that_drips_is_given_up() -> None:
 def test_the_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://cache:3128")
     proxy = FakeProxy(SOUND)
-    JmxProxy("n1", 9090, "jmxproxy/localhost:9099/", 30, FakeClock(), proxy.session).read()
+    JmxProxy("n1", ACCESS, FakeClock(), proxy.session).read()
     assert not proxy.proxies
 
 
@@ -107,7 +115,7 @@ def test_a_refused_connection_is_silent_but_a_timeout_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "the JMX credentials are wrong"), (403, "not allowed"), (500, "status 500")]
+    ("status", "said"), [(401, "it wants JMX credentials: give --jmx-user"), (403, "not allowed"), (500, "status 500")]
 )
 def test_a_refusal_is_no_silence_and_says_its_kind(status: int, said: str) -> None:
     found = read({f"{RUNTIME}/Uptime": status})
@@ -129,3 +137,78 @@ def test_a_number_that_no_jvm_can_have_is_no_number(value: object) -> None:
 def test_a_name_without_a_pid_is_a_jvm_without_a_pid(name: object) -> None:
     found = read({f"{RUNTIME}/Name": name})
     assert found.jvm is not None and found.jvm.pid is None
+
+
+def with_access(changes: dict[str, Any], answers: dict[str, Any] | None = None) -> tuple[Reading, FakeProxy]:
+    proxy = FakeProxy({**SOUND, **(answers or {})})
+    return JmxProxy("n1", replace(ACCESS, **changes), FakeClock(), proxy.session).read(), proxy
+
+
+def test_jmx_credentials_are_posted_as_a_form_with_every_value_and_with_nothing_else() -> None:
+    found, proxy = with_access({"jmx_login": JMX_LOGIN})
+    assert found.metrics is not None
+    assert {(request.method, request.body) for request in proxy.requests} == {
+        ("DELETE", None),
+        ("POST", "username=j%26m&password=p%3Dw%C3%A9"),
+    }
+    assert all("Authorization" not in request.headers for request in proxy.requests)
+
+
+def test_basic_auth_goes_with_every_request_in_utf_8() -> None:
+    found, proxy = with_access({"login": LOGIN})
+    assert found.metrics is not None
+    expected = "Basic " + base64.b64encode("mé:pä:ss".encode()).decode()
+    assert {request.headers["Authorization"] for request in proxy.requests} == {expected}
+    assert {request.method for request in proxy.requests} == {"DELETE", "GET"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "header", "said"),
+    [
+        ({}, None, "401: it wants JMX credentials: give --jmx-user"),
+        ({}, "Basic", "401: it wants HTTP credentials: give --jmxproxy-user"),
+        ({"jmx_login": JMX_LOGIN}, None, "401: the JMX credentials are wrong: those of --jmx-user j&m"),
+        ({"login": LOGIN}, "Basic", "401: the HTTP credentials are wrong: those of --jmxproxy-user mé"),
+        ({"login": LOGIN}, None, "401: it wants JMX credentials: give --jmx-user"),
+    ],
+)
+def test_a_401_says_which_credentials_and_where_they_came_from(
+    changes: dict[str, Any], header: str | None, said: str
+) -> None:
+    proxy = FakeProxy({f"{RUNTIME}/Uptime": 401})
+    proxy.headers = {"WWW-Authenticate": header} if header else {}
+    found = JmxProxy("n1", replace(ACCESS, **changes), FakeClock(), proxy.session).read()
+    assert said in found.reason and "p=w" not in found.reason and not found.silent
+
+
+@pytest.mark.parametrize(
+    ("host", "access", "url"),
+    [
+        ("n1", ACCESS, "http://n1:9090/jmxproxy/localhost:9099"),
+        ("fd00::1", ACCESS, "http://[fd00::1]:9090/jmxproxy/localhost:9099"),
+        ("n1", replace(ACCESS, prefix="/j/{host}:9999/"), "http://n1:9090/j/n1:9999"),
+        ("n1", replace(ACCESS, prefix="j/{host}:9999", host="proxy"), "http://proxy:9090/j/n1:9999"),
+        ("fd00::1", replace(ACCESS, prefix="j/{host}:9999", host="fd00::2"), "http://[fd00::2]:9090/j/[fd00::1]:9999"),
+        ("fe80::1%eth0", replace(ACCESS, prefix="j/{host}:1", host="p"), "http://p:9090/j/[fe80::1%25eth0]:1"),
+    ],
+)
+def test_the_address_of_a_broker_is_made_of_its_host_or_of_that_of_the_one_proxy(
+    host: str, access: MetricsAccess, url: str
+) -> None:
+    assert access.endpoint(host) == url
+
+
+def test_one_proxy_for_all_is_asked_for_that_broker_alone() -> None:
+    proxy = FakeProxy(SOUND)
+    access = replace(ACCESS, prefix="jmxproxy/{host}:9999", host="proxy")
+    JmxProxy("n1", access, FakeClock(), proxy.session).read()
+    asked = [(request.method, request.url) for request in proxy.requests]
+    assert asked[0] == ("DELETE", "http://proxy:9090/jmxproxy/n1:9999")
+    assert asked[1] == ("GET", "http://proxy:9090/jmxproxy/n1:9999/java.lang:type=Runtime/Uptime")
+
+
+def test_one_proxy_for_all_that_is_away_is_no_silence_of_a_broker() -> None:
+    refused = requests.ConnectionError()
+    refused.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    found, _ = with_access({"prefix": "jmxproxy/{host}:9999", "host": "p"}, {"/jmxproxy/n1:9999/" + UPTIME: refused})
+    assert "Connection refused" in found.reason and not found.silent and found.no_proxy

@@ -1,6 +1,9 @@
 import socket
+import struct
+import threading
 import time
-from contextlib import closing
+import tracemalloc
+from contextlib import closing, suppress
 
 import pytest
 
@@ -59,3 +62,28 @@ def test_a_server_that_accepts_and_says_nothing_is_told_from_one_that_is_not_the
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         assert _reach(address) == "accepts connections, and says nothing"
     assert _reach(address) == _reach("127.0.0.1:1") == "Connection refused"
+
+
+def test_a_server_that_announces_an_answer_of_1_gib_is_not_listened_to() -> None:
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(struct.pack(">i", 2**30))
+                    while True:
+                        connection.sendall(b"x" * 2**20)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        zookeeper = ZooKeeper(f"127.0.0.1:{listener.getsockname()[1]}", timeout=1)
+        tracemalloc.start()
+        with (
+            pytest.raises(ZooKeeperUnavailable, match="an answer of 1073741824 bytes is announced"),
+            closing(zookeeper),
+        ):
+            zookeeper.connect()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert most < 32 * 2**20
