@@ -114,8 +114,8 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "nesting 100,000 deep": (whole(b"[" * 100_000 + b"]" * 100_000), LONG),
     "nesting 30,000 deep": (whole(b"[" * 30_000 + b"]" * 30_000), "not JSON"),
     "a number of 60,000 digits": (whole(b"9" * 60_000), ""),
-    "terminal escapes": (whole(b'"\x1b]0;pwned\x07\x1b[2J"'), "not JSON: b'\"\\x1b]0;pwned"),
-    "terminal escapes in JSON": (whole(rb'"\u001b[2J"'), r"'\x1b[2J', which is not a whole number"),
+    "terminal escapes": (whole(b'"\x1b]0;pwned\x07\x1b[2J"'), "not JSON: '\"\\x1b]0;pwned"),
+    "terminal escapes in JSON": (whole(rb'"\u001b[2J"'), r""" says "\u001b[2J" for java.lang:type=Runtime/Uptime, which is not a whole number"""),
     "a status with escapes": (sending(b"HTTP/1.1 \x1b[2J OK\r\n\r\n"), ""),
     "not HTTP": (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), ""),
 }
@@ -152,7 +152,7 @@ def test_a_redirect_is_not_followed_and_no_password_goes_there(status: int) -> N
         redirect = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, there)
         with serving(sending(redirect)) as (port, asked):
             found = read(port, WITH_PASSWORDS)
-    assert f"with status {status}: it redirects to '127.0.0.2', which is not followed" in found.reason
+    assert f"with HTTP status {status}: it redirects to '127.0.0.2', which is not followed" in found.reason
     assert asked and asked_elsewhere == []
 
 
