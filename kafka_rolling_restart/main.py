@@ -19,7 +19,7 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -37,8 +37,8 @@ from kafka_rolling_restart.errors import (
     ZooKeeperUnavailable,
 )
 from kafka_rolling_restart.health import Health, HealthRule
-from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
+from kafka_rolling_restart.reach import Reach, from_options
 from kafka_rolling_restart.record import Step, duration
 from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.report_file import ReportFile, Run
@@ -100,6 +100,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     _require_somebody_to_ask(options)
     cluster = _cluster(options)
     report.about = cluster.label
+    reach = from_options(
+        options, os.environ, _asker(report), report.warn
+    )  # before the tasks, which get our environment
     tasks = task.load(options.task, options.task_args)
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
@@ -110,7 +113,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
-        roll = _make_roll(options, zookeeper, tasks, report, signals)
+        roll = _make_roll(options, zookeeper, tasks, reach, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
@@ -210,13 +213,29 @@ def _require_somebody_to_ask(options: argparse.Namespace) -> None:
         raise UsageError("there is no terminal to ask for confirmation: give --no-confirm (cron), or run it at one")
 
 
+def _asker(report: Report) -> Callable[[str], str] | None:
+    """Return what asks for a password at the terminal, None where there is none."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return None
+
+    def ask(prompt: str) -> str:
+        report.settle()
+        return getpass.getpass(prompt)
+
+    return ask
+
+
 def _make_roll(
-    options: argparse.Namespace, zookeeper: "ZooKeeper", tasks: task.Tasks, report: Report, signals: Signals
+    options: argparse.Namespace,
+    zookeeper: "ZooKeeper",
+    tasks: task.Tasks,
+    reach: Reach,
+    report: Report,
+    signals: Signals,
 ) -> Roll:
     from kafka_rolling_restart.jmxproxy import JmxProxy
-    from kafka_rolling_restart.ssh import SshConfig
 
-    brokers = zookeeper.brokers()
+    brokers = zookeeper.brokers(options.listener)
     if not brokers:
         there = ", ".join(zookeeper.children("/")) or "nothing"
         raise Refused(
@@ -224,7 +243,7 @@ def _make_roll(
         )
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
-    clock, ssh = SystemClock(), SshConfig(os.environ)
+    clock = SystemClock()
     proxies = {
         one.id: JmxProxy(one.host, options.jmxproxy_port, options.jmxproxy_prefix, options.metrics_timeout, clock)
         for one in brokers.values()
@@ -232,10 +251,7 @@ def _make_roll(
     return Roll(
         brokers=brokers,
         plan=chosen,
-        hosts={
-            one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
-            for one in brokers.values()
-        },
+        hosts=reach.hosts(brokers, chosen),
         watch=ClusterWatch(brokers, zookeeper, proxies, clock),
         tasks=tasks,
         rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),

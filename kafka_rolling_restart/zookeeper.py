@@ -12,18 +12,21 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.cluster import HOST, Broker
 from kafka_rolling_restart.errors import LockHeld, Refused, Stopped, UsageError, ZooKeeperUnavailable
 from kafka_rolling_restart.parallel import NotInTime, aside
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
 MAX_RACK = 40  # characters that are shown
+MAX_REGISTRATION = 64 * 1024  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+MAX_HOST = 255  # characters of a name in DNS
+SHOWN = 80  # characters of what somebody registered
+LOOK = "Look at it with zookeeper-shell"
 RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
 LOCK = "/kafka-rolling-restart/lock"
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
-HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
 
 
 class ZooKeeper:
@@ -61,10 +64,13 @@ class ZooKeeper:
             self._client.stop()
             self._client.close()
 
-    def brokers(self) -> dict[int, Broker]:
-        """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
+    def brokers(self, listener: str | None = None) -> dict[int, Broker]:
+        """Return the registered brokers by id, each with the host of its ``listener``, if one is named.
+
+        Raises `Refused` for a registration without a usable host, or without that listener.
+        """
         asked = {broker_id: self._client.get_async(f"{IDS}/{broker_id}") for broker_id in self._ids()}
-        found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
+        found = {broker_id: self._broker(broker_id, answer, listener) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
     def registrations(self, patience: float | None = None) -> dict[int, int]:
@@ -127,27 +133,42 @@ class ZooKeeper:
         except FAILURES as error:
             raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {error!r}") from error
 
-    def _broker(self, broker_id: int, answer: Any) -> Broker | None:
+    def _broker(self, broker_id: int, answer: Any, listener: str | None) -> Broker | None:
         try:
             data, stat = self._ask(answer)
         except NoNodeError:
             return None
-        return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
+        return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
 
 
-def host_of(broker_id: int, registration: bytes) -> str:
-    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint.
+def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:
+    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or a listener's.
 
     Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
     """
+    if len(registration) > MAX_REGISTRATION:
+        raise Refused(f"{IDS}/{broker_id} holds {len(registration)} bytes, which is no broker's. {LOOK}")
     try:
         content = json.loads(registration)
-        named = content.get("host") or next(filter(None, map(_endpoint_host, content.get("endpoints") or [])), None)
+        endpoints = list(map(str, content.get("endpoints") or []))
+        if listener is not None:
+            named = _listener_host(broker_id, endpoints, listener)
+        else:
+            named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise Refused(f"{IDS}/{broker_id} cannot be understood: {error}. Look at it with zookeeper-shell") from error
-    if not isinstance(named, str) or not HOST.match(named):
-        raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:80]!r}. Look at it with zookeeper-shell")
+        raise Refused(f"{IDS}/{broker_id} cannot be understood: {str(error)[:SHOWN]}. {LOOK}") from error
+    if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
+        raise Refused(f"{IDS}/{broker_id} holds no usable host: {str(named)[:SHOWN]!r}. {LOOK}")
     return named
+
+
+def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str | None:
+    """Return the host of a listener; its name is upper case in Kafka."""
+    by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
+    if listener.upper() not in by_name:
+        there = ", ".join(sorted(by_name))[:SHOWN]
+        raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
+    return _endpoint_host(by_name[listener.upper()])
 
 
 def _rack(registration: bytes) -> str:

@@ -8,6 +8,7 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.parallel import Background
+from kafka_rolling_restart.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
 PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
@@ -16,12 +17,14 @@ PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
 class FakeShell:
     """A host that answers each command out of a dictionary of (status, output)."""
 
-    name = "n1"
-
     def __init__(self, answers: dict[str, tuple[int, str]] | None = None, refuses: bool = False) -> None:
         self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
         self.refuses = refuses
         self.ran: list[str] = []
+        self.secrets: dict[str, Secret | None] = {}
+
+    def typed(self, terminal: bool = False) -> str:
+        return "ssh -t n1" if terminal else "ssh n1"
 
     @contextmanager
     def session(self) -> Iterator["FakeShell"]:
@@ -35,7 +38,8 @@ class FakeShell:
     def close(self) -> None:
         pass
 
-    def run(self, command: str, limit: float) -> CommandResult:
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+        self.secrets[command] = secret
         self.ran.append(command)
         return CommandResult(command, *self.answers.get(command, (1, "")), 0.1)
 

@@ -6,6 +6,7 @@ import pytest
 
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh import SshLine
 
 
@@ -22,7 +23,7 @@ class FakeHost:
             raise SshError("Connection refused")
         return self
 
-    def run(self, command: str, limit: float) -> CommandResult:
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
         if self.breaks:
             self.breaks = False
             raise SshError("the connection broke", sent=True)
