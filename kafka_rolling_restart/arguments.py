@@ -69,9 +69,9 @@ environment:
   HOME, USER           for ~/.ssh and for the login
   SSH_AUTH_SOCK        the ssh-agent
   SHELL                runs a ProxyCommand, as in ssh
-  KAFKA_ROLLING_RESTART_SSH_PASSWORD, KAFKA_ROLLING_RESTART_SUDO_PASSWORD and
+  KAFKA_ROLLING_RESTART_SSH_PASSWORD, KAFKA_ROLLING_RESTART_SUDO_PASSWORD,
   KAFKA_ROLLING_RESTART_KEY_PASSPHRASE
-                       secrets; never an argument. No task inherits them
+                       secrets, which are never an argument; no task inherits them
   PYTHONPATH           where --task modules are found, beside the current folder
   NO_COLOR, TERM=dumb  no colours; no live view
 

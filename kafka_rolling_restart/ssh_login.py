@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secret, Secrets
 from kafka_rolling_restart.ssh_config import Target
 
-KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
 OPENSSH = b"openssh-key-v1\0"
 AGENT_S = 5.0
 TRIES = 3  # for a passphrase that is typed
@@ -74,7 +74,7 @@ class Credentials:
         if not transport.is_authenticated():
             raise paramiko.AuthenticationException(self._why(transport, target, refused, allowed))
 
-    def _offers(self, target: Target, held: Sequence[Any]) -> Iterator[Offer]:
+    def _offers(self, target: Target, held: Sequence[Any]) -> list[Offer]:
         """Return the keys in the order in which they are tried, each of them once.
 
         Keys that were named for the host come before the others of the agent, unlike in OpenSSH: a server hangs up
@@ -85,7 +85,10 @@ class Credentials:
         files = [offer for path in target.keys for offer in self._keys.get(path, ())]
         others = [] if target.identities_only else list(agent.values())
         order = [*mine, *files, *others] if target.names_keys else [*mine, *others, *files]
-        yield from {offer.blob: offer for offer in reversed(order)}.values().__reversed__()
+        offers: dict[bytes, Offer] = {}
+        for offer in order:
+            offers.setdefault(offer.blob, offer)
+        return list(offers.values())
 
     def _needs(self, host: Target, held: set[bytes]) -> bool:
         """Tell whether a host's locked keys are worth a question."""
@@ -169,7 +172,7 @@ def _load(path: Path, passphrase: Secret | None) -> tuple[Offer, ...]:
 
 def _private(path: Path, passphrase: Secret | None) -> Any:
     why: Exception | None = None
-    for kind in KINDS:
+    for kind in _kinds(path):
         try:
             return kind.from_private_key_file(str(path), passphrase.reveal() if passphrase else None)
         except OSError:
@@ -182,6 +185,14 @@ def _private(path: Path, passphrase: Secret | None) -> Any:
     if passphrase is not None:
         raise Locked(f"{path} is encrypted, and not opened by the passphrase: run ssh-add {path}") from why
     raise paramiko.SSHException(f"it is no key of a kind that is supported (ed25519, ECDSA, RSA): {why}") from why
+
+
+def _kinds(path: Path) -> list[Any]:
+    """Return the kinds that a key may be of: one where the file tells, because trying takes about a second."""
+    with suppress(OSError, ValueError):
+        blob = _public_part(path.read_text(encoding="utf-8"))
+        return [kind for name, kind in KINDS.items() if blob[4:].startswith(name)] or list(KINDS.values())
+    return list(KINDS.values())
 
 
 def _public(path: Path) -> bytes:

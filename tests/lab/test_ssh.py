@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,3 +178,181 @@ def test_the_proxy_that_comes_first_wins_and_none_is_a_choice(scene: SshScene) -
     scene.configure("Host n1\n  ProxyJump none\nHost n3\n  ProxyJump n1\nHost *\n  ProxyCommand false")
     assert scene.run("n3").output == IN
     assert (logins(scene, 1), logins(scene, 3)) == (1, 2)
+
+
+def test_several_identity_files_are_tried_in_their_order_each_of_them_once(scene: SshScene) -> None:
+    first, second = scene.key("first"), scene.key("second", kind="ecdsa")
+    scene.authorize(3, second)
+    scene.configure(f"Host n3\n  IdentityFile {first}\n  IdentityFile {second}\n  IdentityFile {first}")
+    assert scene.run("n3").output == IN
+    log = scene.sshd(3).log.read_text()
+    assert log.count("Failed publickey") + log.count("Accepted publickey") <= 2
+    scene.authorize(3)
+    said = error(scene, "n3")
+    assert (
+        f"login refused: it refused {first}, {second}; it allows publickey" in said
+        or f"it refused {first}, {second}" in said
+    )
+
+
+def test_an_encrypted_key_is_asked_for_once_for_all_hosts_and_hops(scene: SshScene) -> None:
+    locked = scene.key("locked", PASSPHRASE)
+    asked: list[str] = []
+
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        return PASSPHRASE
+
+    for number in (1, 3):
+        scene.authorize(number, locked)
+    scene.configure(f"Host n3\n  ProxyJump n1\nHost *\n  IdentityFile {locked}")
+    assert scene.host("n3", ask=ask).run("echo logged in", 10).output == IN
+    assert asked == [f"passphrase for {locked}: "]
+
+
+def test_a_wrong_passphrase_is_asked_for_again_and_then_the_file_is_named(scene: SshScene) -> None:
+    locked = scene.key("locked", PASSPHRASE)
+    scene.authorize(3, locked)
+    scene.configure(f"Host n3\n  IdentityFile {locked}")
+    answers = iter(["no", "neither", PASSPHRASE])
+    assert scene.host("n3", ask=lambda prompt: next(answers)).run("echo logged in", 10).output == IN
+    with pytest.raises(UsageError, match=f"{locked}: not opened by what was typed"):
+        scene.host("n3", ask=lambda prompt: "wrong")
+
+
+def test_without_a_terminal_an_encrypted_key_is_named_with_what_to_do(scene: SshScene) -> None:
+    locked = scene.key("locked", PASSPHRASE)
+    scene.authorize(3, locked)
+    scene.configure(f"Host n3\n  IdentityFile {locked}")
+    said = error(scene, "n3")
+    assert f"{locked} is encrypted: run ssh-add {locked}, or set KAFKA_ROLLING_RESTART_KEY_PASSPHRASE" in said
+    passphrase = Passwords(passphrase=Secret("wrong"))
+    with pytest.raises(SshError, match=f"{locked} is encrypted, and not opened by the passphrase"):
+        scene.host("n3", passphrase).run("true", 1)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_the_passphrase_of_the_environment_opens_a_key_of_any_kind(scene: SshScene, kind: str) -> None:
+    locked = scene.key("locked", PASSPHRASE, kind)
+    scene.authorize(3, locked)
+    scene.configure(f"Host n3\n  IdentityFile {locked}")
+    assert scene.host("n3", Passwords(passphrase=Secret(PASSPHRASE))).run("echo logged in", 10).output == IN
+
+
+def test_a_key_that_the_agent_holds_is_not_asked_for_and_its_public_half_is_enough(scene: SshScene) -> None:
+    locked = scene.key("locked", PASSPHRASE)
+    scene.authorize(3, locked)
+    agent = scene.agent(locked, passphrase=PASSPHRASE)
+    scene.configure(f"Host n3\n  IdentityFile {locked}\n  IdentitiesOnly yes")
+    assert scene.probe("n3", env=agent.env) == IN
+    locked.unlink()
+    assert scene.probe("n3", env=agent.env) == IN
+    assert scene.probe("n3") != IN
+
+
+def test_the_keys_of_a_full_agent_do_not_use_up_the_tries_that_a_named_key_needs(scene: SshScene) -> None:
+    mine, others = scene.key("mine"), [scene.key(f"other{number}") for number in range(4)]
+    agent = scene.agent(*others, mine)
+    scene.sshd(5, MaxAuthTries="3")
+    scene.known_hosts.write_text(known_hosts_line(scene.address(5), scene.sshd(5).host_key))
+    scene.authorize(5, mine)
+    scene.configure(f"Host n5\n  IdentityFile {mine}.pub")
+    assert scene.probe("n5", env=agent.env) == IN
+    scene.configure()
+    said = scene.probe("n5", env=agent.env)
+    assert "too many authentication failures" in said and "IdentitiesOnly yes" in said
+    scene.configure(f"Host n5\n  IdentityFile {scene.ssh / KEY}\n  IdentitiesOnly yes")
+    said = scene.probe("n5", env=agent.env)
+    assert f"it refused {scene.ssh / KEY}" in said and "agent" not in said
+
+
+def test_the_agent_is_never_forwarded(scene: SshScene) -> None:
+    agent = scene.agent(scene.ssh / KEY)
+    scene.configure("Host n3\n  ForwardAgent yes")
+    assert scene.probe("n3", env=agent.env) == IN
+    assert scene.host("n3").run('echo "<$SSH_AUTH_SOCK>"', 10).output == "<>"
+
+
+def test_a_certificate_beside_the_key_is_shown(scene: SshScene) -> None:
+    authority, key = scene.key("authority"), scene.key("certified")
+    sign = [program("ssh-keygen"), "-q", "-s", str(authority), "-I", "me", "-n", getpass.getuser(), f"{key}.pub"]
+    subprocess.run(sign, check=True)
+    scene.sshd(6, TrustedUserCAKeys=f"{authority}.pub")
+    scene.known_hosts.write_text(known_hosts_line(scene.address(6), scene.sshd(6).host_key))
+    scene.authorize(6)
+    scene.configure(f"Host n6\n  IdentityFile {key}")
+    assert scene.run("n6").output == IN
+
+
+def test_hashed_known_hosts_are_understood(scene: SshScene) -> None:
+    subprocess.run([program("ssh-keygen"), "-q", "-H", "-f", str(scene.known_hosts)], check=True, capture_output=True)
+    assert scene.address(3) not in scene.known_hosts.read_text()
+    assert scene.run("n3").output == IN
+    scene.known_hosts.write_text("")
+    assert "its host key is not known" in error(scene, "n3")
+
+
+def test_a_host_key_alias_is_looked_up_in_the_place_of_the_address(scene: SshScene) -> None:
+    scene.known_hosts.write_text(f"kafka3.alias {scene.sshd(3).host_key}\n")
+    scene.configure("Host n3\n  HostKeyAlias kafka3.alias\nHost n1\n  HostKeyAlias kafka3.alias")
+    assert scene.run("n3").output == IN
+    said = error(scene, "n1")
+    assert "is not the one in" in said and "-R 'kafka3.alias'" in said
+
+
+def test_accept_new_adds_an_unknown_key_once_says_so_and_leaves_the_file_whole(scene: SshScene) -> None:
+    scene.known_hosts.write_text("# mine, without a newline")
+    scene.configure("Host n3 n4\n  ProxyJump n1\nHost *\n  StrictHostKeyChecking accept-new")
+    said: list[str] = []
+    hosts = {name: scene.host(name, say=said.append) for name in ("n3", "n4") for _ in range(2)}
+    calls = {(name, one): partial(hosts[name].run, "echo logged in", 10) for name in hosts for one in range(4)}
+    assert {result.output for result in in_parallel(calls).values()} == {IN}
+    lines = scene.known_hosts.read_text().splitlines()
+    assert len(lines) == 4 and lines[0] == "# mine, without a newline" and len(said) == 3
+    assert (
+        f"port {SSH_PORT}: its host key was not known, and is now in {scene.known_hosts}: ssh-ed25519 SHA256:"
+        in said[0]
+    )
+    assert scene.run("n3").output == IN and len(scene.known_hosts.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("checking", ["accept-new", "no", "off", "ask", "yes"])
+def test_a_changed_host_key_is_refused_whatever_is_configured(scene: SshScene, checking: str) -> None:
+    scene.configure(f"Host *\n  StrictHostKeyChecking {checking}")
+    before = known_hosts_line(scene.address(3), scene.sshd(1).host_key)
+    scene.known_hosts.write_text(before)
+    assert f"is not the one in {scene.known_hosts}, line 1: somebody may be in between" in error(scene, "n3")
+    assert scene.known_hosts.read_text() == before and logins(scene, 3) == 0
+
+
+def test_a_revoked_host_key_is_refused_and_an_authority_is_said_not_to_be_supported(scene: SshScene) -> None:
+    scene.configure("Host *\n  StrictHostKeyChecking accept-new")
+    line = known_hosts_line(scene.address(3), scene.sshd(3).host_key)
+    scene.known_hosts.write_text(f"{line}@revoked * {scene.sshd(3).host_key}\n")
+    assert f"is revoked in {scene.known_hosts}, line 2" in error(scene, "n3")
+    scene.configure()
+    scene.known_hosts.write_text(f"@cert-authority * {scene.sshd(1).host_key}\n")
+    assert "its host key is not known (@cert-authority lines are not supported)" in error(scene, "n3")
+
+
+def test_a_host_is_asked_for_a_key_of_a_kind_that_is_known(scene: SshScene) -> None:
+    rsa = scene.key("host_rsa", kind="rsa")
+    scene.sshd(7, HostKey=f"{rsa}\nHostKey {scene.folder / '7' / 'ssh_host_ed25519_key'}")
+    scene.known_hosts.write_text(
+        known_hosts_line(scene.address(7), " ".join(Path(f"{rsa}.pub").read_text().split()[:2]))
+    )
+    assert scene.run("n7").output == IN
+
+
+def test_user_and_port_of_the_command_line_are_for_the_host_and_not_for_the_hops(scene: SshScene) -> None:
+    scene.configure("Host n3\n  ProxyJump n1\n  Port 9\n  User nobody")
+    options = SshOptions(user=getpass.getuser(), port=SSH_PORT)
+    host = scene.host("n3", options=options)
+    assert host.run("echo logged in", 10).output == IN
+    assert host.typed() == f"ssh -l {getpass.getuser()} -p {SSH_PORT} n3"
+    other = scene.ssh / "config"
+    elsewhere = scene.folder / "elsewhere"
+    other.rename(elsewhere)
+    host = scene.host("n3", options=replace(options, config=elsewhere))
+    assert host.run("echo logged in", 10).output == IN
+    assert host.typed(terminal=True).startswith(f"ssh -t -F {elsewhere} -l")
