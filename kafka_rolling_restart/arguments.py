@@ -61,7 +61,7 @@ files:
   TYPE.yaml      has zookeeper and broker_list of the clusters of a type; looked
                  up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
                  ~/.kafka_discovery and /etc/kafka_discovery
-  ~/.ssh/config  how hosts are reached, and /etc/ssh/ssh_config: ProxyJump, keys,
+  ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
                  known hosts and more; see "Access over SSH" in the README
 
 environment:
@@ -71,7 +71,7 @@ environment:
   SHELL                runs a ProxyCommand, as in ssh
   KAFKA_ROLLING_RESTART_SSH_PASSWORD, KAFKA_ROLLING_RESTART_SUDO_PASSWORD,
   KAFKA_ROLLING_RESTART_KEY_PASSPHRASE
-                       secrets, which are never an argument; no task inherits them
+                       secrets, never an argument; no task inherits them
   PYTHONPATH           where --task modules are found, beside the current folder
   NO_COLOR, TERM=dumb  no colours; no live view
 

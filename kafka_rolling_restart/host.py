@@ -76,13 +76,24 @@ class BrokerHost:
         try:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
-                problems = [self._forbidden(session, command) for command in (self._stop, self._start)]
+                problems = self._problems(session)
                 age = _age_if_any(session, jvm.pid) if jvm else None
         except SshError as error:
             return Readiness(problems=(str(error),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
         self.sees_process = visible
         return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
+
+    def _problems(self, session: Session) -> list[str]:
+        commands = (self._stop, self._start)
+        if self._root:
+            return [self._missing(session, command) for command in commands]
+        if self._password is None:
+            return [self._forbidden(session, command) for command in commands]
+        valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
+        if valid.status != 0:  # and no second try, because tries are counted
+            return [f"sudo does not take the password: {valid.said or 'no reason given'}"]
+        return [self._forbidden_by_password(session, command, self._password) for command in commands]
 
     def stop(self, limit: float) -> Background[CommandResult]:
         """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`."""
@@ -122,10 +133,6 @@ class BrokerHost:
         return shlex.join([*(ASKING if command in self._with_password else FREE), *_words(command)])
 
     def _forbidden(self, session: Session, command: str) -> str:
-        if self._root:
-            return self._missing(session, command)
-        if self._password is not None:
-            return self._forbidden_by_password(session, command, self._password)
         words = _words(command)
         allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
         mend = "Allow it without a password in sudoers (NOPASSWD), then check: sudo -n -ll; or give --ask-sudo-password"
@@ -144,9 +151,6 @@ class BrokerHost:
         A command that does not is sent without: the password would be the first line of its own input.
         """
         self._with_password.discard(command)
-        valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, password)
-        if valid.status != 0:
-            return f"sudo does not take the password: {valid.said or 'no reason given'}"
         allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
         if allowed.status != 0:
             return f"may not run `sudo {command}`: {allowed.said or 'sudo does not allow it'}"

@@ -17,6 +17,7 @@ from kafka_rolling_restart.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secr
 from kafka_rolling_restart.ssh_config import Target
 
 KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
+KEYBOARD = "keyboard-interactive"
 OPENSSH = b"openssh-key-v1\0"
 AGENT_S = 5.0
 TRIES = 3  # for a passphrase that is typed
@@ -69,6 +70,8 @@ class Credentials:
                 transport.auth_password(target.user, self._password.reveal())
             except paramiko.BadAuthenticationType as error:
                 allowed = error.allowed_types
+                if KEYBOARD in allowed:  # paramiko has tried that, and tells of its first try
+                    refused.append("the password")
             except paramiko.AuthenticationException:
                 refused.append("the password")
         if not transport.is_authenticated():

@@ -119,7 +119,7 @@ class SshScene:
     def authorize(self, number: int, *keys: Path) -> None:
         """Let only these keys log in to a host."""
         lines = [path.with_name(path.name + ".pub").read_text() for path in keys]
-        (self.folder / str(number) / "authorized_keys").write_text("".join(lines))
+        self.sshd(number).authorized_keys.write_text("".join(lines))
 
     def host(
         self,

@@ -29,10 +29,11 @@ class Sshd(Daemon):
         user_key: str,
         others: Mapping[str, str] | None = None,
     ) -> None:
+        self.address = address
+        self.authorized_keys = folder / "authorized_keys"
         key = folder / "ssh_host_ed25519_key"
         self.host_key = make_key(key)
-        authorized = folder / "authorized_keys"
-        authorized.write_text(user_key + "\n")
+        self.authorized_keys.write_text(user_key + "\n")
         config = folder / "sshd_config"
         environment = {
             "LAB_HOST": folder,
@@ -43,7 +44,7 @@ class Sshd(Daemon):
         settings = {
             "ListenAddress": f"{address}:{SSH_PORT}",
             "HostKey": key,
-            "AuthorizedKeysFile": authorized,
+            "AuthorizedKeysFile": self.authorized_keys,
             "PidFile": "none",
             "StrictModes": "no",
             "UsePAM": "yes" if _is_locked(getpass.getuser()) else "no",

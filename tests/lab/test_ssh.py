@@ -21,6 +21,7 @@ from kafka_rolling_restart.secret import Passwords, Secret
 from kafka_rolling_restart.ssh_config import SshOptions
 
 from .needs import program
+from .password_server import PASSWORD, PasswordServer
 from .ssh_files import KEY, SSH_PORT, known_hosts_line
 from .ssh_scene import PASSPHRASE, SshScene
 
@@ -356,3 +357,33 @@ def test_user_and_port_of_the_command_line_are_for_the_host_and_not_for_the_hops
     host = scene.host("n3", options=replace(options, config=elsewhere))
     assert host.run("echo logged in", 10).output == IN
     assert host.typed(terminal=True).startswith(f"ssh -t -F {elsewhere} -l")
+
+
+@pytest.mark.parametrize("keyboard", [False, True])
+def test_a_password_is_used_where_no_key_is_taken(scene: SshScene, keyboard: bool) -> None:
+    with PasswordServer(scene.address(8), keyboard) as server:
+        scene.known_hosts.write_text(known_hosts_line(scene.address(8), server.host_key))
+        right, wrong = Passwords(ssh=Secret(PASSWORD)), Passwords(ssh=Secret("wrong"))
+        assert scene.host("n8", right).run("echo logged in", 10).output == IN
+        with pytest.raises(SshError, match="the password") as raised:
+            scene.host("n8", wrong).run("true", 1)
+        assert "wrong" not in str(raised.value)
+
+
+def test_a_password_is_in_no_process_list_and_no_task_inherits_it(scene: SshScene) -> None:
+    """Also where it is in the environment of the run: what a ProxyCommand sees is what tasks see."""
+    seen = scene.folder / "seen"
+    dump = f"(env; cat /proc/[0-9]*/cmdline) >{seen}"
+    with PasswordServer(scene.address(8)) as server:
+        scene.known_hosts.write_text(known_hosts_line(scene.address(8), server.host_key))
+        scene.configure(
+            f'Host n8\n  ProxyCommand sh -c \'{dump}; exec "$0" -c "$1" %h %p\' {sys.executable} {shlex.quote(PIPE)}'
+        )
+        secrets = {f"KAFKA_ROLLING_RESTART_{name}": PASSWORD for name in ("SSH_PASSWORD", "SUDO_PASSWORD")}
+        assert scene.probe("n8", env=secrets) == IN
+    assert "HOME=" in seen.read_text(errors="replace") and PASSWORD not in seen.read_text(errors="replace")
+
+
+def test_a_secret_for_a_command_is_its_standard_input_and_not_its_line(scene: SshScene) -> None:
+    result = scene.run("n3", "read line && echo ${#line} && cat", Secret("hunter2"))
+    assert result.output == "7" and "hunter2" not in str(result)
