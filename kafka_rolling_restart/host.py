@@ -59,7 +59,7 @@ class Readiness:
 
 
 class BrokerHost:
-    """The host of one broker. The preflight finds out whether commands need sudo there, and that a password."""
+    """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a password."""
 
     def __init__(self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None) -> None:
         self._shell = shell

@@ -4,7 +4,6 @@ Not by paramiko's reader, which knows neither patterns nor markers, and takes no
 """
 
 import base64
-import binascii
 import fcntl
 import hashlib
 import hmac
@@ -57,7 +56,7 @@ class Entry:
     def is_of(self, name: str) -> bool:
         """Tell whether the line is about a host."""
         if self.names[0].startswith(HASHED):
-            return hmac.compare_digest(hashed(name, self.names[0]), self.names[0])
+            return hashed(name, self.names[0]) == self.names[0]
         return matches(list(self.names), name)
 
 
@@ -115,7 +114,7 @@ def hashed(name: str, like: str = "") -> str:
     """Return a name as it stands in a file with hashed names; with the salt of ``like``, or a new one."""
     try:
         salt = base64.b64decode(like.split("|")[2]) if like else os.urandom(20)
-    except (binascii.Error, IndexError):
+    except (ValueError, IndexError):
         return ""
     digest = hmac.new(salt, name.lower().encode(), hashlib.sha1).digest()
     return f"{HASHED}{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
@@ -129,6 +128,6 @@ def _entries(file: Path) -> Iterator[Entry]:
             continue
         try:
             key = HostKey(words[1], base64.b64decode(words[2], validate=True))
-        except binascii.Error:
+        except ValueError:
             continue
         yield Entry(marker, tuple(words[0].split(",")), key, f"{file}, line {number}")

@@ -25,6 +25,7 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 RAW = "proxycommand"  # goes to a shell as it is written
 REPEATABLE = ("identityfile", "certificatefile")
 PROXIES = ("proxyjump", "proxycommand")  # whichever comes first keeps the other from being looked at
+HOST_LINE = "Host"  # differs from Match host and Match originalhost
 ALONE = ("all", "final", "canonical")
 CRITERIA = (*ALONE, "host", "originalhost", "user", "localuser", "exec")
 
@@ -78,7 +79,7 @@ class SettingsReader:
             where = f"{path}, line {number}"
             keyword, text = _keyword(line, where)
             if keyword == "host":
-                current = (*outer, Condition("originalhost", ",".join(_words(text, where))))
+                current = (*outer, Condition(HOST_LINE, ",".join(_words(text, where))))
             elif keyword == "match":
                 current = (*outer, *self._conditions(_words(text, where), where))
             elif keyword == "include":
@@ -146,7 +147,7 @@ class Lookup:
             return {"all": True, "final": final, "canonical": False}[condition.kind]
         if condition.kind == "exec":
             return self._run(expanded(condition.argument, tokens(query, found)))
-        return matches(condition.argument.split(","), _subject(condition.kind, query, found))
+        return matches(condition.argument.split(","), _subject(condition.kind, query, found, final))
 
 
 def _is_open(setting: Setting, found: Found) -> bool:
@@ -156,11 +157,11 @@ def _is_open(setting: Setting, found: Found) -> bool:
     return setting.keyword not in found or setting.keyword in REPEATABLE
 
 
-def _subject(kind: str, query: Query, found: Found) -> str:
-    if kind == "host":
-        return address(query, found).lower()
-    if kind == "originalhost":
-        return query.name.lower()
+def _subject(kind: str, query: Query, found: Found, final: bool) -> str:
+    if kind == "host" or (kind == HOST_LINE and final):  # as `ssh -G` shows
+        return address(query, found)
+    if kind in (HOST_LINE, "originalhost"):
+        return query.name
     return first(found, "user", query.login) if kind == "user" else query.login
 
 

@@ -1,7 +1,6 @@
 """Prove who we are to a host: the agent's keys, key files and a password, in an order that wastes no try."""
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -206,7 +205,7 @@ def _public(path: Path) -> bytes:
         lambda: base64.b64decode(path.read_text(encoding="utf-8").split()[1]),  # IdentityFile may name FILE.pub itself
     )
     for read in reads:
-        with suppress(OSError, ValueError, IndexError, binascii.Error):
+        with suppress(OSError, ValueError, IndexError):
             if blob := read():
                 return blob
     return b""

@@ -112,7 +112,8 @@ class SshScene:
     def key(self, name: str, passphrase: str = "", kind: str = "ed25519") -> Path:
         """Make a key in ~/.ssh."""
         path = self.ssh / name
-        command = [program("ssh-keygen"), "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(path)]
+        quick = ["-a", "1", *(["-b", "2048"] if kind == "rsa" else [])]
+        command = [program("ssh-keygen"), "-q", "-t", kind, *quick, "-N", passphrase, "-C", name, "-f", str(path)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         return path
 

@@ -18,7 +18,7 @@ import pytest
 from kafka_rolling_restart.errors import SshError, UsageError
 from kafka_rolling_restart.parallel import in_parallel
 from kafka_rolling_restart.secret import Passwords, Secret
-from kafka_rolling_restart.ssh_config import SshOptions
+from kafka_rolling_restart.ssh_config import SshConfig, SshOptions
 
 from .needs import program
 from .password_server import PASSWORD, PasswordServer
@@ -387,3 +387,67 @@ def test_a_password_is_in_no_process_list_and_no_task_inherits_it(scene: SshScen
 def test_a_secret_for_a_command_is_its_standard_input_and_not_its_line(scene: SshScene) -> None:
     result = scene.run("n3", "read line && echo ${#line} && cat", Secret("hunter2"))
     assert result.output == "7" and "hunter2" not in str(result)
+
+
+SETTINGS = """
+Host first second
+  HostName %h.example
+  ProxyJump jump,you@[::1]:5
+  User DOMAIN\\me
+Match originalhost f*,!fourth host *.example
+  Port 7
+  HostKeyAlias "an alias"
+Match user root !originalhost first
+  Port=8
+Host !first *
+  StrictHostKeyChecking accept-new # as it should be
+  Include {included}
+  IdentityFile /after
+Match exec "test %n = third" host third
+  ProxyCommand nc -X 5 %h %p 2>/dev/null
+  ProxyJump none
+Match final host second.example
+  HashKnownHosts yes
+Host *
+  IdentityFile /last
+  IdentitiesOnly yes
+  ProxyCommand none
+  ProxyJump late
+  Port 9
+  UserKnownHostsFile /one "/two three"
+"""
+INCLUDED = """
+IdentityFile /included
+Host third
+  Port 10
+  IdentityFile /third
+Match host fourth*
+  User you
+"""
+
+
+@pytest.mark.parametrize("name", ["first", "second", "third", "fourth", "fifth"])
+def test_a_configuration_says_what_ssh_reads_in_it(scene: SshScene, name: str) -> None:
+    config, included = scene.folder / "settings", scene.folder / "included"
+    config.write_text(SETTINGS.replace("{included}", str(included)))
+    included.write_text(INCLUDED)
+    told = subprocess.run(
+        [program("ssh"), "-F", str(config), "-G", name], check=True, capture_output=True, text=True
+    ).stdout
+    found: dict[str, list[str]] = {}
+    for line in told.splitlines():
+        found.setdefault(line.partition(" ")[0], []).append(line.partition(" ")[2])
+    target = SshConfig({"HOME": str(scene.home), "USER": "root"}, SshOptions(config=config)).host(name)
+    assert [target.address, target.user, str(target.port)] == [found[key][0] for key in ("hostname", "user", "port")]
+    assert [target.alias] == found.get("hostkeyalias", [""])
+    assert [str(path) for path in target.keys] == found["identityfile"]
+    assert target.identities_only is (found["identitiesonly"] == ["yes"])
+    assert target.adds_unknown is (found["stricthostkeychecking"] == ["accept-new"])
+    assert target.hashes_names is (found["hashknownhosts"] == ["yes"])
+    assert " ".join(map(str, target.known_hosts)) == found["userknownhostsfile"][0]
+    assert [hop.name for hop in target.via] == [
+        hop.rpartition("@")[2].removesuffix(":5").strip("[]")
+        for hop in found.get("proxyjump", [""])[0].split(",")
+        if hop
+    ]
+    assert bool(target.proxy_command) is ("proxycommand" in found)
