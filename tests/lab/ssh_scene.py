@@ -37,8 +37,9 @@ from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.errors import RollingRestartError, SshError
 options = parse(["--zookeeper", "zk", *sys.argv[2:]])
 broker = Broker(1, sys.argv[1], 1)
+ask = (lambda prompt: print(prompt) or "wrong") if "PROBE_ASKS" in os.environ else None
 try:
-    way = reach.from_options(options, os.environ, None, print)
+    way = reach.from_options(options, os.environ, ask, print)
     print(way.hosts({1: broker}, [broker])[1]._shell.run("echo logged in", 10).output)
 except (SshError, RollingRestartError) as error:
     print(error)
