@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from kafka_rolling_restart import __version__, config
+from kafka_rolling_restart import __version__, cluster, config
 from kafka_rolling_restart.access import DIGEST, HOST, SASL
+from kafka_rolling_restart.ssh_config import USER
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
@@ -64,13 +65,17 @@ files:
   TYPE.yaml      has zookeeper and broker_list of the clusters of a type; looked
                  up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
                  ~/.kafka_discovery and /etc/kafka_discovery
-  ~/.ssh/config  HostName, User, Port, IdentityFile and UserKnownHostsFile are
-                 honoured; every host must be in known_hosts
+  ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
+                 known hosts and more; see "Access over SSH" in the README
 
 environment:
   KAFKA_DISCOVERY_DIR  see files
   HOME, USER           for ~/.ssh and for the login
   SSH_AUTH_SOCK        the ssh-agent
+  SHELL                runs a ProxyCommand, as in ssh
+  KAFKA_ROLLING_RESTART_SSH_PASSWORD, KAFKA_ROLLING_RESTART_SUDO_PASSWORD,
+  KAFKA_ROLLING_RESTART_KEY_PASSPHRASE
+                       secrets, never an argument; no task inherits them
   PYTHONPATH           where --task modules are found, beside the current folder
   NO_COLOR, TERM=dumb  no colours; no live view
   KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD, _JMX_PASSWORD, _ZOOKEEPER_PASSWORD
@@ -191,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
     _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
+    _add_ssh(parser.add_argument_group("how hosts are reached"))
     _add_metrics_access(parser.add_argument_group("TLS and logins for metrics (passwords: see environment)"))
     _add_zookeeper(parser.add_argument_group("TLS and login for ZooKeeper (password: see environment)"))
     _add_restart(parser.add_argument_group("what is done"))
@@ -285,6 +291,30 @@ def _add_tls_files(group: argparse._ArgumentGroup, option: str) -> None:
         f"{option}-cert", metavar="FILE", help="our client certificate, and its key unless that is apart"
     )
     group.add_argument(f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted")
+
+
+def _add_ssh(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--ssh-config", metavar="FILE", help="in place of ~/.ssh/config and /etc/ssh/ssh_config")
+    group.add_argument(
+        "--ssh-user", type=_login_name, metavar="USER", help="log in as USER, whatever the configuration says"
+    )
+    group.add_argument("--ssh-port", type=_port, metavar="PORT", help="whatever the configuration says")
+    group.add_argument(
+        "--ssh-host",
+        type=_template,
+        default="{host}",
+        metavar="TEMPLATE",
+        help="the name for ssh, such as {host}.internal or broker-{id}, where it is not the registered host",
+    )
+    group.add_argument(
+        "--listener", metavar="NAME", help="take each broker's host from its listener NAME, for SSH and for metrics"
+    )
+    group.add_argument(
+        "--ask-ssh-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD"
+    )
+    group.add_argument(
+        "--ask-sudo-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD"
+    )
 
 
 def _add_restart(group: argparse._ArgumentGroup) -> None:
@@ -413,7 +443,7 @@ def _prefix(text: str) -> str:
 
 def _host(text: str) -> str:
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not config.HOST.match(host):
+    if not cluster.HOST.match(host):
         raise argparse.ArgumentTypeError(f"{text!r} is not a host name or an address")
     return host
 
@@ -429,6 +459,19 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not enough: at least 1 check is needed")
     return value
+
+
+def _login_name(text: str) -> str:
+    if not USER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name to log in with")
+    return text
+
+
+def _template(text: str) -> str:
+    rest = re.sub(r"\{(?:host|id)\}", "", text)
+    if rest == text or "{" in rest or "}" in rest:
+        raise argparse.ArgumentTypeError(f"{text!r} is to have {{host}} or {{id}} in it, and no other braces")
+    return text
 
 
 def _port(text: str) -> int:

@@ -1,8 +1,11 @@
 """What a cluster is, as plain frozen values that every other module speaks in."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
+# Goes into an SSH and an HTTP address, and by %h into the shell of a ProxyCommand; one that begins with - is an option.
+HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
 SHOWN = 500  # characters of a command's output in a message
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from kafka_rolling_restart.errors import UsageError
 
 SYSTEM_FOLDER = Path("/etc/kafka_discovery")
-HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")  # what may go into an SSH and an HTTP address
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::{PORT})?"

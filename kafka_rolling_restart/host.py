@@ -11,12 +11,16 @@ from typing import Protocol
 from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.parallel import Background
+from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.sudo import is_free_of_password
 
 # Marked, because a login script may greet us; through sh, because the login shell may be any.
 MARK = "process:"
 PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
 JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
+FREE = ("sudo", "-n")
+ASKING = ("sudo", "-k", "-S", "-p", "")  # -k, so that it asks: what it does not read would be read by the command
+SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
 AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
@@ -25,7 +29,7 @@ SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 class Session(Protocol):
     """An open connection to a host."""
 
-    def run(self, command: str, limit: float) -> CommandResult: ...
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
 
 
 class Line(Session, Protocol):
@@ -37,14 +41,13 @@ class Line(Session, Protocol):
 class Shell(Protocol):
     """A way to run commands on one host; what it raises is `SshError`."""
 
-    @property
-    def name(self) -> str: ...
+    def typed(self, terminal: bool = False) -> str: ...
 
     def session(self) -> AbstractContextManager[Session]: ...
 
     def line(self) -> Line: ...
 
-    def run(self, command: str, limit: float) -> CommandResult: ...
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,15 @@ class Readiness:
 
 
 class BrokerHost:
-    """The host of one broker. The preflight finds out whether commands need sudo there."""
+    """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a password."""
 
-    def __init__(self, shell: Shell, stop_command: str, start_command: str) -> None:
+    def __init__(self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None) -> None:
         self._shell = shell
         self._stop = stop_command
         self._start = start_command
         self._root = False
+        self._password = password
+        self._with_password: set[str] = set()
         self._line = shell.line()
         self.sees_process = False  # as the preflight found it
 
@@ -71,13 +76,24 @@ class BrokerHost:
         try:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
-                problems = [self._forbidden(session, command) for command in (self._stop, self._start)]
+                problems = self._problems(session)
                 age = _age_if_any(session, jvm.pid) if jvm else None
         except SshError as error:
             return Readiness(problems=(str(error),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
         self.sees_process = visible
         return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
+
+    def _problems(self, session: Session) -> list[str]:
+        commands = (self._stop, self._start)
+        if self._root:
+            return [self._missing(session, command) for command in commands]
+        if self._password is None:
+            return [self._forbidden(session, command) for command in commands]
+        valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
+        if valid.status != 0:  # and no second try, because tries are counted
+            return [f"sudo does not take the password: {valid.said or 'no reason given'}"]
+        return [self._forbidden_by_password(session, command, self._password) for command in commands]
 
     def stop(self, limit: float) -> Background[CommandResult]:
         """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`."""
@@ -102,21 +118,24 @@ class BrokerHost:
 
     @property
     def start_line(self) -> str:
-        """What a person types to start the broker by hand."""
-        return f"ssh {self._shell.name} {shlex.quote(self._privileged(self._start))}"
+        """What a person types to start the broker by hand; sudo asks them for its password at their terminal."""
+        if self._start in self._with_password:
+            return f"{self._shell.typed(terminal=True)} {shlex.quote(shlex.join(['sudo', *_words(self._start)]))}"
+        return f"{self._shell.typed()} {shlex.quote(self._privileged(self._start))}"
 
     def _send(self, command: str, limit: float) -> Background[CommandResult]:
-        return Background(partial(self._shell.run, self._privileged(command), limit))
+        secret = self._password if command in self._with_password else None
+        return Background(partial(self._shell.run, self._privileged(command), limit, secret))
 
     def _privileged(self, command: str) -> str:
-        return command if self._root else shlex.join(["sudo", "-n", *_words(command)])
+        if self._root:
+            return command
+        return shlex.join([*(ASKING if command in self._with_password else FREE), *_words(command)])
 
     def _forbidden(self, session: Session, command: str) -> str:
-        if self._root:
-            return self._missing(session, command)
         words = _words(command)
-        allowed = session.run(shlex.join(["sudo", "-n", "-l", *words]), QUESTION_S)
-        mend = f"Allow it in sudoers with NOPASSWD, then look: ssh {self._shell.name} sudo -n -ll"
+        allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
+        mend = f"Allow it in sudoers with NOPASSWD, then look: {self._shell.typed()} sudo -n -ll; or give --ask-sudo-password"
         if allowed.status != 0:
             why = allowed.said.rstrip(".") or "sudo does not allow it, or knows no such command"
             return f"may not run `sudo -n {command}`: {why}. {mend}"
@@ -126,6 +145,21 @@ class BrokerHost:
         if is_free_of_password(listing.output, _last_line(allowed)):
             return ""
         return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
+
+    def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> str:
+        """Find out, without running the command, whether it may be run with the password, and whether it asks for it.
+
+        A command that does not is sent without: the password would be the first line of its own input.
+        """
+        self._with_password.discard(command)
+        allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
+        if allowed.status != 0:
+            return f"may not run `sudo {command}`: {allowed.said or 'sudo does not allow it'}"
+        listing = session.run(shlex.join(["env", "LC_ALL=C", *ASKING, "-ll"]), SUDO_S, password)
+        free = session.run("sudo -k -n -v", QUESTION_S).status == 0
+        if not free and not is_free_of_password(listing.output, _last_line(allowed)):
+            self._with_password.add(command)
+        return ""
 
     def _missing(self, session: Session, command: str) -> str:
         program = _words(command)[0]

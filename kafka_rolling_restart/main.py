@@ -19,7 +19,7 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -38,8 +38,8 @@ from kafka_rolling_restart.errors import (
     ZooKeeperUnavailable,
 )
 from kafka_rolling_restart.health import Health, HealthRule
-from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
+from kafka_rolling_restart.reach import Reach, from_options
 from kafka_rolling_restart.record import Step, duration
 from kafka_rolling_restart.report import PlainScreen, Report
 from kafka_rolling_restart.report_file import ReportFile, Run
@@ -52,7 +52,6 @@ from kafka_rolling_restart.roll import (
     wait,
     wait_after_tasks,
 )
-from kafka_rolling_restart.secret import Secrets
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
@@ -103,9 +102,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     _require_somebody_to_ask(options)
     cluster = _cluster(options)
     report.about = cluster.label
-    tasks = task.load(options.task, options.task_args)
-    secrets = Secrets(os.environ, getpass.getpass if sys.stdin and sys.stdin.isatty() else None)
-    metrics, ensemble = access.of_metrics(options, secrets), access.of_zookeeper(options, secrets)
+    reach = from_options(options, os.environ, _asker(report), report.warn)
+    metrics, ensemble = access.of_metrics(options, reach.secrets), access.of_zookeeper(options, reach.secrets)
+    tasks = task.load(options.task, options.task_args)  # only now: they get an environment without our passwords
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
@@ -115,7 +114,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     with closing(zookeeper):
         # 2. The plan.
         zookeeper.connect()
-        roll = _make_roll(options, metrics, zookeeper, tasks, report, signals)
+        roll = _make_roll(options, metrics, zookeeper, tasks, reach, report, signals)
         roll.resume = partial(arguments.resume_line, argv, now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
@@ -217,18 +216,30 @@ def _require_somebody_to_ask(options: argparse.Namespace) -> None:
         )
 
 
+def _asker(report: Report) -> Callable[[str], str] | None:
+    """Return what asks for a password at the terminal, None where there is none."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return None
+
+    def ask(prompt: str) -> str:
+        report.settle()
+        return getpass.getpass(prompt)
+
+    return ask
+
+
 def _make_roll(
     options: argparse.Namespace,
     metrics: access.MetricsAccess,
     zookeeper: "ZooKeeper",
     tasks: task.Tasks,
+    reach: Reach,
     report: Report,
     signals: Signals,
 ) -> Roll:
     from kafka_rolling_restart.jmxproxy import JmxProxy
-    from kafka_rolling_restart.ssh import SshConfig
 
-    brokers = zookeeper.brokers()
+    brokers = zookeeper.brokers(options.listener)
     if not brokers:
         there = ", ".join(zookeeper.children("/")) or "nothing"
         raise Refused(
@@ -237,15 +248,12 @@ def _make_roll(
         )
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
-    clock, ssh = SystemClock(), SshConfig(os.environ)
+    clock = SystemClock()
     proxies = {one.id: JmxProxy(one.host, metrics, clock) for one in brokers.values()}
     return Roll(
         brokers=brokers,
         plan=chosen,
-        hosts={
-            one.id: BrokerHost(ssh.host(one.host), options.stop_command, options.start_command)
-            for one in brokers.values()
-        },
+        hosts=reach.hosts(brokers, chosen),
         watch=ClusterWatch(brokers, zookeeper, proxies, clock, options.metrics_timeout),
         tasks=tasks,
         rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),

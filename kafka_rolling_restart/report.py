@@ -186,6 +186,10 @@ class Report:
         """Go to the next line: the question was not answered with one."""
         self._writer.put(Raw("\n"))
 
+    def settle(self) -> None:
+        """Wait until all was shown: something else is going to write to the terminal."""
+        self._writer.drain()
+
     def hush(self) -> None:
         """Be quiet from here on, if --quiet was given: the person who was asked has answered."""
         self._quiet = self._wants_quiet

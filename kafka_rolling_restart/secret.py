@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from kafka_rolling_restart.errors import UsageError
 
 PREFIX = "KAFKA_ROLLING_RESTART_"
+SSH_PASSWORD, SUDO_PASSWORD, KEY_PASSPHRASE = "SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE"
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,15 @@ class Secret:
     def reveal(self) -> str:
         """Return the password."""
         return self._text
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """What is known before anything is contacted."""
+
+    ssh: Secret | None = None
+    sudo: Secret | None = None
+    passphrase: Secret | None = None
 
 
 class Secrets:
@@ -43,7 +53,26 @@ class Secrets:
             return secret
         if self._ask is None:
             raise UsageError(f"{prompt}: there is no terminal to ask for it; set {PREFIX}{name} in the environment")
+        return self.ask(prompt)
+
+    @property
+    def can_ask(self) -> bool:
+        """Tell whether there is a terminal."""
+        return self._ask is not None
+
+    def ask(self, prompt: str) -> Secret:
+        """Return what the person types. Raises `UsageError` where that cannot be read."""
+        if self._ask is None:
+            raise UsageError(f"{prompt}: there is no terminal to ask for it")
         try:
             return Secret(self._ask(f"{prompt}: "))
         except (EOFError, OSError) as error:
             raise UsageError(f"{prompt}: it could not be read from the terminal ({error})") from error
+
+    def passwords(self, ask_ssh: bool, ask_sudo: bool) -> Passwords:
+        """Return the passwords of the environment; ask for those that are not there and are to be asked for."""
+        return Passwords(
+            ssh=self.need(SSH_PASSWORD, "SSH password") if ask_ssh else self.given(SSH_PASSWORD),
+            sudo=self.need(SUDO_PASSWORD, "sudo password") if ask_sudo else self.given(SUDO_PASSWORD),
+            passphrase=self.given(KEY_PASSPHRASE),
+        )

@@ -13,9 +13,8 @@ from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNod
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
 
-from kafka_rolling_restart import config
 from kafka_rolling_restart.access import ZooKeeperAccess
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.cluster import HOST, Broker
 from kafka_rolling_restart.connection import Listener, make_client
 from kafka_rolling_restart.errors import (
     LockHeld,
@@ -33,6 +32,9 @@ CLIENT_PORT = 2181
 ACCEPTS = "accepts connections, and says nothing"
 TIMED_OUT = "Connection time-out"  # as kazoo says it
 MAX_RACK = 40  # characters that are shown
+MAX_REGISTRATION = 64 * 1024  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+MAX_HOST = 255  # characters of a name in DNS
+SHOWN = 80  # characters of what somebody registered
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
 HOME = "/kafka-rolling-restart"
 LOCK = f"{HOME}/lock"
@@ -103,10 +105,13 @@ class ZooKeeper:
             self._client = make_client(self.hosts, self._access, self._listener, self._session)
             self.connect()
 
-    def brokers(self) -> dict[int, Broker]:
-        """Return the registered brokers by id. Raises `Refused` for a registration without a usable host."""
+    def brokers(self, listener: str | None = None) -> dict[int, Broker]:
+        """Return the registered brokers by id, each with the host of its ``listener``, if one is named.
+
+        Raises `Refused` for a registration without a usable host, or without that listener.
+        """
         asked = {one: self._client.get_async(f"{IDS}/{one}") for one in self._ids()}
-        found = {broker_id: self._broker(broker_id, answer) for broker_id, answer in asked.items()}
+        found = {broker_id: self._broker(broker_id, answer, listener) for broker_id, answer in asked.items()}
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
     def registrations(self, patience: float | None = None) -> dict[int, int]:
@@ -207,12 +212,12 @@ class ZooKeeper:
     def _exists(self, path: str) -> bool:
         return self._ask(self._client.exists_async(path), path=path) is not None
 
-    def _broker(self, broker_id: int, answer: Any) -> Broker | None:
+    def _broker(self, broker_id: int, answer: Any, listener: str | None) -> Broker | None:
         try:
             data, stat = self._ask(answer, path=f"{IDS}/{broker_id}")
         except NoNodeError:
             return None
-        return Broker(broker_id, host_of(broker_id, data), stat.czxid, _rack(data))
+        return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
 
 
 def _reach(server: str) -> str:
@@ -227,25 +232,42 @@ def _reach(server: str) -> str:
     return ACCEPTS
 
 
-def host_of(broker_id: int, registration: bytes) -> str:
-    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint.
+def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:
+    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or a listener's.
 
     Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
     """
+    if len(registration) > MAX_REGISTRATION:
+        raise Refused(f"{IDS}/{broker_id} holds {len(registration)} bytes, which is no broker's. {_look(broker_id)}")
     try:
         content = json.loads(registration)
-        named = content.get("host") or next(filter(None, map(_endpoint_host, content.get("endpoints") or [])), None)
+        endpoints = list(map(str, content.get("endpoints") or []))
+        if listener is not None:
+            named = _listener_host(broker_id, endpoints, listener)
+        else:
+            named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise Refused(f"{IDS}/{broker_id} cannot be understood: {str(error)[:SHOWN]}. {_look(broker_id)}") from error
+    if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
+        seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
-            f"{IDS}/{broker_id} cannot be understood: {error}. Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
-        ) from error
-    if not isinstance(named, str) or not config.HOST.match(named):
-        seen = "none" if named is None else repr(str(named)[:80])
-        raise Refused(
-            f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}, and at "
-            f"`get {IDS}/{broker_id}` in zookeeper-shell"
+            f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}. "
+            f"{_look(broker_id)}"
         )
     return named
+
+
+def _look(broker_id: int) -> str:
+    return f"Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
+
+
+def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str | None:
+    """Return the host of a listener; its name is upper case in Kafka."""
+    by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
+    if listener.upper() not in by_name:
+        there = ", ".join(sorted(by_name))[:SHOWN]
+        raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
+    return _endpoint_host(by_name[listener.upper()])
 
 
 def _rack(registration: bytes) -> str:

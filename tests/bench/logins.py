@@ -11,7 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from kafka_rolling_restart.parallel import WORKERS, in_parallel
-from kafka_rolling_restart.ssh import SshConfig
+from kafka_rolling_restart.secret import Passwords, Secrets
+from kafka_rolling_restart.ssh import SshHost
+from kafka_rolling_restart.ssh_config import SshConfig
+from kafka_rolling_restart.ssh_connect import Access
+from kafka_rolling_restart.ssh_login import Credentials
 from tests.lab.daemon import wait_for
 from tests.lab.ssh_files import SshFolder, make_key
 from tests.lab.sshd import Sshd
@@ -23,7 +27,8 @@ BROKERS = 1000
 
 def measure(environ: Mapping[str, str], address: str) -> tuple[float, float]:
     """Return how long (s) all the logins took, and the work (s) of our processor meanwhile."""
-    host = SshConfig(environ).host(address)
+    credentials = Credentials(Secrets({}, None), Passwords())
+    host = SshHost(SshConfig(environ).host(address), Access(credentials, "/bin/sh", print))
     began, worked = time.monotonic(), time.process_time()
     results = in_parallel({number: partial(host.run, "true", 30) for number in range(LOGINS)})
     if any(result.status for result in results.values()):

@@ -48,7 +48,8 @@ class Service:
     stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never returns and does
     nothing; `loud` prints 4 MiB on each stream, then stops. start_mode: `dies` starts a JVM that exits by itself after
     2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing; `fail` says so and exits 1.
-    sudo: `asks` lists every command as allowed but wants a password to run it, because another entry is free.
+    sudo: `password` wants one, and takes it by -S; `asks` lists every command as allowed but wants a password to run
+    it, because another entry is free.
     hold: such calls of id and service (`service kafka stop`) are logged and then wait, before they look how to behave.
     """
 

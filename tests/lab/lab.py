@@ -35,6 +35,7 @@ TOPIC = "lab"
 LOCK = "/kafka-rolling-restart/lock"
 PARTITIONS = 12
 STAND_INS = ("service", "sudo", "id", "ps")
+JUMP_HOST = 110
 BOOT_TIMEOUT = 120.0  # s; it takes 30 at most on 2 idle cores
 HEAL_TIMEOUT = 120.0  # s
 HEALTH_POLL = 0.1  # s
@@ -59,6 +60,7 @@ class Lab:
         self.ensemble: list[ZooKeeperServer] = []
         self.hosts: list[Host] = []
         self._observer: Observer | None = None
+        self._jump_host: Sshd | None = None
         self._subnet: Subnet | None = None
         try:
             self._boot(claim_subnet(), fetch_jars())
@@ -165,6 +167,16 @@ class Lab:
         self._forget_locks()
         self.observer.clear()
 
+    def jump_host(self) -> Sshd:
+        """Start an sshd without a broker, and have the user know its key until the next reset; it ends with the lab."""
+        if self._subnet is None:
+            raise LabError("the lab has no addresses")
+        if self._jump_host is None:
+            self._jump_host = self._make_sshd(self._subnet.address(JUMP_HOST))
+            self._jump_host.start()
+        self.ssh.replace(self._jump_host.address, self._jump_host.host_key)
+        return self._jump_host
+
     def mend(self) -> None:
         """Take every fault off; a broker that is down stays down, and what happened is not forgotten."""
         for server in self.ensemble:
@@ -225,9 +237,13 @@ class Lab:
                 raise LabError(f"{daemon.log.parent.name} did not stay up:\n{tail(daemon.log)}")
 
     def _make_host(self, number: int, address: str) -> Host:
+        sshd = self._make_sshd(address)
+        return Host(number, address, self.folder / address, sshd)
+
+    def _make_sshd(self, address: str) -> Sshd:
         folder = self.folder / address
         folder.mkdir()
-        return Host(number, address, folder, Sshd(address, folder, self._bin, self.home, self.ssh.public_key))
+        return Sshd(address, folder, self._bin, self.home, self.ssh.public_key)
 
     @property
     def _bin(self) -> Path:
@@ -296,6 +312,8 @@ class Lab:
                 steps.callback(server.kill)
             for host in self.hosts:
                 steps.callback(host.shut_down)
+            if self._jump_host is not None:
+                steps.callback(self._jump_host.stop)
             if self._observer is not None:
                 steps.callback(self._observer.stop)
             for running in self._runs:

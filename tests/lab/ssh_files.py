@@ -13,9 +13,9 @@ SSH_PORT = 22022
 KEY = "id_ed25519"
 
 
-def make_key(path: Path) -> str:
-    """Make a key pair without a passphrase; return the public key as `type base64`."""
-    command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(path)]
+def make_key(path: Path, passphrase: str = "") -> str:
+    """Make a key pair, by default without a passphrase; return the public key as `type base64`."""
+    command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", passphrase, "-C", "lab", "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return " ".join(path.with_name(path.name + ".pub").read_text().split()[:2])
 

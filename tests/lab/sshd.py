@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from .daemon import Daemon
@@ -19,11 +20,20 @@ SHADOW = Path("/etc/shadow")
 class Sshd(Daemon):
     """An sshd on a high port, run as the current user, whose sessions find the stand-ins of the lab first."""
 
-    def __init__(self, address: str, folder: Path, scripts: Path, home: Path, user_key: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        folder: Path,
+        scripts: Path,
+        home: Path,
+        user_key: str,
+        others: Mapping[str, str] | None = None,
+    ) -> None:
+        self.address = address
+        self.authorized_keys = folder / "authorized_keys"
         key = folder / "ssh_host_ed25519_key"
         self.host_key = make_key(key)
-        authorized = folder / "authorized_keys"
-        authorized.write_text(user_key + "\n")
+        self.authorized_keys.write_text(user_key + "\n")
         config = folder / "sshd_config"
         environment = {
             "LAB_HOST": folder,
@@ -34,7 +44,7 @@ class Sshd(Daemon):
         settings = {
             "ListenAddress": f"{address}:{SSH_PORT}",
             "HostKey": key,
-            "AuthorizedKeysFile": authorized,
+            "AuthorizedKeysFile": self.authorized_keys,
             "PidFile": "none",
             "StrictModes": "no",
             "UsePAM": "yes" if _is_locked(getpass.getuser()) else "no",
@@ -46,6 +56,7 @@ class Sshd(Daemon):
             "MaxStartups": "100:30:200",
             "Subsystem": "sftp internal-sftp",
             "SetEnv": " ".join(f"{name}={value}" for name, value in environment.items()),
+            **(others or {}),
         }
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         super().__init__("sshd", [program("sshd"), "-D", "-e", "-f", str(config)], folder)

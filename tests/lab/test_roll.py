@@ -19,6 +19,9 @@ from tests.lab import Finished, Lab
 
 from .jmxproxy import OneProxy
 from .lab import LOCK
+from .ssh_files import make_key
+from .sshd import Sshd
+from .terminal import Terminal
 from .zookeeper import LOGIN
 
 QUICK = ("--cluster-type", "lab", "--no-confirm", "--check-interval", "0.5", "--check-count", "2")
@@ -409,3 +412,83 @@ def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
     assert finished.status == 0, finished.stdout + finished.stderr
     assert "3 brokers would be restarted" in finished.last_line
     assert [host.jmxproxy.deletes for host in lab.hosts] == [2, 2, 2]
+
+
+def through_a_jump_host(lab: Lab, passphrase: str) -> Sshd:
+    """Have all hosts, and the jump host before them, take nothing but an encrypted key."""
+    jump = lab.jump_host()
+    key = lab.ssh.folder / "locked"
+    key.unlink(missing_ok=True)
+    make_key(key, passphrase)
+    for sshd in (jump, *(host.sshd for host in lab.hosts)):
+        sshd.authorized_keys.write_text(key.with_name("locked.pub").read_text())
+    lab.ssh.config.write_text(
+        f"Host {jump.address}\n  ProxyJump none\nHost *\n  ProxyJump {jump.address}\n"
+        + lab.ssh.config.read_text().replace(str(lab.ssh.key), str(key))
+    )
+    return jump
+
+
+@pytest.fixture
+def plain_again(lab: Lab) -> Iterator[None]:
+    """Let the plain key in again."""
+    yield
+    for host in lab.hosts:
+        host.sshd.authorized_keys.write_text(lab.ssh.public_key + "\n")
+
+
+def test_a_roll_goes_through_a_jump_host_with_an_encrypted_key_and_a_password_for_sudo(
+    lab: Lab, plain_again: None, tmp_path: Path
+) -> None:
+    """The roll shows neither of the secrets, nor does what it leaves behind; sudo's is no command's input."""
+    jump = through_a_jump_host(lab, "open sesame")
+    for host in lab.hosts:
+        host.service.uid, host.service.sudo = 1000, "password"
+    report = tmp_path / "roll.json"
+    secrets = {"KEY_PASSPHRASE": "open sesame", "SUDO_PASSWORD": "hunter2"}
+    env = {f"KAFKA_ROLLING_RESTART_{name}": secret for name, secret in secrets.items()}
+    finished = lab.launch(*QUICK, "-vv", "--report", str(report), env=env).finish(150)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and lab.observer.most_down() == 1
+    assert "Accepted publickey" in jump.log.read_text()
+    assert any("sudo -k -S -p  service kafka stop" in call for call in lab.hosts[2].calls())
+    shown = [
+        finished.stdout,
+        finished.stderr,
+        report.read_text(),
+        *(call for host in lab.hosts for call in host.calls()),
+    ]
+    assert not any(secret in text for secret in secrets.values() for text in shown)
+    assert "ssh -t" not in finished.stderr
+
+
+def test_secrets_are_asked_for_at_the_terminal_unseen_and_before_anybody_logs_in(lab: Lab, plain_again: None) -> None:
+    jump = through_a_jump_host(lab, "open sesame")
+    for host in lab.hosts:
+        host.service.uid, host.service.sudo = 1000, "password"
+    jump.log.write_text("")
+    terminal = Terminal([*QUICK, "--dry-run", "--ask-sudo-password"], lab.env, columns=300)
+    terminal.wait_for("sudo password:", 30)
+    terminal.type("hunter2\n")
+    terminal.wait_for("passphrase for", 30)
+    assert jump.log.read_text() == ""
+    terminal.type("open sesame\n")
+    assert terminal.finish(60) == 0, terminal.lines
+    assert "open sesame" not in terminal.raw.decode() and "hunter2" not in terminal.raw.decode()
+    assert terminal.raw.decode().count("passphrase for") == 1
+
+
+def test_without_a_terminal_an_encrypted_key_is_named_and_nothing_is_touched(lab: Lab, plain_again: None) -> None:
+    through_a_jump_host(lab, "open sesame")
+    refused(
+        lab, roll(lab), f"locked is encrypted: run ssh-add {lab.ssh.folder / 'locked'}, or set KAFKA_ROLLING_RESTART"
+    )
+
+
+def test_the_name_for_ssh_may_be_another_and_the_host_that_of_a_listener(lab: Lab) -> None:
+    names = "".join(f"Host broker-{host.id}.lab\n  HostName {host.address}\n" for host in lab.hosts)
+    lab.ssh.config.write_text(names + "Match all\n" + lab.ssh.config.read_text().split("\n", 1)[1])
+    finished = roll(lab, "--dry-run", "--ssh-host", "broker-{id}.lab", "--listener", "PLAINTEXT")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    refused(lab, roll(lab, "--listener", "INTERNAL"), "broker 1 has no listener 'INTERNAL'")
+    refused(lab, roll(lab, "--ssh-host", "{host}.nowhere.invalid"), "ssh")

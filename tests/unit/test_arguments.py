@@ -44,6 +44,15 @@ def test_the_defaults_are_those_that_users_know() -> None:
         ["--started-before", "2026-11-24T03:00:00"],
         ["--quiet", "-v"],
         ["--zookeeper", "zk:2181"],
+        ["--ssh-port", "0"],
+        ["--ssh-user", "-oProxyCommand=x"],
+        ["--ssh-user", "a b"],
+        ["--ssh-host", "bastion"],
+        ["--ssh-host", "{host}.{domain}"],
+        ["--ssh-host", "{host.__class__}"],
+        ["--ssh-host", "{host!r}"],
+        ["--ssh-host", "{{host}}"],
+        ["--ssh-host", "{0}"],
     ],
 )
 def test_a_wrong_argument_ends_with_status_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,3 +200,10 @@ def test_the_shell_completes_cluster_types_names_and_options(
 ) -> None:
     pytest.importorskip("argcomplete")
     assert sorted(word.strip() for word in complete(line)) == offered
+
+
+def test_no_option_takes_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--ask-ssh-password", "--ask-sudo-password"):
+        with pytest.raises(SystemExit):
+            parse(["-t", "main", f"{option}=hunter2"])
+        assert parse(["-t", "main", option])

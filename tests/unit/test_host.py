@@ -8,6 +8,7 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.parallel import Background
+from kafka_rolling_restart.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
 PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
@@ -16,12 +17,14 @@ PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
 class FakeShell:
     """A host that answers each command out of a dictionary of (status, output)."""
 
-    name = "n1"
-
     def __init__(self, answers: dict[str, tuple[int, str]] | None = None, refuses: bool = False) -> None:
         self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
         self.refuses = refuses
         self.ran: list[str] = []
+        self.secrets: dict[str, Secret | None] = {}
+
+    def typed(self, terminal: bool = False) -> str:
+        return "ssh -t n1" if terminal else "ssh n1"
 
     @contextmanager
     def session(self) -> Iterator["FakeShell"]:
@@ -35,7 +38,8 @@ class FakeShell:
     def close(self) -> None:
         pass
 
-    def run(self, command: str, limit: float) -> CommandResult:
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+        self.secrets[command] = secret
         self.ran.append(command)
         return CommandResult(command, *self.answers.get(command, (1, "")), 0.1)
 
@@ -150,3 +154,66 @@ def test_a_command_that_is_not_there_is_a_problem() -> None:
 
 def test_a_host_that_does_not_let_us_in_is_a_problem_and_no_traceback() -> None:
     assert host(FakeShell(refuses=True)).preflight(JVM).problems == ("ssh n1: Connection refused",)
+
+
+PASSWORD = Secret("hunter2")
+ASKS = "sudo -k -S -p ''"
+
+
+def with_password(listing: str) -> FakeShell:
+    """Return a host where sudo takes a password, and lists this."""
+    answers = {
+        "id -u": (0, "1000"),
+        f"{ASKS} -v": (0, ""),
+        f"{ASKS} -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        f"{ASKS} -l service kafka start": (0, "/usr/sbin/service kafka start"),
+        f"env LC_ALL=C {ASKS} -ll": (0, listing),
+    }
+    return FakeShell(answers)
+
+
+ENTRY = "Sudoers entry:\n RunAsUsers: root\n Commands:\n ALL\n"
+FREE_STOP = (
+    ENTRY + "Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka stop\n"
+)
+
+
+def test_a_password_goes_to_sudo_as_input_and_never_into_a_line() -> None:
+    shell = with_password(ENTRY)
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    assert broker_host.preflight(JVM).problems == ()
+    finish(broker_host.stop(10))
+    assert shell.ran[-1] == f"{ASKS} service kafka stop" and shell.secrets[shell.ran[-1]] is PASSWORD
+    assert broker_host.start_line == "ssh -t n1 'sudo service kafka start'"
+    assert not any("hunter2" in line for line in [*shell.ran, broker_host.start_line])
+
+
+def test_a_command_that_sudo_asks_no_password_for_gets_none_as_its_input() -> None:
+    shell = with_password(FREE_STOP)
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    assert broker_host.preflight(JVM).problems == ()
+    finish(broker_host.stop(10))
+    assert shell.ran[-1] == "sudo -n service kafka stop" and shell.secrets[shell.ran[-1]] is None
+    finish(broker_host.start(10))
+    assert shell.secrets[shell.ran[-1]] is PASSWORD
+
+
+def test_a_password_that_sudo_does_not_take_is_tried_once_and_is_a_problem() -> None:
+    shell = FakeShell({"id -u": (0, "1000"), f"{ASKS} -v": (1, "Sorry, try again.")})
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again.",)
+    assert sum(secret is PASSWORD for secret in shell.secrets.values()) == 1
+
+
+def test_a_command_that_sudo_does_not_allow_is_a_problem_whatever_the_password() -> None:
+    shell = with_password(ENTRY)
+    (problem,) = BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
+    assert problem == "may not run `sudo svc -u kafka`: sudo does not allow it"
+
+
+def test_root_is_given_no_password() -> None:
+    shell = FakeShell()
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    broker_host.preflight(JVM)
+    finish(broker_host.stop(10))
+    assert set(shell.secrets.values()) == {None} and shell.ran[-1] == "service kafka stop"

@@ -115,7 +115,10 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "nesting 30,000 deep": (whole(b"[" * 30_000 + b"]" * 30_000), "not JSON"),
     "a number of 60,000 digits": (whole(b"9" * 60_000), ""),
     "terminal escapes": (whole(b'"\x1b]0;pwned\x07\x1b[2J"'), "not JSON: '\"\\x1b]0;pwned"),
-    "terminal escapes in JSON": (whole(rb'"\u001b[2J"'), r""" says "\u001b[2J" for java.lang:type=Runtime/Uptime, which is not a whole number"""),
+    "terminal escapes in JSON": (
+        whole(rb'"\u001b[2J"'),
+        r""" says "\u001b[2J" for java.lang:type=Runtime/Uptime, which is not a whole number""",
+    ),
     "a status with escapes": (sending(b"HTTP/1.1 \x1b[2J OK\r\n\r\n"), ""),
     "not HTTP": (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), ""),
 }

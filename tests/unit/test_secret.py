@@ -38,3 +38,16 @@ def test_a_terminal_that_is_closed_is_said() -> None:
 
     with pytest.raises(UsageError, match="could not be read"):
         Secrets({}, close).need("SSH_PASSWORD", "SSH password")
+
+
+def test_all_passwords_leave_the_environment_and_only_those_that_are_not_there_are_asked_for() -> None:
+    names = ("SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE")
+    environ = {f"KAFKA_ROLLING_RESTART_{name}": name.lower() for name in names}
+    found = Secrets(environ, None).passwords(ask_ssh=True, ask_sudo=False)
+    assert [one and one.reveal() for one in (found.ssh, found.sudo, found.passphrase)] == [
+        name.lower() for name in names
+    ]
+    assert environ == {}
+    asked = Secrets({}, asking("x")).passwords(ask_ssh=False, ask_sudo=True)
+    assert asked.sudo is not None and asked.sudo.reveal() == "sudo password: x"
+    assert asked.ssh is asked.passphrase is None

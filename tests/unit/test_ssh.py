@@ -1,13 +1,13 @@
 """One connection for many questions, on a host that is as long as its answers."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
-from kafka_rolling_restart.ssh import SshHost, SshLine
+from kafka_rolling_restart.secret import Secret
+from kafka_rolling_restart.ssh import SshLine
 
 
 class FakeHost:
@@ -23,7 +23,7 @@ class FakeHost:
             raise SshError("Connection refused")
         return self
 
-    def run(self, command: str, limit: float) -> CommandResult:
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
         if self.breaks:
             self.breaks = False
             raise SshError("the connection broke", sent=True)
@@ -63,10 +63,3 @@ def test_a_host_that_does_not_let_us_in_is_not_asked_again_at_once(host: FakeHos
         with pytest.raises(SshError, match="Connection refused"):
             line.run("ps", 1)
     assert host.logins == 1
-
-
-@pytest.mark.parametrize(("port", "entry"), [(22, "n1"), (2222, "'[n1]:2222'")])
-def test_the_line_that_replaces_a_host_key_names_the_entry_as_openssh_writes_it(port: int, entry: str) -> None:
-    found = SshHost("broker1", "n1", port, "root", (), (Path("/home/me/known hosts"),))._how_to_replace()
-    file = "'/home/me/known hosts'"
-    assert found.endswith(f": ssh-keygen -f {file} -R {entry} && ssh-keyscan -p {port} n1 >> {file}")

@@ -34,11 +34,54 @@ def test_the_host_comes_from_the_registration(registration: str, host: str) -> N
         '{"host": "-oProxyCommand=x"}',
         '{"host": "a;b"}',
         '{"host": "a\\u001b"}',
+        '{"host": "a b"}',
+        '{"host": "a\\n"}',
+        '{"host": ["n1"]}',
+        '{"host": null, "endpoints": ["X://-oProxyCommand=x:1"]}',
+        '{"host": null, "endpoints": 7}',
+        '{"host": "' + "a" * 256 + '"}',
+        "[" * 60_000,
+        '{"port": ' + "1" * 60_000 + "}",
     ],
 )
 def test_a_registration_without_a_usable_host_is_refused_with_its_path(registration: str) -> None:
     with pytest.raises(Refused, match="/brokers/ids/7"):
         host_of(7, registration.encode())
+
+
+LONG = "x" * 2**20
+
+
+@pytest.mark.parametrize(
+    "registration", ['{"host": "\\u001b[2J' + LONG[:60_000] + '"}', '{"host": "' + LONG + '"}', LONG]
+)
+def test_a_registration_of_any_size_is_shown_in_bounds_and_without_control_characters(registration: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Refused) as raised:
+        host_of(7, registration.encode())
+    assert ("which is no broker's" in str(raised.value)) is (len(registration) > 64 * 1024)
+    assert len(str(raised.value)) < 250 and str(raised.value).isprintable() and time.monotonic() - began < 1
+
+
+ENDPOINTS = b'{"host": "n1", "endpoints": ["PLAINTEXT://n1:9092", "INTERNAL://n1.internal:9093", "V6://[fd00::1]:1"]}'
+
+
+@pytest.mark.parametrize(
+    ("listener", "host"), [(None, "n1"), ("INTERNAL", "n1.internal"), ("internal", "n1.internal"), ("V6", "fd00::1")]
+)
+def test_the_host_of_a_listener_is_taken_where_one_is_named(listener: str | None, host: str) -> None:
+    assert host_of(1, ENDPOINTS, listener) == host
+
+
+def test_a_broker_without_the_listener_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(
+        Refused, match="broker 1 has no listener 'SSL' in /brokers/ids/1; it has: 'INTERNAL, PLAINTEXT, V6'"
+    ):
+        host_of(1, ENDPOINTS, "SSL")
+    hostile = b'{"endpoints": ["\\u001b[2J://x:1"]}'
+    with pytest.raises(Refused) as raised:
+        host_of(1, hostile, "SSL")
+    assert str(raised.value).isprintable()
 
 
 def test_what_the_client_cannot_take_is_wrong_configuration() -> None:
