@@ -19,10 +19,11 @@ from kafka_rolling_restart.errors import UsageError
 MAX_DEPTH = 16  # of Include, as in OpenSSH
 EXEC_S = 10.0
 LINE = re.compile(r"(\w+)(?:\s*=\s*|\s+)(.*)")
-WORD = re.compile(r"""(?:"([^"]*)"|'([^']*)'|([^\s"']\S*))\s*""")
+WORD = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"']\S*))\s*""")
+ESCAPED = re.compile(r"""\\(["\\])""")  # within quotes
 TOKEN = re.compile(r"%(.)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
-RAW = "proxycommand"  # goes to a shell as it is written
+RAW = ("proxycommand", "localcommand", "remotecommand", "knownhostscommand")  # go to a shell as they are written
 REPEATABLE = ("identityfile", "certificatefile")
 PROXIES = ("proxyjump", "proxycommand")  # whichever comes first keeps the other from being looked at
 HOST_LINE = "Host"  # differs from Match host and Match originalhost
@@ -86,7 +87,7 @@ class SettingsReader:
                 for file in self._files(_words(text, where)):
                     yield from self.read(file, current, depth + 1)
             elif keyword:
-                yield Setting(keyword, (text,) if keyword == RAW else _words(text, where), current)
+                yield Setting(keyword, (text,) if keyword in RAW else _words(text, where), current)
 
     def _lines(self, path: Path) -> list[str]:
         try:
@@ -271,7 +272,7 @@ def _words(text: str, where: str) -> tuple[str, ...]:
             raise UsageError(f"{where}: {text[at:][:80]!r} has a quote without its partner")
         if (match[3] or "").startswith("#"):
             break
-        words.append(match[1] or match[2] or match[3] or "")
+        words.append(ESCAPED.sub(r"\1", match[1] or "") or match[2] or match[3] or "")
         at = match.end()
     return tuple(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import ssl
@@ -492,3 +493,20 @@ def test_the_name_for_ssh_may_be_another_and_the_host_that_of_a_listener(lab: La
     assert finished.status == 0, finished.stdout + finished.stderr
     refused(lab, roll(lab, "--listener", "INTERNAL"), "broker 1 has no listener 'INTERNAL'")
     refused(lab, roll(lab, "--ssh-host", "{host}.nowhere.invalid"), "ssh")
+
+
+@pytest.mark.parametrize(
+    "host", ["-oProxyCommand=touch {}", "a;touch {}", "$(touch {})", "n1\x1b[2J\x07", "x" * 1_000_000], ids=range(5)
+)
+def test_a_hostile_registration_reaches_no_shell_and_no_terminal(lab: Lab, tmp_path: Path, host: str) -> None:
+    """ZooKeeper takes up to 1 MiB from anybody who may write there."""
+    touched = tmp_path / "touched"
+    path = "/brokers/ids/66"
+    lab.observer.client.create(path, json.dumps({"host": host.format(touched), "port": 1}).encode(), ephemeral=True)
+    try:
+        finished = roll(lab, "-vv")
+        refused(lab, finished, f"{path} holds")
+    finally:
+        lab.observer.client.delete(path)
+    assert len(finished.last_line) < 500 and not touched.exists()
+    assert all(line.isprintable() for line in (finished.stdout + finished.stderr).splitlines())

@@ -61,6 +61,8 @@ def test_a_host_that_nothing_is_said_of_is_reached_by_its_name(home: Home) -> No
         ("Match User you\n Port 5", 22),
         ("Match exec true\n Port 6", 6),
         ('Match originalhost n2 exec "touch /"\n Port 6\nMatch !exec "test %h = n1"\n Port 7', 22),
+        ('Match exec "test \\"a b\\" = \\"a b\\""\n Port 6', 6),
+        ('RemoteCommand echo "a\nPort 6', 6),
         ("Match all\n Port 8", 8),
         ("Match canonical\n Port 9", 22),
         ("Match final\n Port 10\nHost n1\n User you", 10),
