@@ -29,6 +29,7 @@ setup(
             "pure-sasl>=0.6",
             "pyte>=0.8",
             "pytest>=8",
+            "pytest-xdist>=3.6",
         ],
     },
     entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
