@@ -221,7 +221,6 @@ def test_a_lock_without_a_login_is_open_as_it_always_was(scene: Scene) -> None:
 
 
 def test_sasl_lets_in_who_has_the_password_and_says_where_it_was_wrong(scene: Scene) -> None:
-    pytest.importorskip("puresasl", reason="needs pure-sasl, which the extra sasl brings")
     scene.restrict(f"{IDS}/1", make_acl("sasl", LOGIN[0], all=True))
     with connected(scene.hosts, replace(BY_DIGEST, scheme=SASL)) as zookeeper:
         assert zookeeper.brokers()[1].host == "n1"
@@ -274,7 +273,6 @@ class Relay:
 
 def test_a_login_that_is_cut_off_because_a_server_ends_does_not_end_a_run(scene: Scene) -> None:
     """kazoo takes it for a wrong password, and gives up for good."""
-    pytest.importorskip("puresasl", reason="needs pure-sasl, which the extra sasl brings")
     with closing(Relay((scene.address, PORT))) as relay:
         access = replace(BY_DIGEST, scheme=SASL)
         with connected(f"{relay.address}{scene.chroot}", access) as zookeeper, zookeeper.lock({}) as lock:

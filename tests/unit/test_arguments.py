@@ -198,7 +198,6 @@ def complete(tmp_path: Path) -> Callable[[str], list[str]]:
 def test_the_shell_completes_cluster_types_names_and_options(
     complete: Callable[[str], list[str]], line: str, offered: list[str]
 ) -> None:
-    pytest.importorskip("argcomplete")
     assert sorted(word.strip() for word in complete(line)) == offered
 
 
