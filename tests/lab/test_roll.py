@@ -351,7 +351,7 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
     files = {"ca": lab.authority.file, "cert": lab.authority.issue("client")}
     options = ["--jmxproxy-scheme", "https", "--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "lab"]
     options += [f"--{what}-{name}={file}" for what in ("jmxproxy", "zookeeper") for name, file in files.items()]
-    options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "2"]
+    options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "1"]
     return options, {
         "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "web-secret",
         "KAFKA_ROLLING_RESTART_JMX_PASSWORD": "jvm&secret",

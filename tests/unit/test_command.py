@@ -6,7 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 COMMAND = [sys.executable, "-m", "kafka_rolling_restart"]
 
@@ -79,3 +82,46 @@ def test_an_empty_name_for_the_report_is_refused() -> None:
     assert done.stderr.endswith(
         "--report : cannot be written: it is no regular file. Name a file in a folder that this user may write to\n"
     )
+
+
+LOGINS = ("--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "zk")
+
+
+def test_passwords_are_asked_for_at_the_terminal_without_an_echo_and_before_anything_is_contacted(
+    tmp_path: Path,
+) -> None:
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", *LOGINS, "--report", f"{tmp_path}/none/file"]
+    ours, theirs = os.openpty()
+    run = subprocess.Popen([*COMMAND, *arguments], stdin=theirs, stderr=subprocess.PIPE, start_new_session=True)
+    told = ""
+    for prompt in ("JMXProxy password of web: ", "JMX password of jvm: ", "ZooKeeper password of zk: "):
+        while not told.endswith(prompt) and (byte := os.read(run.stderr.fileno() if run.stderr else -1, 1)):
+            told += byte.decode()
+        assert told.endswith(prompt), told
+        time.sleep(0.2)  # what is typed before the echo is off is thrown away
+        os.write(ours, b"hunter2\n")
+    _, rest = run.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+    assert run.returncode == 2 and "none/file" in rest.decode() and "hunter2" not in told + rest.decode()
+
+
+@pytest.mark.parametrize("option", LOGINS[::2])
+def test_without_a_terminal_the_variable_of_a_password_is_named(option: str) -> None:
+    name = option.removeprefix("--").removesuffix("-user").upper()
+    done = subprocess.run(
+        [*COMMAND, "--zookeeper", "127.0.0.1:1", "--no-confirm", option, "me"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"set KAFKA_ROLLING_RESTART_{name}_PASSWORD in the environment" in done.stderr
+
+
+def test_a_file_of_tls_that_is_missing_is_said_before_anything_is_contacted(tmp_path: Path) -> None:
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--zookeeper-ca", f"{tmp_path}/ca.pem"]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory\n")
