@@ -184,7 +184,7 @@ def test_metrics_that_may_not_be_read_are_refused_and_all_problems_are_said_at_o
     lab.hosts[0].jmxproxy.status, lab.hosts[1].jmxproxy.status = 401, 403
     lab.hosts[2].sshd.stop()
     finished = roll(lab)
-    refused(lab, finished, "the JMX credentials are wrong")
+    refused(lab, finished, "it wants JMX credentials: give --jmx-user")
     assert "is not allowed there" in finished.stderr and "Connection refused" in finished.stderr
 
 
