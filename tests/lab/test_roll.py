@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
@@ -362,12 +363,18 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
 @pytest.fixture
 def private_lock(lab: Lab) -> Iterator[None]:
     """Let the login of the lab alone write below the folder of the lock."""
-    home, client = LOCK.rpartition("/")[0], lab.observer.client
-    client.delete(home, recursive=True)
-    client.create(home, acl=[make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)])
-    yield
-    client.add_auth("digest", ":".join(LOGIN))
-    client.delete(home, recursive=True)
+    home = LOCK.rpartition("/")[0]
+    # Not the observer's client: kazoo gives one that has a login up for good when a server ends in the middle of it.
+    client = KazooClient(lab.zookeeper, auth_data=[("digest", ":".join(LOGIN))])
+    client.start(timeout=30)
+    try:
+        client.delete(home, recursive=True)
+        client.create(home, acl=[make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)])
+        yield
+        client.delete(home, recursive=True)
+    finally:
+        client.stop()
+        client.close()
 
 
 @pytest.mark.usefixtures("private_lock")
