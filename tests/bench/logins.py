@@ -28,7 +28,9 @@ BROKERS = 1000
 def measure(environ: Mapping[str, str], address: str) -> tuple[float, float]:
     """Return how long (s) all the logins took, and the work (s) of our processor meanwhile."""
     credentials = Credentials(Secrets({}, None), Passwords())
-    host = SshHost(SshConfig(environ).host(address), Access(credentials, "/bin/sh", print))
+    target = SshConfig(environ).host(address)
+    credentials.open([target])
+    host = SshHost(target, Access(credentials, "/bin/sh", print))
     began, worked = time.monotonic(), time.process_time()
     results = in_parallel({number: partial(host.run, "true", 30) for number in range(LOGINS)})
     if any(result.status for result in results.values()):

@@ -21,7 +21,7 @@ from .terminal import Cell, Terminal
 PICTURE = Path(__file__).parent / "progress.svg"
 COLUMNS, LINES = 80, 24
 OPTIONS = ("--cluster-type", CLUSTER_TYPE, "--check-interval", "1", "--check-count", "3")
-MOMENT = "2 of 3: starting, 3 s"
+MOMENT = "2 of 3: starting, 2 s"
 COLOURS = {"default": None, "brown": "yellow"}  # pyte calls it brown
 # The fonts are the reader's own: a picture in a README loads nothing from elsewhere.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
