@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -43,7 +44,7 @@ def serving(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
 
     def serve(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            while request := connection.recv(65536):
+            while request := whole_request(connection):
                 asked.append(request)
                 answer(connection)
 
@@ -59,6 +60,18 @@ def serving(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
         finally:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
+
+
+def whole_request(connection: socket.socket) -> bytes:
+    """Return one request with its body, which may come in a packet of its own; nothing where there are no more."""
+    data = b""
+    while b"\r\n\r\n" not in data and (piece := connection.recv(65536)):
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(body) < int(length[1]) and (piece := connection.recv(65536)):
+        body += piece
+    return head + b"\r\n\r\n" + body if data else b""
 
 
 def read(port: int, access: MetricsAccess = ACCESS) -> Reading:
