@@ -114,6 +114,8 @@ class Terminal:
         """Wait until the screen shows a text, or is as a function wants it; return its lines."""
         seen = (lambda lines: any(what in line for line in lines)) if isinstance(what, str) else what
         wait_until(lambda: seen(self.lines) or not self.is_running(), timeout)
+        if not self.is_running():
+            self._reader.join(5)  # what was written last is read after the end
         lines = self.lines
         if not seen(lines):
             raise LabError(f"{what!r} was not shown within {timeout:.0f} s:\n" + "\n".join(lines))
