@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from kafka_rolling_restart.clock import Clock, SystemClock
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.cluster import Broker, counted
 from kafka_rolling_restart.health import Health, Verdict
 from kafka_rolling_restart.outcome import Outcome, Standing
 from kafka_rolling_restart.plan import PlanRow
@@ -236,7 +236,7 @@ class Report:
     def begin_wait(self, count: int) -> None:
         """Forget the reasons of the last wait, so that each wait says its own."""
         self._last_reasons = ()
-        self.step(f"waiting until the cluster is healthy in {count} check{'s' if count > 1 else ''}")
+        self.step(f"waiting until the cluster is healthy in {counted(count, 'check')}")
 
     def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
         """Say why the cluster is not healthy when that changes and now and then while it lasts, and that it is again."""

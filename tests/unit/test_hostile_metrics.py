@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import socket
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from kafka_rolling_restart.cluster import Reading
 from kafka_rolling_restart.jmxproxy import JmxProxy
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.transport import MAX_ANSWER
+from tests.sockets import listening
 
 TIMEOUT = 0.5  # s
 MEMORY = 8 * 1024 * 1024  # bytes
@@ -48,18 +48,8 @@ def serving(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
                 asked.append(request)
                 answer(connection)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield listener.getsockname()[1], asked
-        finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+    with listening(serve) as port:
+        yield port, asked
 
 
 def whole_request(connection: socket.socket) -> bytes:

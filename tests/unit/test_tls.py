@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.jmxproxy import JmxProxy
 from kafka_rolling_restart.tls import Tls, load_tls
 from tests.certificates import Authority
+from tests.sockets import listening
 
 ONE = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"
 
@@ -44,17 +44,8 @@ def serving(certificate: Path | None, clients: Path | None = None, oldest: bool 
                 while secure.recv(65536):
                     secure.sendall(ONE)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
+    with listening(serve) as port:
+        yield port
 
 
 def read(port: int, tls: Tls | None) -> Reading:
