@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -26,14 +26,19 @@ AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many par
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
 
+Run = Callable[[str, float], CommandResult]  # a command and its limit (s)
+
+
 class Session(Protocol):
     """An open connection to a host."""
 
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
 
 
-class Line(Session, Protocol):
-    """One connection for many questions, made anew where it broke."""
+class Connections(Session, Protocol):
+    """Connections that are kept. ``ask`` may repeat a command, where one broke; ``run`` does not."""
+
+    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
 
     def close(self) -> None: ...
 
@@ -45,9 +50,7 @@ class Shell(Protocol):
 
     def session(self) -> AbstractContextManager[Session]: ...
 
-    def line(self) -> Line: ...
-
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
+    def connections(self) -> Connections: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class BrokerHost:
         self._root = False
         self._password = password
         self._with_password: set[str] = set()
-        self._line = shell.line()
+        self._connections = shell.connections()
         self.sees_process = False  # as the preflight found it
 
     def preflight(self, jvm: Jvm | None) -> Readiness:
@@ -77,7 +80,7 @@ class BrokerHost:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
                 problems = self._problems(session)
-                age = _age_if_any(session, jvm.pid) if jvm else None
+                age = _age_if_any(session.run, jvm.pid) if jvm else None
         except SshError as error:
             return Readiness(problems=(str(error),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
@@ -105,16 +108,16 @@ class BrokerHost:
 
     def process_age(self, pid: int | None) -> float | None:
         """Return the age (s) of the JVM with this pid, None where none is seen. Raises `SshError`."""
-        return _age(self._line, pid)
+        return _age(self._connections.ask, pid)
 
     def is_process_gone(self, pid: int, age_s: float) -> bool:
         """Tell whether no JVM has this pid and about this age. Raises `SshError` where ps itself did not work."""
-        age = _age(self._line, pid)
+        age = _age(self._connections.ask, pid)
         return age is None or not is_same_process(age, age_s)
 
     def close(self) -> None:
-        """End the connection over which the process was looked for."""
-        self._line.close()
+        """End the connections to the host."""
+        self._connections.close()
 
     @property
     def start_line(self) -> str:
@@ -125,7 +128,7 @@ class BrokerHost:
 
     def _send(self, command: str, limit: float) -> Background[CommandResult]:
         secret = self._password if command in self._with_password else None
-        return Background(partial(self._shell.run, self._privileged(command), limit, secret))
+        return Background(partial(self._connections.run, self._privileged(command), limit, secret))
 
     def _privileged(self, command: str) -> str:
         if self._root:
@@ -184,19 +187,19 @@ def _last_line(result: CommandResult) -> str:
     return (result.output.strip().splitlines() or [""])[-1].strip()
 
 
-def _age_if_any(session: Session, pid: int | None) -> float | None:
+def _age_if_any(run: Run, pid: int | None) -> float | None:
     """Return the age (s) of a JVM, None also where this host's ps is of no use."""
     try:
-        return _age(session, pid)
+        return _age(run, pid)
     except SshError:
         return None
 
 
-def _age(session: Session, pid: int | None) -> float | None:
+def _age(run: Run, pid: int | None) -> float | None:
     """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no registration."""
     if pid is None or pid <= 1:  # 1 is a container's JVM, and init on its host
         return None
-    result = session.run(PS.format(pid), QUESTION_S)
+    result = run(PS.format(pid), QUESTION_S)
     words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
     if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
         raise SshError(f"its process could not be looked for: {result}", sent=True)

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import paramiko
@@ -14,11 +14,12 @@ from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh_config import Target
-from kafka_rolling_restart.ssh_connect import CONNECT_S, Access, Connecting, Links
+from kafka_rolling_restart.ssh_connect import Access, Connecting, Links
 
 LOG = logging.getLogger(__name__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
 GRACE_S = 10.0  # beyond the limit of a command, for opening its channel and for the end of its output
+OPEN_S = 10.0  # for the answer of a host that we are logged in to: may a command be sent?
 COOL_DOWN_S = 10.0
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
 DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
@@ -26,7 +27,7 @@ LOOK_S = 0.02
 
 
 class SshHost:
-    """One host. Connections live for one question (a `session`), never through a wait."""
+    """One host."""
 
     def __init__(self, target: Target, access: Access, login_s: float = LOGIN_S) -> None:
         self._target = target
@@ -59,50 +60,75 @@ class SshHost:
         with closing(self.connect()) as session:
             yield session
 
-    def line(self) -> "SshLine":
-        """Return a way to ask many questions over one connection."""
-        return SshLine(self)
-
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        """Run one command on a connection of its own, for ``limit`` s at most. Raises `SshError`."""
-        with self.session() as session:
-            return session.run(command, limit, secret)
+    def connections(self) -> "SshConnections":
+        """Return a way to run many commands over few logins."""
+        return SshConnections(self)
 
 
-class SshLine:
-    """One connection for many questions, made anew where it broke.
+class SshConnections:
+    """Connections to one host that are kept for what is next: each does one thing at a time.
 
-    A host that does not let us in is not asked again for `COOL_DOWN_S`: firewalls count logins, and lock out who
-    tries too often.
+    So a broker is started over a login that was made while it still ran: none has to succeed while it is down.
     """
 
     def __init__(self, host: SshHost) -> None:
         self._host = host
-        self._session: SshSession | None = None
+        self._idle: list[SshSession] = []
+        self._closed = False
         self._refused: SshError | None = None
         self._refused_at = 0.0
 
+    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+        """Run a command whose repetition does no harm: where the connection broke, it is run again. Raises `SshError`.
+
+        A host that does not let us in is not asked again for `COOL_DOWN_S`: firewalls count logins, and lock out who
+        tries too often.
+        """
+        with suppress(SshError):
+            if session := self._take():
+                return self._on(session, command, limit, secret)
+        return self._on(self._connect_unless_refused(), command, limit, secret)
+
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        """Ask a question whose repetition does no harm. Raises `SshError`."""
-        if self._session is not None:
+        """Run a command once. Raises `SshError`, with ``sent`` where it may have been run."""
+        if session := self._take():
             try:
-                return self._session.run(command, limit, secret)
-            except SshError:
-                self.close()
-        self._session = self._connect()
-        try:
-            return self._session.run(command, limit, secret)
-        except SshError:
-            self.close()
-            raise
+                return self._on(session, command, limit, secret)
+            except SshError as error:
+                if error.sent:
+                    raise
+        return self._on(self._host.connect(), command, limit, secret)
 
     def close(self) -> None:
-        """Hang up."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Hang up; what still runs keeps its connection until it has ended."""
+        self._closed = True
+        self._hang_up()
 
-    def _connect(self) -> "SshSession":
+    def _take(self) -> "SshSession | None":
+        self._closed = False
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _on(self, session: "SshSession", command: str, limit: float, secret: Secret | None) -> CommandResult:
+        try:
+            result = session.run(command, limit, secret)
+        except BaseException:
+            session.close()
+            self._hang_up()  # the others may have broken with it, and trying each of them takes its time
+            raise
+        self._idle.append(session)
+        if self._closed:
+            self._hang_up()
+        return result
+
+    def _hang_up(self) -> None:
+        while self._idle:
+            with suppress(IndexError):  # another thread takes them, too
+                self._idle.pop().close()
+
+    def _connect_unless_refused(self) -> "SshSession":
         if self._refused is not None and time.monotonic() - self._refused_at < COOL_DOWN_S:
             raise self._refused
         try:
@@ -129,16 +155,17 @@ class SshSession:
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
         """Run a command without a terminal, reading both streams, for ``limit`` s at most.
 
-        Its input is ``secret`` in a line of its own, or nothing. Raises `SshError` (with ``sent``) where its end was not
-        seen.
+        Its input is ``secret`` in a line of its own, or nothing. Raises `SshError`, with ``sent`` where it may have been
+        run, and its end was not seen.
         """
-        began = time.monotonic()
+        began, sent = time.monotonic(), False
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
         watchdog = threading.Timer(limit + GRACE_S, self._links.close)
         watchdog.daemon = True
         try:
             watchdog.start()
-            channel: Any = self._transport.open_session(timeout=CONNECT_S)
+            channel: Any = self._transport.open_session(timeout=OPEN_S)
+            sent = True
             channel.exec_command(command)
             if secret is not None:
                 channel.sendall(f"{secret.reveal()}\n".encode())
@@ -147,7 +174,8 @@ class SshSession:
         except Exception as error:  # as above
             why = str(error) or type(error).__name__
             LOG.debug("%s: `%s` broke off: %s", self._where, command, why)
-            raise SshError(f"the connection broke while `{command}` ran: {why}", sent=True) from error
+            when = f"while `{command}` ran" if sent else f"before `{command}` was sent"
+            raise SshError(f"the connection broke {when}: {why}", sent=sent) from error
         finally:
             watchdog.cancel()
         if status is None:

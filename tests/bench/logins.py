@@ -18,6 +18,7 @@ from kafka_rolling_restart.ssh_connect import Access
 from kafka_rolling_restart.ssh_login import Credentials
 from tests.lab.daemon import wait_for
 from tests.lab.ssh_files import SshFolder, make_key
+from tests.lab.ssh_scene import run_on
 from tests.lab.sshd import Sshd
 from tests.lab.subnet import claim_subnet
 
@@ -32,7 +33,7 @@ def measure(environ: Mapping[str, str], address: str) -> tuple[float, float]:
     credentials.open([target])
     host = SshHost(target, Access(credentials, "/bin/sh", print))
     began, worked = time.monotonic(), time.process_time()
-    results = in_parallel({number: partial(host.run, "true", 30) for number in range(LOGINS)})
+    results = in_parallel({number: partial(run_on, host, "true") for number in range(LOGINS)})
     if any(result.status for result in results.values()):
         raise RuntimeError("a command failed")
     return time.monotonic() - began, time.process_time() - worked

@@ -40,10 +40,16 @@ broker = Broker(1, sys.argv[1], 1)
 ask = (lambda prompt: print(prompt) or "wrong") if "PROBE_ASKS" in os.environ else None
 try:
     way = reach.from_options(options, os.environ, ask, print)
-    print(way.hosts({1: broker}, [broker])[1]._shell.run("echo logged in", 10).output)
+    print(way.hosts({1: broker}, [broker])[1]._connections.run("echo logged in", 10).output)
 except (SshError, RollingRestartError) as error:
     print(error)
 """
+
+
+def run_on(host: SshHost, command: str, secret: Secret | None = None) -> CommandResult:
+    """Run a command over a login of its own."""
+    with host.session() as session:
+        return session.run(command, 10, secret)
 
 
 class SshScene:
@@ -142,7 +148,7 @@ class SshScene:
 
     def run(self, name: str, command: str = "echo logged in", secret: Secret | None = None) -> CommandResult:
         """Run a command on a host."""
-        return self.host(name).run(command, 10, secret)
+        return run_on(self.host(name), command, secret)
 
     def probe(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
         """Log in from a process of its own; return what it printed."""

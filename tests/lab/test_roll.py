@@ -19,6 +19,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
 
+from .daemon import wait_for
 from .jmxproxy import OneProxy
 from .lab import LOCK
 from .ssh_files import make_key
@@ -308,6 +309,18 @@ def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_sta
     assert finished.last_line.endswith(
         f"To start broker 1 ({lab.hosts[0].address}), run: ssh {lab.hosts[0].address} 'service kafka start'"
     )
+
+
+@pytest.mark.usefixtures("plain_again")
+def test_a_broker_is_started_though_its_host_lets_nobody_in_any_more(lab: Lab) -> None:
+    host = lab.hosts[0]
+    host.service.hold = "service kafka stop"
+    run = lab.launch(*QUICK, "--broker-ids", "1")
+    wait_for("the stop command runs", lambda: any("kafka stop" in call for call in host.calls()), 60, host.log)
+    host.sshd.authorized_keys.write_text("")
+    host.service.hold = None
+    finished = run.finish(90)
+    assert finished.status == 0 and lab.observer.restarted() == [1]
 
 
 def test_a_second_run_is_told_who_holds_the_lock_and_touches_nothing(lab: Lab) -> None:

@@ -23,7 +23,7 @@ from kafka_rolling_restart.ssh_config import SshConfig, SshOptions
 from .needs import program
 from .password_server import PASSWORD, PasswordServer
 from .ssh_files import KEY, SSH_PORT, known_hosts_line
-from .ssh_scene import PASSPHRASE, SshScene
+from .ssh_scene import PASSPHRASE, SshScene, run_on
 
 IN = "logged in"
 PIPE = (
@@ -148,7 +148,7 @@ def test_a_proxy_command_that_hangs_is_ended_with_the_login_and_its_process_is_g
     scene.configure(f"Host n3\n  ProxyCommand sh -c 'trap \"\" TERM HUP; echo $$ >{file}; while :; do sleep 1; done'")
     began = time.monotonic()
     with pytest.raises(SshError, match="not logged in after 1 s"):
-        scene.host("n3", login_s=1).run("true", 1)
+        run_on(scene.host("n3", login_s=1), "true")
     assert time.monotonic() - began < 5
     assert is_gone(int(file.read_text()))
 
@@ -207,7 +207,7 @@ def test_an_encrypted_key_is_asked_for_once_for_all_hosts_and_hops(scene: SshSce
     for number in (1, 3):
         scene.authorize(number, locked)
     scene.configure(f"Host n3\n  ProxyJump n1\nHost *\n  IdentityFile {locked}")
-    assert scene.host("n3", ask=ask).run("echo logged in", 10).output == IN
+    assert run_on(scene.host("n3", ask=ask), "echo logged in").output == IN
     assert asked == [f"passphrase for {locked}: "]
 
 
@@ -216,7 +216,7 @@ def test_a_wrong_passphrase_is_asked_for_again_and_then_the_file_is_named(scene:
     scene.authorize(3, locked)
     scene.configure(f"Host n3\n  IdentityFile {locked}")
     answers = iter(["no", "neither", PASSPHRASE])
-    assert scene.host("n3", ask=lambda prompt: next(answers)).run("echo logged in", 10).output == IN
+    assert run_on(scene.host("n3", ask=lambda prompt: next(answers)), "echo logged in").output == IN
     with pytest.raises(UsageError, match=f"{locked}: not opened by what was typed"):
         scene.host("n3", ask=lambda prompt: "wrong")
 
@@ -229,7 +229,7 @@ def test_without_a_terminal_an_encrypted_key_is_named_with_what_to_do(scene: Ssh
     assert f"{locked} is encrypted: run ssh-add {locked}, or set KAFKA_ROLLING_RESTART_KEY_PASSPHRASE" in said
     passphrase = Passwords(passphrase=Secret("wrong"))
     with pytest.raises(SshError, match=f"{locked} is encrypted, and not opened by the passphrase"):
-        scene.host("n3", passphrase).run("true", 1)
+        run_on(scene.host("n3", passphrase), "true")
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -237,7 +237,7 @@ def test_the_passphrase_of_the_environment_opens_a_key_of_any_kind(scene: SshSce
     locked = scene.key("locked", PASSPHRASE, kind)
     scene.authorize(3, locked)
     scene.configure(f"Host n3\n  IdentityFile {locked}")
-    assert scene.host("n3", Passwords(passphrase=Secret(PASSPHRASE))).run("echo logged in", 10).output == IN
+    assert run_on(scene.host("n3", Passwords(passphrase=Secret(PASSPHRASE))), "echo logged in").output == IN
 
 
 def test_a_key_that_the_agent_holds_is_not_asked_for_and_its_public_half_is_enough(scene: SshScene) -> None:
@@ -272,7 +272,7 @@ def test_the_agent_is_never_forwarded(scene: SshScene) -> None:
     agent = scene.agent(scene.ssh / KEY)
     scene.configure("Host n3\n  ForwardAgent yes")
     assert scene.probe("n3", env=agent.env) == IN
-    assert scene.host("n3").run('echo "<$SSH_AUTH_SOCK>"', 10).output == "<>"
+    assert run_on(scene.host("n3"), 'echo "<$SSH_AUTH_SOCK>"').output == "<>"
 
 
 def test_a_certificate_beside_the_key_is_shown(scene: SshScene) -> None:
@@ -307,7 +307,7 @@ def test_accept_new_adds_an_unknown_key_once_says_so_and_leaves_the_file_whole(s
     scene.configure("Host n3 n4\n  ProxyJump n1\nHost *\n  StrictHostKeyChecking accept-new")
     said: list[str] = []
     hosts = {name: scene.host(name, say=said.append) for name in ("n3", "n4") for _ in range(2)}
-    calls = {(name, one): partial(hosts[name].run, "echo logged in", 10) for name in hosts for one in range(4)}
+    calls = {(name, one): partial(run_on, hosts[name], "echo logged in") for name in hosts for one in range(4)}
     assert {result.output for result in in_parallel(calls).values()} == {IN}
     lines = scene.known_hosts.read_text().splitlines()
     assert len(lines) == 4 and lines[0] == "# mine, without a newline" and len(said) == 3
@@ -358,13 +358,13 @@ def test_user_and_port_of_the_command_line_are_for_the_host_and_not_for_the_hops
     scene.configure("Host n3\n  ProxyJump n1\n  Port 9\n  User nobody")
     options = SshOptions(user=getpass.getuser(), port=SSH_PORT)
     host = scene.host("n3", options=options)
-    assert host.run("echo logged in", 10).output == IN
+    assert run_on(host, "echo logged in").output == IN
     assert host.typed() == f"ssh -l {getpass.getuser()} -p {SSH_PORT} n3"
     other = scene.ssh / "config"
     elsewhere = scene.folder / "elsewhere"
     other.rename(elsewhere)
     host = scene.host("n3", options=replace(options, config=elsewhere))
-    assert host.run("echo logged in", 10).output == IN
+    assert run_on(host, "echo logged in").output == IN
     assert host.typed(terminal=True).startswith(f"ssh -t -F {elsewhere} -l")
 
 
@@ -373,9 +373,9 @@ def test_a_password_is_used_where_no_key_is_taken(scene: SshScene, keyboard: boo
     with PasswordServer(scene.address(8), keyboard) as server:
         scene.known_hosts.write_text(known_hosts_line(scene.address(8), server.host_key))
         right, wrong = Passwords(ssh=Secret(PASSWORD)), Passwords(ssh=Secret("wrong"))
-        assert scene.host("n8", right).run("echo logged in", 10).output == IN
+        assert run_on(scene.host("n8", right), "echo logged in").output == IN
         with pytest.raises(SshError, match="the password") as raised:
-            scene.host("n8", wrong).run("true", 1)
+            run_on(scene.host("n8", wrong), "true")
         assert "wrong" not in str(raised.value)
 
 

@@ -32,11 +32,14 @@ class FakeShell:
             raise SshError("ssh n1: Connection refused")
         yield self
 
-    def line(self) -> "FakeShell":
+    def connections(self) -> "FakeShell":
         return self
 
     def close(self) -> None:
         pass
+
+    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+        return self.run(command, limit, secret)
 
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
         self.secrets[command] = secret

@@ -1,5 +1,6 @@
-"""One connection for many questions, on a host that is as long as its answers."""
+"""Many commands over few logins, on a host that is as long as its answers."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -7,30 +8,52 @@ import pytest
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.ssh import SshLine
+from kafka_rolling_restart.ssh import SshConnections
 
 
 class FakeHost:
-    """A host that lets us in or not, and whose sessions break on demand."""
+    """A host that lets us in or not, and whose sessions break on demand: before a command is sent, or after."""
 
     def __init__(self) -> None:
+        self.sessions: list[FakeSession] = []
         self.logins = 0
-        self.refuses = self.breaks = False
+        self.refuses = self.breaks_before = self.breaks_after = False
+        self.ran: list[str] = []
+        self.runs_slow, self.may_end = threading.Event(), threading.Event()
 
-    def connect(self) -> "FakeHost":
+    def connect(self) -> "FakeSession":
         self.logins += 1
         if self.refuses:
             raise SshError("Connection refused")
-        return self
+        self.sessions.append(FakeSession(self))
+        return self.sessions[-1]
+
+    @property
+    def open(self) -> int:
+        return sum(session.is_open for session in self.sessions)
+
+
+class FakeSession:
+    def __init__(self, host: FakeHost) -> None:
+        self.is_open = True
+        self._host = host
 
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        if self.breaks:
-            self.breaks = False
+        assert self.is_open
+        if self._host.breaks_before:
+            self._host.breaks_before = False
+            raise SshError("the connection broke")
+        self._host.ran.append(command)
+        if self._host.breaks_after:
+            self._host.breaks_after = False
             raise SshError("the connection broke", sent=True)
+        if command == "slow":
+            self._host.runs_slow.set()
+            self._host.may_end.wait(10)
         return CommandResult(command, 0, "", 0.1)
 
     def close(self) -> None:
-        pass
+        self.is_open = False
 
 
 @pytest.fixture
@@ -38,28 +61,76 @@ def host() -> FakeHost:
     return FakeHost()
 
 
-def line_to(host: Any) -> SshLine:
-    return SshLine(host)
+def connections_to(host: Any) -> SshConnections:
+    return SshConnections(host)
 
 
-def test_many_questions_take_one_login(host: FakeHost) -> None:
-    line = line_to(host)
-    for _ in range(5):
-        line.run("ps", 1)
+def test_many_commands_take_one_login(host: FakeHost) -> None:
+    connections = connections_to(host)
+    for _ in range(3):
+        connections.ask("ps", 1)
+        connections.run("stop", 1)
     assert host.logins == 1
 
 
 def test_a_connection_that_broke_is_made_anew_and_the_question_asked_again(host: FakeHost) -> None:
-    line = line_to(host)
-    line.run("ps", 1)
-    host.breaks = True
-    assert line.run("ps", 1).status == 0
-    assert host.logins == 2
+    connections = connections_to(host)
+    connections.ask("ps", 1)
+    host.breaks_after = True
+    assert connections.ask("ps", 1).status == 0
+    assert host.logins == 2 and host.open == 1
+
+
+def test_a_command_that_may_have_been_run_is_not_sent_again(host: FakeHost) -> None:
+    connections = connections_to(host)
+    connections.ask("ps", 1)
+    host.breaks_after = True
+    with pytest.raises(SshError) as raised:
+        connections.run("stop", 1)
+    assert raised.value.sent and host.ran == ["ps", "stop"] and host.open == 0
+
+
+def test_a_command_that_was_not_sent_over_a_broken_connection_is_sent_over_a_new_one(host: FakeHost) -> None:
+    connections = connections_to(host)
+    connections.ask("ps", 1)
+    host.breaks_before = True
+    connections.run("stop", 1)
+    assert host.ran == ["ps", "stop"] and host.logins == 2 and host.open == 1
+
+
+def test_a_command_needs_no_login_where_a_connection_is_open(host: FakeHost) -> None:
+    connections = connections_to(host)
+    connections.ask("ps", 1)
+    host.refuses = True
+    connections.run("start", 1)
+    assert host.ran == ["ps", "start"]
+
+
+def test_a_command_that_still_runs_keeps_its_connection_to_itself(host: FakeHost) -> None:
+    connections = connections_to(host)
+    slow = threading.Thread(target=connections.run, args=("slow", 10))
+    slow.start()
+    assert host.runs_slow.wait(10)
+    connections.ask("ps", 1)
+    assert host.logins == 2 and host.open == 2
+    connections.close()
+    assert host.open == 1
+    host.may_end.set()
+    slow.join()
+    assert host.open == 0
 
 
 def test_a_host_that_does_not_let_us_in_is_not_asked_again_at_once(host: FakeHost) -> None:
-    line, host.refuses = line_to(host), True
+    connections, host.refuses = connections_to(host), True
     for _ in range(5):
         with pytest.raises(SshError, match="Connection refused"):
-            line.run("ps", 1)
+            connections.ask("ps", 1)
     assert host.logins == 1
+
+
+def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now(host: FakeHost) -> None:
+    connections, host.refuses = connections_to(host), True
+    with pytest.raises(SshError):
+        connections.ask("ps", 1)
+    host.refuses = False
+    assert connections.run("start", 1).status == 0
