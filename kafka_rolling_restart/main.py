@@ -282,17 +282,16 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
 
     findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
-    for broker in roll.brokers.values():
-        for problem in findings[broker.id].problems:
-            roll.report.error(problem, str(broker))
+    for problem, about in plan.problems(roll.brokers, findings):
+        roll.report.error(problem, about)
     for note, about in plan.notes(roll.brokers, findings):
         roll.report.say(f"NOTE: {note}", about)
     if lock_problem:
         roll.report.error(lock_problem)
-    problems = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
-    if problems:
+    count = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
+    if count:
         raise Refused(
-            f"the preflight found {counted(problems, 'problem')}, see above{_home_hint()}; no broker was touched"
+            f"the preflight found {counted(count, 'problem')}, see above{_home_hint()}; no broker was touched"
         )
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")

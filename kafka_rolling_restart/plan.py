@@ -1,5 +1,6 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
+import re
 import shlex
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from kafka_rolling_restart.parallel import in_parallel, reminding
 from kafka_rolling_restart.window import ranges
 
 LEFT_ALONE = "left alone"
-FEW = 10  # brokers with the same note that get a line each
+FEW = 10  # brokers with the same note or problem that get a line each
+FIRST = 3  # of more brokers with the same problem get a line each
+ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b|\bpid \d+")
 NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
 
 
@@ -117,12 +120,12 @@ class PlanRow:
     since: str
     role: str
     found: str
-    has_problems: bool = False
+    problems: tuple[str, ...] = ()  # without what is this broker's own in them
 
     @property
     def kind(self) -> Hashable | None:
         """The same for rows of which a window may leave some out; None for one that is always shown."""
-        return None if self.has_problems or self.role else (self.order == LEFT_ALONE, self.found)
+        return None if self.role else (self.order == LEFT_ALONE, self.found, self.problems)
 
     @property
     def line(self) -> str:
@@ -150,7 +153,7 @@ def table(
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
             role="controller" if broker.id == controller else "",
             found=str(findings[broker.id]),
-            has_problems=bool(findings[broker.id].problems),
+            problems=tuple(_in_general(problem, broker) for problem in findings[broker.id].problems),
         )
         for broker in [*plan, *left]
     ]
@@ -199,6 +202,29 @@ def _noted(note: str, brokers: Sequence[Broker]) -> list[tuple[str, str]]:
     return [(f"{note}: broker {', '.join(ranges(one.id for one in brokers))}", "")]
 
 
+def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+    """Return each problem with the broker that it is about; of one that very many have, the first, and who else."""
+    found: dict[str, list[tuple[Broker, str]]] = {}
+    for broker in brokers.values():
+        for problem in findings[broker.id].problems:
+            found.setdefault(_in_general(problem, broker), []).append((broker, problem))
+    return [told for those in found.values() for told in _told(those)]
+
+
+def _told(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+    told = [(problem, str(broker)) for broker, problem in those]
+    if len(those) <= FEW:
+        return told
+    others = [broker.id for broker, _problem in those[FIRST:]]
+    same = f"{len(others)} more brokers have the same problem as {those[0][0]}: broker {', '.join(ranges(others))}"
+    return [*told[:FIRST], (same, "")]
+
+
+def _in_general(problem: str, broker: Broker) -> str:
+    """Return a problem without what is this broker's own in it, so that it is seen to be that of others."""
+    return ADDRESS.sub("…", problem.replace(broker.host, "…"))
+
+
 def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
     problems = [_metrics_problem(reading), shared]
@@ -236,7 +262,9 @@ def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -
 
 
 def _others(broker: Broker, same: Sequence[Broker]) -> str:
-    return " and ".join(str(one) for one in same if one != broker)
+    first = [str(one) for one in same[: FIRST + 1] if one != broker][:FIRST]
+    more = len(same) - 1 - len(first)
+    return " and ".join([*first, f"{more} more"] if more else first)
 
 
 def _cache_note(reading: Reading) -> str:

@@ -5,7 +5,19 @@ import pytest
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.plan import Finding, _finding, choose, notes, preflight, require_own_hosts, started_before
+from kafka_rolling_restart.plan import (
+    Finding,
+    _finding,
+    _same_jvms,
+    choose,
+    notes,
+    preflight,
+    problems,
+    require_own_hosts,
+    started_before,
+    table,
+)
+from kafka_rolling_restart.window import pieces
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
@@ -82,3 +94,41 @@ def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:
     many = {number: Broker(number, f"n{number}", number) for number in range(1, 1001)}
     findings = {number: Finding(notes=("container?", "cache")[: 1 + (number == 7)]) for number in many}
     assert notes(many, findings) == [("container?: broker 1-1000", ""), ("cache", "broker 7 (n7)")]
+
+
+def refused(broker: Broker) -> Finding:
+    return Finding(problems=(f"ssh {broker.host} (10.0.{broker.id // 256}.{broker.id % 256}): login refused",))
+
+
+def test_a_problem_that_very_many_have_is_said_of_the_first_and_names_the_others() -> None:
+    many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
+    findings = {number: refused(broker) for number, broker in many.items()}
+    findings[700] = Finding(problems=("may not run `sudo -n service kafka stop`",))
+    assert problems(many, findings) == [
+        ("ssh n1 (10.0.0.1): login refused", "broker 1 (n1)"),
+        ("ssh n2 (10.0.0.2): login refused", "broker 2 (n2)"),
+        ("ssh n3 (10.0.0.3): login refused", "broker 3 (n3)"),
+        ("996 more brokers have the same problem as broker 1 (n1): broker 4-699, 701-1000", ""),
+        ("may not run `sudo -n service kafka stop`", "broker 700 (n700)"),
+    ]
+
+
+def test_a_problem_that_few_have_is_said_of_each() -> None:
+    few = {number: Broker(number, f"n{number}", 1) for number in range(1, 11)}
+    said = problems(few, {number: refused(broker) for number, broker in few.items()})
+    assert [about for _problem, about in said] == [str(broker) for broker in few.values()]
+
+
+def test_the_table_leaves_out_rows_in_the_middle_of_many_with_the_same_problem() -> None:
+    many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
+    findings = {number: refused(broker) for number, broker in many.items()}
+    findings[700] = Finding(problems=("may not run `sudo -n service kafka stop`",))
+    rows = table(many, list(many.values()), None, {number: Reading(0, 0) for number in many}, findings)
+    shown = pieces(rows, lambda row: row.kind)
+    assert len(shown) < 20 and [rows[699]] in shown
+
+
+def test_a_jvm_that_is_shown_for_all_names_a_few_of_them() -> None:
+    many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
+    told = _same_jvms(many, {number: Reading(0, 0, jvm=Jvm(1, 1, 7)) for number in many})
+    assert "broker 2 (n2) and broker 3 (n3) and broker 4 (n4) and 996 more, too" in told[1]

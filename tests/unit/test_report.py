@@ -173,7 +173,7 @@ def sheets(tell: Callable[[Report], None]) -> list[Sheet]:
 def test_a_terminal_shows_a_window_of_a_plan_of_a_thousand_and_all_that_is_not_as_the_rest() -> None:
     rows = [PlanRow(str(one.id), one, "", "", "ok") for one in THOUSAND]
     rows[400] = replace(rows[400], role="controller")
-    rows[700] = replace(rows[700], found="1 problem(s), see below", has_problems=True)
+    rows[700] = replace(rows[700], found="1 problem(s), see below", problems=("no metrics",))
     (sheet,) = sheets(lambda report: report.plan(rows))
     assert len(sheet.lines) == 1000
     shown = [(row[1], row[2], row[6]) for row in sheet.rows]
