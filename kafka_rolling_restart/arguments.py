@@ -263,7 +263,7 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         type=_positive_seconds,
         default=30.0,
         metavar="S",
-        help="s for an answer, and for all answers of all brokers in one look (default: 30)",
+        help="s for all that is read of a broker, and for one look at all brokers (default: 30)",
     )
 
 

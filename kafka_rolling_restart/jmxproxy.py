@@ -54,8 +54,16 @@ class _Answer:
     location: str
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One reading of all that is read, which is over at ``deadline`` (monotonic s), whatever the answers do."""
+
+    session: requests.Session
+    deadline: float
+
+
 class JmxProxy:
-    """The metrics of one broker. ``access.timeout`` (s) bounds connecting, and the whole of each answer."""
+    """The metrics of one broker. ``access.timeout`` (s) bounds a reading as a whole."""
 
     def __init__(
         self,
@@ -70,6 +78,7 @@ class JmxProxy:
         self._config = f"{self._endpoint.rpartition('/')[0]}/config"
         self._access = access
         self._timeout = access.timeout
+        self._late = f"{self._where} did not answer within {access.timeout:g} s"
         self._clock = clock
         self._open_session = open_session or partial(open_bounded_session, access.tls)
         self._cache_s: float | None = None
@@ -82,10 +91,11 @@ class JmxProxy:
         emptied, jvm, metrics, failure = True, None, None, None
         with self._open_session() as session:
             self._set_up(session)
+            look = _Look(session, asked_at + self._timeout)
             try:
-                emptied = self._empty(session)
-                jvm = self._jvm(session)
-                metrics = self._metrics(session)
+                emptied = self._empty(look)
+                jvm = self._jvm(look)
+                metrics = self._metrics(look)
             except _NoAnswer as error:
                 failure = error
         answered_at = self._clock.now()
@@ -113,42 +123,42 @@ class JmxProxy:
             user, password = self._access.login.user, self._access.login.password.reveal()
             session.auth = requests.auth.HTTPBasicAuth(user.encode(), password.encode())
 
-    def _empty(self, session: requests.Session) -> bool:
-        status = self._request(session, "DELETE", self._endpoint).status
+    def _empty(self, look: _Look) -> bool:
+        status = self._request(look, "DELETE", self._endpoint).status
         if status == 404 or 200 <= status < 300:  # 404: it had nothing to forget
             return True
         if self._cache_s is None:
-            self._cache_s = self._cache_duration(session)
+            self._cache_s = self._cache_duration(look)
         return False
 
-    def _cache_duration(self, session: requests.Session) -> float | None:
+    def _cache_duration(self, look: _Look) -> float | None:
         try:
-            milliseconds = self._value(self._request(session, "GET", self._config))["cache_duration"]
+            milliseconds = self._value(self._request(look, "GET", self._config))["cache_duration"]
             return float(milliseconds) / 1000
         except (_NoAnswer, KeyError, TypeError, ValueError):
             return None
 
-    def _jvm(self, session: requests.Session) -> Jvm:
+    def _jvm(self, look: _Look) -> Jvm:
         # The uptime comes first: whatever is read after it is at least as new as it is.
-        uptime_ms = self._number(session, RUNTIME, "Uptime")
-        start_ms = self._number(session, RUNTIME, "StartTime")
-        return Jvm(start_ms, uptime_ms, _pid(self._get(session, f"{self._endpoint}/{RUNTIME}/Name")))
+        uptime_ms = self._number(look, RUNTIME, "Uptime")
+        start_ms = self._number(look, RUNTIME, "StartTime")
+        return Jvm(start_ms, uptime_ms, _pid(self._get(look, f"{self._endpoint}/{RUNTIME}/Name")))
 
-    def _metrics(self, session: requests.Session) -> Metrics:
+    def _metrics(self, look: _Look) -> Metrics:
         return Metrics(
-            state=self._kafka(session, STATE),
-            under_replicated=self._kafka(session, UNDER_REPLICATED),
-            offline_partitions=self._kafka(session, OFFLINE),
-            active_controllers=self._kafka(session, CONTROLLERS),
+            state=self._kafka(look, STATE),
+            under_replicated=self._kafka(look, UNDER_REPLICATED),
+            offline_partitions=self._kafka(look, OFFLINE),
+            active_controllers=self._kafka(look, CONTROLLERS),
         )
 
-    def _kafka(self, session: requests.Session, mbean: tuple[str, str, str]) -> int:
+    def _kafka(self, look: _Look, mbean: tuple[str, str, str]) -> int:
         try:
-            return self._number(session, self._text(mbean), "Value")
+            return self._number(look, self._text(mbean), "Value")
         except _NotFound:
             self._name_first = not self._name_first
         try:
-            return self._number(session, self._text(mbean), "Value")
+            return self._number(look, self._text(mbean), "Value")
         except _NotFound as error:
             raise _NoAnswer(f"its JVM answers, but has no metric {mbean[2]} yet") from error
 
@@ -157,20 +167,20 @@ class JmxProxy:
         keys = [f"type={kind}", f"name={name}"]
         return f"{domain}:{','.join(reversed(keys) if self._name_first else keys)}"
 
-    def _number(self, session: requests.Session, mbean: str, attribute: str) -> int:
-        value = self._get(session, f"{self._endpoint}/{mbean}/{attribute}")
+    def _number(self, look: _Look, mbean: str, attribute: str) -> int:
+        value = self._get(look, f"{self._endpoint}/{mbean}/{attribute}")
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_VALUE:
             raise _NoAnswer(
                 f"{self._where} says {json.dumps(value)[:80]} for {mbean}/{attribute}, which is not a whole number"
             )
         return value
 
-    def _get(self, session: requests.Session, url: str) -> Any:
+    def _get(self, look: _Look, url: str) -> Any:
         jmx = self._access.jmx_login
         if jmx is None:
-            return self._value(self._request(session, "GET", url))
+            return self._value(self._request(look, "GET", url))
         form = {"username": jmx.user, "password": jmx.password.reveal()}
-        return self._value(self._request(session, "POST", url, form))
+        return self._value(self._request(look, "POST", url, form))
 
     def _value(self, answer: _Answer) -> Any:
         if answer.status == 404:
@@ -200,12 +210,14 @@ class JmxProxy:
             return f"the {kind} credentials are wrong: those of {login}"
         return f"it wants {kind} credentials: give {'--jmxproxy-user' if wants_login else '--jmx-user'}"
 
-    def _request(self, session: requests.Session, method: str, url: str, form: dict[str, str] | None = None) -> _Answer:
-        deadline = self._clock.now() + self._timeout
+    def _request(self, look: _Look, method: str, url: str, form: dict[str, str] | None = None) -> _Answer:
+        left = look.deadline - self._clock.now()
+        if left <= 0:
+            raise _NoAnswer(self._late)
         try:
-            request = self._prepare(session, method, url, form)
-            with session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as response:
-                return self._answer(response, deadline)
+            request = self._prepare(look.session, method, url, form)
+            with look.session.send(request, timeout=left, allow_redirects=False, stream=True) as response:
+                return self._answer(response, look.deadline)
         except (requests.RequestException, OSError, ValueError) as error:
             raise self._no_answer(error) from error
 
@@ -221,7 +233,7 @@ class JmxProxy:
 
     def _no_answer(self, error: Exception) -> _NoAnswer:
         if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in _causes(error)):
-            return _NoAnswer(f"{self._where} did not answer within {self._timeout:g} s")
+            return _NoAnswer(self._late)
         refused = _is_refused(error)
         said = _plain(error)
         # One proxy for all that is away tells nothing of any broker.
@@ -250,7 +262,7 @@ class JmxProxy:
             if len(body) > MAX_BODY:
                 raise _NoAnswer(f"{self._where} sends more than {MAX_BODY} bytes for one value")
             if self._clock.now() > deadline:
-                raise _NoAnswer(f"{self._where} did not finish its answer within {self._timeout:g} s")
+                raise _NoAnswer(self._late)
         return body
 
 

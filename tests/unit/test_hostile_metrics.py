@@ -88,6 +88,14 @@ def whole(body: bytes, headers: bytes = b"") -> Answer:
     return sending(OK + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
+def late(data: Answer) -> Answer:
+    def answer(connection: socket.socket) -> None:
+        time.sleep(0.6 * TIMEOUT)
+        data(connection)
+
+    return answer
+
+
 MIB = b"1" * 2**20
 SLOW = f"within {TIMEOUT:g} s"
 LONG = " bytes for one value"
@@ -101,6 +109,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "a byte a time": (repeating(OK + b"Content-Length: 100\r\n\r\n", b"1", 0.1), SLOW),
     "a byte of a header a time": (repeating(OK + b"X: ", b"1", 0.1), SLOW),
     "a byte of the status a time": (repeating(b"", b"H", 0.1), SLOW),
+    "each answer just in time": (late(whole(b"1")), SLOW),
     "headers without end": (repeating(OK, b"X: 1\r\n"), "got more than 100 headers"),
     "a header without end": (repeating(OK + b"X: ", MIB), "got more than 65536 bytes"),
     "a status without end": (repeating(b"HTTP/1.1 200 ", MIB), "got more than 65536 bytes"),
