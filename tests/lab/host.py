@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .broker import Broker
-from .host_scripts.host import CALLS, EPOCH, FAULTS, HOLD
+from .host_scripts.host import CALLS, EPOCH, FAULTS, HOLD, START_TAKES
 from .jars import Jars
 from .jmxproxy import JmxProxy
 from .sshd import Sshd
@@ -50,6 +50,7 @@ class Service:
     2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing; `fail` says so and exits 1.
     sudo: `password` wants one, and takes it by -S; `asks` lists every command as allowed but wants a password to run
     it, because another entry is free.
+    start_takes: for how long (s) `service kafka start` waits before it starts the JVM, as an `ExecStartPre` does.
     hold: such calls of id and service (`service kafka stop`) are logged and then wait, before they look how to behave.
     """
 
@@ -80,6 +81,16 @@ class Service:
     @ps_hidden.setter
     def ps_hidden(self, value: bool) -> None:
         _replace(self.faults / "ps_hidden", "yes" if value else None)
+
+    @property
+    def start_takes(self) -> float:
+        """How long (s) the start command takes before anything starts."""
+        path = self.faults / START_TAKES
+        return float(path.read_text()) if path.exists() else 0.0
+
+    @start_takes.setter
+    def start_takes(self, value: float) -> None:
+        _replace(self.faults / START_TAKES, str(value) if value else None)
 
     @property
     def hold(self) -> str | None:

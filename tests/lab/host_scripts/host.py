@@ -14,6 +14,7 @@ CALLS = "calls.log"
 FAULTS = "faults"
 EPOCH = "epoch"
 HOLD = "hold"
+START_TAKES = "start_takes"
 HOLD_POLL = 0.02  # s
 HANG_LIMIT = 3600.0  # s; nothing hangs for longer, even when the lab was killed
 

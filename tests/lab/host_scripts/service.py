@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 from . import host, process
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
 
 def start(folder: Path, mode: str) -> int:
     """Start the broker."""
+    time.sleep(float(host.fault(host.START_TAKES, "0")))
     if mode == "nothing":
         return 0
     if mode == "fail":
