@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from kafka_rolling_restart import __version__, cluster, config
 from kafka_rolling_restart.access import DIGEST, HOST, SASL
-from kafka_rolling_restart.ssh_config import USER
+from kafka_rolling_restart.ssh.config import USER
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"

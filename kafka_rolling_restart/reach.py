@@ -8,7 +8,7 @@ from pathlib import Path
 from kafka_rolling_restart.cluster import Broker
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.secret import Passwords, Secrets
-from kafka_rolling_restart.ssh_config import SshConfig, SshOptions
+from kafka_rolling_restart.ssh.config import SshConfig, SshOptions
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Reach:
 
         Raises `UsageError` for a configuration that makes no sense, and where a passphrase cannot be had.
         """
-        from kafka_rolling_restart.ssh import SshHost  # here, because --help does not wait for the library
-        from kafka_rolling_restart.ssh_connect import Access
-        from kafka_rolling_restart.ssh_login import Credentials
+        from kafka_rolling_restart.ssh.client import SshHost  # here, because --help does not wait for the library
+        from kafka_rolling_restart.ssh.connect import Access
+        from kafka_rolling_restart.ssh.login import Credentials
 
         targets = {one.id: self.config.host(self.options.name(one.host, one.id)) for one in brokers.values()}
         credentials = Credentials(self.secrets, self.passwords)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from kafka_rolling_restart.parallel import WORKERS, in_parallel
 from kafka_rolling_restart.secret import Passwords, Secrets
-from kafka_rolling_restart.ssh import SshHost
-from kafka_rolling_restart.ssh_config import SshConfig
-from kafka_rolling_restart.ssh_connect import Access
-from kafka_rolling_restart.ssh_login import Credentials
+from kafka_rolling_restart.ssh.client import SshHost
+from kafka_rolling_restart.ssh.config import SshConfig
+from kafka_rolling_restart.ssh.connect import Access
+from kafka_rolling_restart.ssh.login import Credentials
 from tests.lab.daemon import wait_for
 from tests.lab.ssh_files import SshFolder, make_key
 from tests.lab.ssh_scene import run_on

@@ -14,10 +14,10 @@ from types import TracebackType
 
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.secret import Passwords, Secret, Secrets
-from kafka_rolling_restart.ssh import SshHost
-from kafka_rolling_restart.ssh_config import SshConfig, SshOptions
-from kafka_rolling_restart.ssh_connect import Access
-from kafka_rolling_restart.ssh_login import Credentials
+from kafka_rolling_restart.ssh.client import SshHost
+from kafka_rolling_restart.ssh.config import SshConfig, SshOptions
+from kafka_rolling_restart.ssh.connect import Access
+from kafka_rolling_restart.ssh.login import Credentials
 
 from .command import environment
 from .daemon import Daemon, wait_for

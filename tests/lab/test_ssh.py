@@ -18,7 +18,7 @@ import pytest
 from kafka_rolling_restart.errors import SshError, UsageError
 from kafka_rolling_restart.parallel import in_parallel
 from kafka_rolling_restart.secret import Passwords, Secret
-from kafka_rolling_restart.ssh_config import SshConfig, SshOptions
+from kafka_rolling_restart.ssh.config import SshConfig, SshOptions
 
 from .needs import program
 from .password_server import PASSWORD, PasswordServer

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.known_hosts import HostKey, Trust, add, hashed, judge, kinds, read
 from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.ssh.known_hosts import HostKey, Trust, add, hashed, judge, kinds, read
 
 OURS = HostKey("ssh-ed25519", b"ours")
 KEY, OTHER = "ssh-ed25519 b3Vycw==", "ssh-ed25519 b3RoZXI="

@@ -8,7 +8,7 @@ import pytest
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.ssh import SshConnections
+from kafka_rolling_restart.ssh.client import SshConnections
 
 
 class FakeHost:

@@ -35,7 +35,7 @@ def fragments(quotation: str) -> list[str]:
 
 def literals() -> Iterator[str]:
     """Yield each string of the package, with `PLACEHOLDER` for what is filled in."""
-    for file in Path(kafka_rolling_restart.__file__).parent.glob("*.py"):
+    for file in Path(kafka_rolling_restart.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
                 yield "".join(str(one.value) if isinstance(one, ast.Constant) else PLACEHOLDER for one in node.values)

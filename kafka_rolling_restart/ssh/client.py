@@ -13,10 +13,10 @@ from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.ssh_config import Target
-from kafka_rolling_restart.ssh_connect import Access, Connecting, Links
+from kafka_rolling_restart.ssh.config import Target
+from kafka_rolling_restart.ssh.connect import Access, Connecting, Links
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
 GRACE_S = 10.0  # beyond the limit of a command, for opening its channel and for the end of its output
 OPEN_S = 10.0  # for the answer of a host that we are logged in to: may a command be sent?

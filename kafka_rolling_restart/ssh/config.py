@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kafka_rolling_restart import ssh_file
 from kafka_rolling_restart.cluster import HOST
 from kafka_rolling_restart.config import expanded, home
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.ssh_file import Found, Lookup, Query, SettingsReader, first
+from kafka_rolling_restart.ssh import config_file
+from kafka_rolling_restart.ssh.config_file import Found, Lookup, Query, SettingsReader, first
 
 SYSTEM_FOLDER = Path("/etc/ssh")
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
@@ -104,14 +104,14 @@ class SshConfig:
         self._home = home(environ)
         self._system = system
         self.shell = environ.get("SHELL") or "/bin/sh"
-        self._lookup = Lookup(tuple(self._settings(warn)), ssh_file.runner(self.shell))
+        self._lookup = Lookup(tuple(self._settings(warn)), config_file.runner(self.shell))
 
     def host(self, name: str) -> Target:
         """Return how a host is reached. Raises `UsageError` for a configuration that makes no sense."""
         target = self._target(name, self._options.user, self._options.port, ())
         return replace(target, options=self._options.words)
 
-    def _settings(self, warn: Callable[[str], None]) -> list[ssh_file.Setting]:
+    def _settings(self, warn: Callable[[str], None]) -> list[config_file.Setting]:
         folder, chosen = self._home / ".ssh", self._options.config
         own = SettingsReader(folder, self._home, chosen is None, warn)
         if chosen is not None:
@@ -139,7 +139,7 @@ class SshConfig:
         keys = tuple(self._paths(query, found, "identityfile", tuple(f"~/.ssh/{key}" for key in DEFAULT_KEYS)))
         return Target(
             name=query.name,
-            address=ssh_file.address(query, found),
+            address=config_file.address(query, found),
             port=_port(first(found, "port", str(SSH_PORT))),
             user=_user(first(found, "user", query.login)),
             keys=keys,
@@ -158,19 +158,21 @@ class SshConfig:
 
     def _paths(self, query: Query, found: Found, keyword: str, default: tuple[str, ...]) -> list[Path]:
         words = [word for word in found.get(keyword, default) if word.lower() != NONE]
-        values = ssh_file.tokens(query, found)
-        return [self._path(ssh_file.with_variables(ssh_file.expanded(word, values), self._environ)) for word in words]
+        values = config_file.tokens(query, found)
+        return [
+            self._path(config_file.with_variables(config_file.expanded(word, values), self._environ)) for word in words
+        ]
 
     def _path(self, text: str) -> Path:
         return self._home / text[2:] if text.startswith("~/") else expanded(text)
 
     def _proxy_command(self, query: Query, found: Found) -> str:
         command = first(found, "proxycommand", NONE)
-        return "" if command.lower() == NONE else ssh_file.expanded(command, ssh_file.tokens(query, found))
+        return "" if command.lower() == NONE else config_file.expanded(command, config_file.tokens(query, found))
 
     def _via(self, query: Query, found: Found, visited: tuple[str, ...]) -> tuple[Target, ...]:
         """Return the hops. Only the first has a way of its own: the others are reached from the one before."""
-        text = ssh_file.expanded(",".join(found.get("proxyjump", (NONE,))), ssh_file.tokens(query, found))
+        text = config_file.expanded(",".join(found.get("proxyjump", (NONE,))), config_file.tokens(query, found))
         if text.lower() == NONE:
             return ()
         hops = [self._hop(one, visited, has_way=place == 0) for place, one in enumerate(text.split(","))]

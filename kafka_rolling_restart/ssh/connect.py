@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 import paramiko
 
-from kafka_rolling_restart import known_hosts
 from kafka_rolling_restart.errors import SshError
-from kafka_rolling_restart.known_hosts import AUTHORITY, Entry, HostKey, Judgement, Trust
-from kafka_rolling_restart.ssh_config import Target
-from kafka_rolling_restart.ssh_login import Credentials
-from kafka_rolling_restart.ssh_proxy import ProxyProcess
+from kafka_rolling_restart.ssh import known_hosts
+from kafka_rolling_restart.ssh.config import Target
+from kafka_rolling_restart.ssh.known_hosts import AUTHORITY, Entry, HostKey, Judgement, Trust
+from kafka_rolling_restart.ssh.login import Credentials
+from kafka_rolling_restart.ssh.proxy import ProxyProcess
 
 CONNECT_S = 15.0
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone

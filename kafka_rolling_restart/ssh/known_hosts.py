@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from kafka_rolling_restart.ssh_file import matches
+from kafka_rolling_restart.ssh.config_file import matches
 
 HASHED = "|1|"
 REVOKED, AUTHORITY = "@revoked", "@cert-authority"

@@ -13,7 +13,7 @@ import paramiko
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secret, Secrets
-from kafka_rolling_restart.ssh_config import Target
+from kafka_rolling_restart.ssh.config import Target
 
 KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
 KEYBOARD = "keyboard-interactive"
