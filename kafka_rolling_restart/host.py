@@ -35,10 +35,14 @@ class Session(Protocol):
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
 
 
-class Connections(Session, Protocol):
+class Connections(Protocol):
     """Connections that are kept. ``ask`` may repeat a command, where one broke; ``run`` does not."""
 
     def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
+
+    def run(
+        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+    ) -> CommandResult: ...
 
     def close(self) -> None: ...
 
@@ -99,16 +103,26 @@ class BrokerHost:
         return [self._forbidden_by_password(session, command, self._password) for command in commands]
 
     def stop(self, limit: float) -> Background[CommandResult]:
-        """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`."""
-        return self._send(self._stop, limit)
+        """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`.
+
+        It goes over the connection that `process_age` left open, or not at all: after a login the news of the cluster's
+        health would be old.
+        """
+        return self._send(self._stop, limit, may_log_in=False)
 
     def start(self, limit: float) -> Background[CommandResult]:
         """Send the start command. That it ended says nothing about the broker; its result may raise `SshError`."""
-        return self._send(self._start, limit)
+        return self._send(self._start, limit, may_log_in=True)
 
     def process_age(self, pid: int | None) -> float | None:
-        """Return the age (s) of the JVM with this pid, None where none is seen. Raises `SshError`."""
-        return _age(self._connections.ask, pid)
+        """Return the age (s) of the JVM with this pid, None where none is seen. Raises `SshError`.
+
+        A connection is open then, whatever the pid.
+        """
+        age = _age(self._connections.ask, pid)
+        if not _is_own(pid):
+            self._connections.ask("true", QUESTION_S)
+        return age
 
     def is_process_gone(self, pid: int, age_s: float) -> bool:
         """Tell whether no JVM has this pid and about this age. Raises `SshError` where ps itself did not work."""
@@ -126,9 +140,10 @@ class BrokerHost:
             return f"{self._shell.typed(terminal=True)} {shlex.quote(shlex.join(['sudo', *_words(self._start)]))}"
         return f"{self._shell.typed()} {shlex.quote(self._privileged(self._start))}"
 
-    def _send(self, command: str, limit: float) -> Background[CommandResult]:
+    def _send(self, command: str, limit: float, may_log_in: bool) -> Background[CommandResult]:
         secret = self._password if command in self._with_password else None
-        return Background(partial(self._connections.run, self._privileged(command), limit, secret))
+        run = partial(self._connections.run, may_log_in=may_log_in)
+        return Background(partial(run, self._privileged(command), limit, secret))
 
     def _privileged(self, command: str) -> str:
         if self._root:
@@ -187,6 +202,11 @@ def _last_line(result: CommandResult) -> str:
     return (result.output.strip().splitlines() or [""])[-1].strip()
 
 
+def _is_own(pid: int | None) -> bool:
+    """Tell whether a pid may be that of a process of the host: 1 is a container's JVM, and init on its host."""
+    return pid is not None and pid > 1
+
+
 def _age_if_any(run: Run, pid: int | None) -> float | None:
     """Return the age (s) of a JVM, None also where this host's ps is of no use."""
     try:
@@ -197,7 +217,7 @@ def _age_if_any(run: Run, pid: int | None) -> float | None:
 
 def _age(run: Run, pid: int | None) -> float | None:
     """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no registration."""
-    if pid is None or pid <= 1:  # 1 is a container's JVM, and init on its host
+    if not _is_own(pid):
         return None
     result = run(PS.format(pid), QUESTION_S)
     words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])

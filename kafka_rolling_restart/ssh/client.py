@@ -89,14 +89,21 @@ class SshConnections:
                 return self._on(session, command, limit, secret)
         return self._on(self._connect_unless_refused(), command, limit, secret)
 
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        """Run a command once. Raises `SshError`, with ``sent`` where it may have been run."""
+    def run(
+        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+    ) -> CommandResult:
+        """Run a command once. Raises `SshError`, with ``sent`` where it may have been run.
+
+        What was seen before a login is old after it, so a command that rests on that may be kept from logging in.
+        """
         if session := self._take():
             try:
                 return self._on(session, command, limit, secret)
             except SshError as error:
-                if error.sent:
+                if error.sent or not may_log_in:
                     raise
+        if not may_log_in:
+            raise SshError(f"no connection is open over which `{command}` could be sent at once")
         return self._on(self._host.connect(), command, limit, secret)
 
     def close(self) -> None:
@@ -132,12 +139,10 @@ class SshConnections:
         if self._refused is not None and time.monotonic() - self._refused_at < COOL_DOWN_S:
             raise self._refused
         try:
-            session = self._host.connect()
+            return self._host.connect()
         except SshError as error:
             self._refused, self._refused_at = error, time.monotonic()
             raise
-        self._refused = None
-        return session
 
 
 class SshSession:

@@ -21,6 +21,8 @@ class FakeShell:
         self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
         self.refuses = refuses
         self.ran: list[str] = []
+        self.asked: list[str] = []
+        self.without_login: list[str] = []
         self.secrets: dict[str, Secret | None] = {}
 
     def typed(self, terminal: bool = False) -> str:
@@ -32,19 +34,34 @@ class FakeShell:
             raise SshError("ssh n1: Connection refused")
         yield self
 
-    def connections(self) -> "FakeShell":
-        return self
-
-    def close(self) -> None:
-        pass
-
-    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        return self.run(command, limit, secret)
+    def connections(self) -> "FakeConnections":
+        return FakeConnections(self)
 
     def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
         self.secrets[command] = secret
         self.ran.append(command)
         return CommandResult(command, *self.answers.get(command, (1, "")), 0.1)
+
+
+class FakeConnections:
+    """Connections that tell a question, which may be repeated, from a command."""
+
+    def __init__(self, shell: FakeShell) -> None:
+        self._shell = shell
+
+    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+        self._shell.asked.append(command)
+        return self._shell.run(command, limit, secret)
+
+    def run(
+        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+    ) -> CommandResult:
+        if not may_log_in:
+            self._shell.without_login.append(command)
+        return self._shell.run(command, limit, secret)
+
+    def close(self) -> None:
+        pass
 
 
 def finish(command: Background[CommandResult]) -> None:
@@ -220,3 +237,21 @@ def test_root_is_given_no_password() -> None:
     broker_host.preflight(JVM)
     finish(broker_host.stop(10))
     assert set(shell.secrets.values()) == {None} and shell.ran[-1] == "service kafka stop"
+
+
+def test_a_command_is_sent_once_and_a_stop_without_a_login_and_questions_may_be_repeated() -> None:
+    shell = FakeShell({PS: (0, "process: 503 Ssl java 0")})
+    broker_host = host(shell)
+    broker_host.process_age(77)
+    broker_host.is_process_gone(77, 503)
+    finish(broker_host.stop(1))
+    finish(broker_host.start(1))
+    assert shell.asked == [PS, PS]
+    assert shell.without_login == ["sudo -n service kafka stop"]
+
+
+@pytest.mark.parametrize("pid", [None, 1])
+def test_a_connection_is_open_before_the_stop_where_there_is_no_process_to_look_for(pid: int | None) -> None:
+    shell = FakeShell({"true": (0, "")})
+    assert host(shell).process_age(pid) is None
+    assert shell.asked == ["true"]

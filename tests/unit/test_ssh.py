@@ -8,7 +8,8 @@ import pytest
 from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.ssh.client import SshConnections
+from kafka_rolling_restart.ssh.client import OPEN_S, SshConnections, SshSession
+from kafka_rolling_restart.ssh.connect import Links
 
 
 class FakeHost:
@@ -106,6 +107,18 @@ def test_a_command_needs_no_login_where_a_connection_is_open(host: FakeHost) -> 
     assert host.ran == ["ps", "start"]
 
 
+def test_a_command_that_is_not_to_wait_for_a_login_is_not_sent_without_a_connection(host: FakeHost) -> None:
+    connections = connections_to(host)
+    with pytest.raises(SshError, match="no connection is open over which `stop` could be sent") as raised:
+        connections.run("stop", 1, may_log_in=False)
+    connections.ask("ps", 1)
+    host.breaks_before = True
+    with pytest.raises(SshError) as broken:
+        connections.run("stop", 1, may_log_in=False)
+    assert not raised.value.sent and not broken.value.sent
+    assert host.ran == ["ps"] and host.logins == 1
+
+
 def test_a_command_that_still_runs_keeps_its_connection_to_itself(host: FakeHost) -> None:
     connections = connections_to(host)
     slow = threading.Thread(target=connections.run, args=("slow", 10))
@@ -134,3 +147,70 @@ def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now
         connections.ask("ps", 1)
     host.refuses = False
     assert connections.run("start", 1).status == 0
+
+
+def test_after_a_break_the_other_connections_are_not_tried_one_after_the_other(host: FakeHost) -> None:
+    connections = connections_to(host)
+    slow = threading.Thread(target=connections.run, args=("slow", 10))
+    slow.start()
+    assert host.runs_slow.wait(10)
+    connections.ask("ps", 1)
+    host.may_end.set()
+    slow.join()
+    host.breaks_before = True
+    connections.run("start", 1)
+    assert host.open == 1 and host.logins == 3
+
+
+class FakeChannel:
+    """A channel on which a command never ends, unless its sending fails."""
+
+    closed = False
+    eof_received = False
+
+    def __init__(self, fails: bool) -> None:
+        self._fails = fails
+
+    def exec_command(self, _command: str) -> None:
+        if self._fails:
+            raise EOFError
+
+    def shutdown_write(self) -> None:
+        pass
+
+    def recv_ready(self) -> bool:
+        return False
+
+    recv_stderr_ready = exit_status_ready = recv_ready
+
+    def close(self) -> None:
+        pass
+
+
+class FakeTransport:
+    def __init__(self, opens: bool = True, sends: bool = True) -> None:
+        self._opens, self._sends = opens, sends
+        self.timeout: float | None = None
+
+    def open_session(self, timeout: float | None = None) -> FakeChannel:
+        self.timeout = timeout
+        if not self._opens:
+            raise EOFError
+        return FakeChannel(fails=not self._sends)
+
+
+@pytest.mark.parametrize(
+    ("transport", "sent", "words"),
+    [
+        (FakeTransport(opens=False), False, "broke before `stop` was sent"),
+        (FakeTransport(sends=False), True, "broke while `stop` ran"),
+        (FakeTransport(), True, "`stop` did not end within 0 s"),
+    ],
+)
+def test_whether_a_command_may_have_been_run_is_told_by_its_channel(
+    transport: FakeTransport, sent: bool, words: str
+) -> None:
+    with pytest.raises(SshError, match=words) as raised:
+        SshSession(transport, Links(), "n1").run("stop", 0.05)  # type: ignore[arg-type]
+    assert raised.value.sent is sent
+    assert transport.timeout == OPEN_S
