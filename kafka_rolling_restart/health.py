@@ -11,6 +11,7 @@ from kafka_rolling_restart.history import TOLERANCE_S, Freshness, Lasting, Lives
 RUNNING = 3
 STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
 SOON_S = 0.25  # from the end of one look at a cluster that is not healthy to the next, at least
+LEAST_S = 0.001  # of a pause: what is less may be nothing to a clock, and then it is never over
 SOON_SHARE = 0.1  # of the time for which it was not healthy
 SAID = 20  # reasons, or brokers, that are said on one line
 WORTH_SAYING_S = 10.0  # a reason that has lasted for less than that is told without its age
@@ -209,7 +210,7 @@ def wait_until_healthy(
             raise NeverHealthy(verdict.why)
         pause = began + rule.interval - now
         if verdict.health is Health.UNHEALTHY:
-            pause = min(pause, rule.limit - unhealthy, _soon(unhealthy, now - began))
+            pause = min(pause, max(rule.limit - unhealthy, LEAST_S), _soon(unhealthy, now - began))
         clock.sleep(pause)
 
 

@@ -26,6 +26,8 @@ from kafka_rolling_restart.transport import open_session as open_bounded_session
 LOG = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes; a value is a few bytes, so anything longer is not one
 MAX_VALUE = 2**63  # a Java long
+MAX_PID = 10  # digits
+MAX_CACHE_S = 3600.0  # an answer may be so old; longer than that nobody waits for a newer one
 RUNTIME = "java.lang:type=Runtime"
 STATE = ("kafka.server", "KafkaServer", "BrokerState")
 UNDER_REPLICATED = ("kafka.server", "ReplicaManager", "UnderReplicatedPartitions")
@@ -98,6 +100,9 @@ class JmxProxy:
                 metrics = self._metrics(look)
             except _NoAnswer as error:
                 failure = error
+            except Exception as error:  # whatever an answer makes a parser do: a broker may be down meanwhile
+                LOG.debug("%s: cannot be read", self._endpoint, exc_info=True)
+                failure = _NoAnswer(f"{self._where} answers with what cannot be read ({type(error).__name__})")
         answered_at = self._clock.now()
         what = str(failure) if failure else f"{jvm}, {metrics}"
         LOG.debug(
@@ -133,10 +138,10 @@ class JmxProxy:
 
     def _cache_duration(self, look: _Look) -> float | None:
         try:
-            milliseconds = self._value(self._request(look, "GET", self._config))["cache_duration"]
-            return float(milliseconds) / 1000
-        except (_NoAnswer, KeyError, TypeError, ValueError):
+            seconds = float(self._value(self._request(look, "GET", self._config))["cache_duration"]) / 1000
+        except (_NoAnswer, KeyError, TypeError, ValueError, OverflowError):
             return None
+        return seconds if 0 <= seconds <= MAX_CACHE_S else None
 
     def _jvm(self, look: _Look) -> Jvm:
         # The uptime comes first: whatever is read after it is at least as new as it is.
@@ -277,7 +282,7 @@ def _place(location: str) -> str:
 
 def _pid(name: object) -> int | None:
     pid = str(name).partition("@")[0]
-    return int(pid) if pid.isascii() and pid.isdecimal() else None
+    return int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID else None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

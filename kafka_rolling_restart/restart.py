@@ -194,6 +194,7 @@ class Restart:
         self._news_at = 0.0
         self._waited = 0.0
         self._unsent = ""  # why a start command did not reach the host, as it was told last
+        self.stop_was_sent = True  # or may have been
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
 
     def look_before(self) -> Jvm:
@@ -316,6 +317,7 @@ class Restart:
         if not command.hear(self._clock.now()):
             return
         if command.not_sent:
+            self.stop_was_sent = False
             raise Stopped(f"{self._broker} was not stopped: {command.trouble}")
         if command.result is None:
             self._voice.warn(
@@ -329,14 +331,18 @@ class Restart:
             )
 
     def _may_start(self, command: Command, gone_for: float) -> bool:
-        """Tell whether a start may follow: a stop command that still runs might take the new process down too."""
-        if command.ended_at is not None:
+        """Tell whether a start may follow: a stop command that still runs might take the new process down too.
+
+        One whose end was not seen, because its connection broke, may still run on the host.
+        """
+        if command.result is not None:
             return True
         if gone_for < self._limits.settle:
             return False
-        self._voice.warn(
-            f"the stop command has not returned {gone_for:.0f} s after the broker was gone; not waiting for it"
-        )
+        if command.ended_at is None:
+            self._voice.warn(
+                f"the stop command has not returned {gone_for:.0f} s after the broker was gone; not waiting for it"
+            )
         return True
 
     def _sight(self, spare_metrics: bool = False) -> Sight:

@@ -1,7 +1,6 @@
 """A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of the runbook."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -191,16 +190,16 @@ def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
     restart = Restart(
         broker,
         roll.hosts[broker.id],
-        roll.watch.metrics[broker.id],
+        roll.watch.source(broker),
         roll.watch.registry,
         roll.clock,
         Limits(roll.rule.limit),
         voice,
     )
-    with closing(roll.hosts[broker.id]):
-        _lacks_news(roll, lock, broker)  # the tasks are over
+    try:
+        _renew_news(roll, lock, broker)  # the tasks are over
         seen = restart.look_before()
-        while _lacks_news(roll, lock, broker):
+        while _renew_news(roll, lock, broker):
             seen = restart.look_before()
         if _was_restarted(roll, broker, seen):
             roll.jvms[broker.id] = seen
@@ -210,6 +209,9 @@ def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
         roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
         with roll.signals.put_off():
             _stop_and_start(roll, broker, restart)
+    finally:
+        if roll.in_flight is None:  # else it may yet have to be started
+            roll.hosts[broker.id].close()
 
 
 def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
@@ -226,18 +228,21 @@ def wait_after_tasks(roll: Roll) -> None:
         wait(roll)
 
 
-def _lacks_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+def _renew_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
     """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take their time.
 
-    Return whether that had to be waited for, so that what was seen before is old.
+    Return whether something was different meanwhile, so that what was seen of the broker before may not be so any more.
+    That the news was old is no reason for another look at it: each takes long where there is much to read, and the news
+    would be old again.
     """
     old = roll.clock.now() - roll.healthy_at > roll.rule.interval + MARGIN_S
-    if old and not wait(roll, replace(roll.rule, count=1)):
+    changed = old and not wait(roll, replace(roll.rule, count=1))
+    if changed:
         wait(roll)
     retaken = _hold_lock(roll, lock, broker)
     if retaken:
         wait(roll)
-    return old or retaken
+    return changed or retaken
 
 
 def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
@@ -248,7 +253,10 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
     try:
         trouble = restart.stop()
     except Stopped:
-        roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
+        if restart.stop_was_sent:
+            roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
+        else:
+            roll.mark(broker, state=State.UNTOUCHED, stopped_at=None, trouble="the stop did not reach its host")
         raise
     if trouble:
         roll.mark(broker, trouble=trouble)
@@ -342,7 +350,11 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
 def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> Standing:
     """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
     patience = LAST_LOOK_OF_INTERRUPTED_S if isinstance(ended_by, Interrupted) else LAST_LOOK_S
-    gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
+    try:
+        gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
+    except Exception as error:  # what ended the run, and which broker is down, is said all the same
+        roll.report.traceback(error)
+        gone, unseen = [], roll.done
     return Standing(
         done=tuple(roll.done),
         skipped=tuple(roll.skipped),

@@ -10,7 +10,7 @@ from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import ZooKeeperUnavailable
 from kafka_rolling_restart.health import RUNNING, Verdict, judge
 from kafka_rolling_restart.history import Freshness, Lasting, Lives
-from kafka_rolling_restart.parallel import in_parallel
+from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
 
 READERS = 400  # brokers that are read at a time, at the most
 WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
@@ -29,6 +29,22 @@ class MetricsSource(Protocol):
     """One broker's metrics; it never raises."""
 
     def read(self) -> Reading: ...
+
+
+class _Bounded:
+    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of which is silent."""
+
+    def __init__(self, source: MetricsSource, clock: Clock, limit: float) -> None:
+        self._source = source
+        self._clock = clock
+        self._limit = limit
+
+    def read(self) -> Reading:
+        asked_at = self._clock.now()
+        try:
+            return aside(self._source.read, self._limit + GRACE_S)
+        except NotInTime:
+            return _late(asked_at, self._clock.now(), self._limit)
 
 
 class ClusterWatch:
@@ -68,9 +84,15 @@ class ClusterWatch:
         return {one: found.get(one) or self._late(began, one in asked) for one in self.metrics}
 
     def _late(self, began: float, asked: bool) -> Reading:
-        reason = "its metrics were not all there" if asked else "it could not be asked"
-        why = "" if asked else f": {WAITED_FOR}"
-        return Reading(began, self._clock.now(), reason=f"{reason} within {self._patience:g} s{why}")
+        now, limit = self._clock.now(), self._patience or 0.0
+        if asked:
+            return _late(began, now, limit)
+        return Reading(began, now, reason=f"it could not be asked within {limit:g} s: {WAITED_FOR}")
+
+    def source(self, broker: Broker) -> MetricsSource:
+        """Return the metrics of one broker; reading them takes as long as a look at all, at the most."""
+        one = self.metrics[broker.id]
+        return one if self._patience is None else _Bounded(one, self._clock, self._patience)
 
     def look_first(self) -> dict[int, Reading]:
         """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
@@ -129,6 +151,10 @@ class ClusterWatch:
     def expect(self, broker: Broker, jvm: Jvm) -> None:
         """Take this JVM for the broker's own, because we saw it first or started it."""
         self._lives.expect(broker.id, jvm)
+
+
+def _late(asked_at: float, now: float, limit: float) -> Reading:
+    return Reading(asked_at, now, reason=f"its metrics were not all there within {limit:g} s")
 
 
 def readers(files: int) -> int:

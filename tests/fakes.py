@@ -85,6 +85,10 @@ class FakeBroker:
         self.start_returns_after = 0.1
         self.stop_delay = 0.0  # before the stop command does anything
         self.stop_breaks = False  # the connection is cut while the stop command runs
+        self.stop_is_not_sent = False
+        self.reading_takes = 0.0
+        self.reads = 0
+        self.closes: list[float] = []
         self.ps_hidden = self.ssh_down = self.zookeeper_down = False
         self.stops: list[float] = []
         self.starts: list[float] = []
@@ -101,6 +105,9 @@ class FakeBroker:
 
     # The metrics
     def read(self) -> Reading:
+        self.reads += 1
+        assert self.reads < 1000, "this never ends"
+        self.clock.sleep(self.reading_takes)
         now = self.clock.now()
         if self.cached is not None:
             return Reading(now, now, emptied=False, cache_s=300, jvm=self.cached.jvm, metrics=self.cached.metrics)
@@ -111,7 +118,7 @@ class FakeBroker:
 
     # The host
     def stop(self, limit: float) -> FakePending:
-        if self.ssh_down:
+        if self.ssh_down or self.stop_is_not_sent:
             return self._refused()
         self.stops.append(self.clock.now())
         if self.stop_takes_effect:
@@ -141,7 +148,7 @@ class FakeBroker:
         return self.process_age(pid) is None
 
     def close(self) -> None:
-        pass
+        self.closes.append(self.clock.now())
 
     def _refused(self) -> FakePending:
         return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused"))

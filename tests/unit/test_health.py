@@ -213,3 +213,16 @@ def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() 
     (reason,) = judge({}, {}, behind, Freshness(), Lives()).reasons
     assert reason.text.startswith("2000 under-replicated partitions (2 led by broker 1, ")
     assert reason.text.endswith(", 2 led by broker 20, and 980 more brokers)")
+
+
+def test_no_pause_is_so_short_that_a_clock_does_not_notice_it() -> None:
+    class Ticking(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            assert seconds <= 0 or seconds >= 0.001
+            super().sleep(seconds)
+
+    for start in range(50):
+        clock = Ticking()
+        clock.sleep(start * 0.37)
+        with pytest.raises(NeverHealthy):
+            wait_until_healthy(lambda: UNHEALTHY, HealthRule(3, 10.0, 60.0), clock, lambda _verdict, _healthy: None)

@@ -95,6 +95,36 @@ def test_an_answer_that_drips_is_given_up() -> None:
     assert clock.now() < 1000 + 60
 
 
+def test_answers_that_each_come_in_time_are_given_up_together() -> None:
+    clock = FakeClock()
+
+    class Slow(FakeProxy):
+        def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+            clock.sleep(9)
+            return super().send(request, *args, **options)
+
+    proxy = Slow(SOUND)
+    found = JmxProxy("n1", ACCESS, clock, proxy.session).read()
+    assert "did not answer within 30 s" in found.reason
+    assert len(proxy.requests) == 4
+
+
+def test_a_pid_that_is_none_is_not_believed_and_breaks_nothing() -> None:
+    assert (jvm := read({f"{RUNTIME}/Name": "9" * 5000 + "@n1"}).jvm) is not None and jvm.pid is None
+
+
+@pytest.mark.parametrize("duration", [b"9" * 400, b"1e999", b"NaN", b"-1", b"3600001", b'"x"'])
+def test_a_time_for_which_nobody_keeps_an_answer_is_not_believed(duration: bytes) -> None:
+    found = read({"/jmxproxy/config": b'{"cache_duration": ' + duration + b"}"}, delete=405)
+    assert found.jvm is not None and found.cache_s is None
+
+
+def test_whatever_goes_wrong_with_an_answer_is_a_reason() -> None:
+    found = read({f"{RUNTIME}/Uptime": ZeroDivisionError()})
+    assert found.reason == "JMXProxy at n1:9090 answers with what cannot be read (ZeroDivisionError)"
+    assert not found.silent
+
+
 def test_the_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://cache:3128")
     proxy = FakeProxy(SOUND)

@@ -250,6 +250,60 @@ def test_a_defect_before_the_start_was_sent_sends_it(scene: Scene) -> None:
     assert scene.broker.process == 200
 
 
+def test_connections_are_closed_once_the_broker_is_back_and_not_before(scene: Scene) -> None:
+    assert scene.run() == 0
+    back_at = scene.roll.progress.records[0].back_at
+    assert back_at is not None and scene.broker.closes == [back_at]
+
+
+def test_a_defect_leaves_the_connections_open_over_which_the_broker_is_started(scene: Scene) -> None:
+    scene.post_stop.append(Task(lambda: setattr(scene.broker, "read", raising(ZeroDivisionError()))))
+    scene.run()
+    assert scene.broker.starts and scene.broker.closes == []
+
+
+def test_metrics_that_take_longer_to_read_than_news_may_be_old_do_not_keep_a_roll_from_going_on(scene: Scene) -> None:
+    scene.broker.reading_takes = 15.0
+    assert scene.run() == 0
+    assert len(scene.broker.stops) == 1
+    assert scene.broker.stops[0] - scene.roll.progress.began < 120
+
+
+def test_a_cluster_that_was_not_healthy_when_the_news_was_renewed_is_looked_at_anew(scene: Scene) -> None:
+    scene.broker.reading_takes = 15.0
+    looks: list[float] = []
+
+    def process_age(pid: int | None) -> float | None:
+        looks.append(scene.clock.now())
+        if len(looks) == 1:  # just then it is restarted by somebody else
+            scene.broker.born = scene.clock.now()
+        return None
+
+    scene.broker.process_age = process_age  # type: ignore[method-assign]
+    assert scene.run() == 0
+    assert len(looks) == 2 and scene.broker.stops == []
+    assert "restarted (1 of them by somebody else)" in scene.writer.lines[-1]
+
+
+def test_a_stop_that_did_not_reach_its_host_is_not_said_to_have_been_told(scene: Scene) -> None:
+    scene.broker.stop_is_not_sent = True
+    assert "was not stopped: ssh n1: Connection refused" in scene.ends_with(4)
+    (record,) = scene.roll.progress.records
+    assert (record.result, record.stopped_at) == ("untouched, the stop did not reach its host", None)
+
+
+def test_a_defect_in_the_last_look_does_not_replace_what_ended_the_run(scene: Scene) -> None:
+    scene.post_start.append(Task(raising(RuntimeError("no space"))))
+    scene.post_start[0].run = lambda host: _break(scene)
+    said = scene.ends_with(5)
+    assert "no space" in said and "broker 1 (n1)" in said
+
+
+def _break(scene: Scene) -> None:
+    scene.broker.registrations = raising(ZeroDivisionError())  # type: ignore[method-assign]
+    raise RuntimeError("no space")
+
+
 def test_a_lock_that_is_lost_while_the_pre_stop_tasks_run_stops_nothing(scene: Scene) -> None:
     scene.pre_stop.append(Task(lambda: setattr(scene.lock, "lost", True)))
     scene.ends_with(4)

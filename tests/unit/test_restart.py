@@ -201,6 +201,13 @@ def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_lim
     assert scene.broker.process == 200
 
 
+def test_a_stop_whose_end_was_not_seen_may_still_run_and_is_given_time_before_the_start(scene: Scene) -> None:
+    scene.broker.stop_breaks = True
+    scene.whole()
+    assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5 + 15
+    assert not any("has not returned" in line for line in scene.told)
+
+
 def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_not_started_again(scene: Scene) -> None:
     def supervisor() -> None:
         scene.broker.process, scene.broker.born, scene.broker.metrics = 300, scene.clock.now(), True

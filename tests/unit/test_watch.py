@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import ZooKeeperUnavailable
 from kafka_rolling_restart.watch import ClusterWatch, readers
@@ -108,3 +109,17 @@ def test_zookeeper_tells_of_hundreds_whose_metrics_cannot_all_be_read_in_time() 
         assert watch.missing(brokers, 0.5) == ([], [])
     finally:
         over.set()
+
+
+def test_the_metrics_of_one_broker_are_there_in_time_or_late() -> None:
+    answered = threading.Event()
+
+    class Slow:
+        def read(self) -> Reading:
+            answered.wait(10)
+            return ANSWERS
+
+    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Slow()}, SystemClock(), patience=0.1)
+    assert watch.source(ONE).read().reason == "its metrics were not all there within 0.1 s"
+    answered.set()
+    assert watch.source(ONE).read() == ANSWERS
