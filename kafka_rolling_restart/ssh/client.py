@@ -179,8 +179,12 @@ class SshSession:
         except Exception as error:  # as above
             why = str(error) or type(error).__name__
             LOG.debug("%s: `%s` broke off: %s", self._where, command, why)
-            when = f"while `{command}` ran" if sent else f"before `{command}` was sent"
-            raise SshError(f"the connection broke {when}: {why}", sent=sent) from error
+            seen = (
+                f"the connection broke while `{command}` ran"
+                if sent
+                else f"the connection broke before `{command}` was sent"
+            )
+            raise SshError(f"{seen}: {why}", sent=sent) from error
         finally:
             watchdog.cancel()
         if status is None:
