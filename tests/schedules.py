@@ -21,6 +21,7 @@ STOPS = st.builds(
     returns=one_of(3.0, 0.0, 20.0, None),
     status=one_of(0, 0, 5),
 )
+KILLING = st.builds(Deed, returns=one_of(12.5, None), kills=st.just(12.0))
 STARTS = st.builds(
     Deed,
     works=st.booleans(),
@@ -39,16 +40,16 @@ TIMINGS: dict[str, Any] = {
     "catches_up": one_of(3.0, 0.0, 12.0, 40.0),
 }
 SOUND = st.just(Nature())
-SLOW = st.builds(Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0))
+SLOW = st.builds(Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0, 12.0))
 WILD = st.builds(
     Nature,
     **TIMINGS | {"ends": one_of(1.5, 0.0, 8.0, 25.0, 70.0)},
     lives=st.lists(one_of(1.0, 3.0, 6.0, 12.0, 30.0), max_size=4).map(tuple),
     supervised=st.booleans(),
     needs_zookeeper=st.booleans(),
-    stop=STOPS,
+    stop=st.one_of(STOPS, KILLING),
     starts=st.lists(STARTS, max_size=4).map(tuple),
-    read=one_of(0.0, 0.5, 3.0),
+    read=one_of(0.0, 0.5, 3.0, 12.0),
 )
 HIDDEN = st.builds(
     Nature,

@@ -52,12 +52,16 @@ class Brief:
 
 @dataclass(frozen=True, repr=False)
 class Deed(Brief):
-    """What one start command does: whether it works, after how long (s), and what is heard of it, and when."""
+    """What one command does: whether it works, after how long (s), and what is heard of it, and when.
+
+    A stop may at last kill (s) whatever runs by then, as scripts do; they go on where their connection broke.
+    """
 
     works: bool = True
     effect: float = 0.0
     returns: float | None = 0.1  # None: it hangs
     status: int = 0
+    kills: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,6 +194,7 @@ class Life:
     told_to_stop: bool = False
     frozen_until: float = 0.0
     registered_at: float | None = None
+    killed_by_stop: bool = False  # by the stop of the broker that our start had launched
 
 
 @dataclass(frozen=True)
@@ -426,7 +431,10 @@ class Host:
         if self.down:
             return self._refused()
         self._world.stopped(self._server)
-        return self._send(self._server.nature.stop, limit, self._take_stop)
+        deed = self._server.nature.stop
+        if deed.kills is not None:
+            self._clock.plan(deed.kills, self._kill)
+        return self._send(deed, limit, self._take_stop)
 
     def start(self, limit: float) -> Pending:
         if self.down:
@@ -450,6 +458,11 @@ class Host:
         self._server.wanted = False
         self._server.terminate()
 
+    def _kill(self) -> None:
+        server, life = self._server, self._server.life
+        life.killed_by_stop = any(sent.server is server and sent.at <= life.born for sent in self._world.starts)
+        server.die(life)
+
     def _send(self, deed: Deed, limit: float, effect: Callable[[], None]) -> Pending:
         if deed.works:
             self._clock.plan(deed.effect, effect)
@@ -466,6 +479,7 @@ class Host:
         return Pending(self._clock, after, SshError("Connection refused"))
 
     def _reach(self) -> None:
+        self._world.pay()
         if self.down:
             self._clock.sleep(QUESTION_S if self.slow else 0.0)
             raise SshError("Connection refused")

@@ -81,7 +81,8 @@ class Story:
         """Tell whether a broker that was told to stop registered in a new JVM, or never went."""
         life = sent.life
         stayed = life is not None and not life.told_to_stop
-        return stayed or any(life.registered_at is not None for life in self.lives_since(sent))
+        since = self.lives_since(sent)
+        return stayed or any(life.registered_at is not None and not life.killed_by_stop for life in since)
 
     def tries(self, sent: Sent) -> list[Sent]:
         """The starts that reached the host of a stopped broker once its old process had ended."""
