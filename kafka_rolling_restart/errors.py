@@ -51,6 +51,14 @@ class LockHeld(RollingRestartError):
     status = ExitStatus.LOCKED
 
 
+def held_by(holder: str) -> LockHeld:
+    """Return the error of a cluster that another run restarts."""
+    return LockHeld(
+        f"another run restarts this cluster: {holder}. Let it end, or stop it, then try again; one that was killed holds "
+        "the lock for some seconds more"
+    )
+
+
 class Interrupted(BaseException):
     """A signal ended the run. Not an Exception, so that no library's `except Exception` swallows it."""
 

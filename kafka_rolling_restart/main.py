@@ -36,6 +36,7 @@ from kafka_rolling_restart.errors import (
     RollingRestartError,
     UsageError,
     ZooKeeperUnavailable,
+    held_by,
 )
 from kafka_rolling_restart.health import Health, HealthRule
 from kafka_rolling_restart.outcome import Outcome, Standing, conclude
@@ -121,7 +122,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         # 3. The preflight.
         _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:
-            return _look_once(roll)
+            return _look_once(roll, zookeeper.lock_holder())
         # 4. The confirmation and the lock.
         _confirm(options, cluster, roll)
         with zookeeper.lock(_holder()) as lock:
@@ -272,10 +273,12 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
     readings = roll.watch.look_first()
     if age_s is not None:
-        moment = roll.clock.now() - age_s
+        moment, before = roll.clock.now() - age_s, roll.plan
         roll.choose(
-            [one for one in roll.plan if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
+            [one for one in before if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
         )
+        if left := plan.left_alone(before, roll.plan, roll.tasks.any):
+            roll.report.say(left)
 
     def tell(looked: int) -> None:
         roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
@@ -302,8 +305,10 @@ def _home_hint() -> str:
     return "" if os.environ.get("HOME") else f" (HOME is not set: ~/.ssh was that of {config.home(os.environ)})"
 
 
-def _look_once(roll: Roll) -> Outcome:
-    """Make the one health check of a dry run."""
+def _look_once(roll: Roll, lock_holder: str) -> Outcome:
+    """Make the one health check of a dry run, and see that no other run goes on."""
+    if lock_holder:
+        raise held_by(lock_holder)
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
         raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")

@@ -93,6 +93,15 @@ def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
     ]
 
 
+def left_alone(before: Sequence[Broker], after: Sequence[Broker], with_tasks: bool) -> str:
+    """Say who is left out for being younger than --started-before, and what that means, or nothing."""
+    left = ranges(one.id for one in before if one not in after)
+    if not left:
+        return ""
+    tasks = ". No task is run for these: leave --started-before out where theirs were not run" if with_tasks else ""
+    return f"left alone, because their JVMs started after --started-before: broker {', '.join(left)}{tasks}"
+
+
 def least_s(plan: Sequence[Broker], rule: HealthRule) -> float:
     """Return how long (s) a roll takes at least: a wait before, between and after the restarts, which come on top."""
     return (len(plan) + 1) * (rule.count - 1) * rule.interval if plan else 0.0

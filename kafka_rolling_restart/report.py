@@ -276,6 +276,8 @@ class Report:
         if self.file is not None:
             self.file.end(outcome)
             self.file.flush()
+            if self.file.problem:  # also said where all went well and nothing else is
+                self.error(self.file.problem)
         if outcome.status == 0:
             self.say(outcome.line)
         else:

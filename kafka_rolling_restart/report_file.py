@@ -55,6 +55,7 @@ class ReportFile:
 
     def __init__(self, path: str, run: Run, warn: Callable[[str], None], replace: Replace | None = None) -> None:
         self._given = path
+        self._warn = warn
         self._warning = _Once(warn)
         self._sink = _Sink(path, run, self._warning, replace or replace_file)
         self._writer: Writer | None = None
@@ -62,14 +63,18 @@ class ReportFile:
     def open(self, patience: float = OPEN_S) -> None:
         """Write it for the first time, which is given up after ``patience`` s.
 
-        Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run that goes on.
+        Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run that goes on. The file
+        of a run that was killed while a broker was down is kept beside it, and told.
         """
         try:
-            aside(self._sink.open, patience)
+            left = aside(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
-                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder that this user may write to"
+                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder with space that this "
+                "user may write to"
             ) from error
+        if left:
+            self._warn(left)
         self._writer = Writer(self._sink)
 
     def put(self, progress: Progress) -> None:
@@ -86,6 +91,13 @@ class ReportFile:
         """Wait until the file is up to date, for 2 s at the most: a mount that does not answer holds up no restart."""
         if self._writer is not None and not self._writer.drain(FLUSH_S):
             self._warning.say(f"the report {self._given} is not written within {FLUSH_S:g} s, and may be out of date")
+
+    @property
+    def problem(self) -> str:
+        """Tell that the file does not say how the run ended, or nothing."""
+        return (
+            f"the report {self._given} could not be written to its end; do not trust it" if self._sink.is_stale else ""
+        )
 
 
 class _Once:
@@ -114,11 +126,14 @@ class _Sink:
         self._last: Progress | None = None
         self._outcome: Outcome | None = None
         self._news = False
+        self.is_stale = False
 
-    def open(self) -> None:
+    def open(self) -> str:
         self._path = _resolved(self._given)
         _require_nobody_writes(self._path)
+        left = _keep_what_a_killed_run_left(self._path)
         self._write()
+        return left
 
     def take(self, item: Any) -> None:
         if isinstance(item, Outcome):
@@ -136,7 +151,9 @@ class _Sink:
         self._news = False
         try:
             self._write()
+            self.is_stale = False
         except Exception as error:  # whatever it is, the restart goes on
+            self.is_stale = True
             self._warning.say(
                 f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes on; do not trust what the "
                 "file says"
@@ -289,6 +306,25 @@ def _require_nobody_writes(path: Path) -> None:
             f"{path} is the report of a run that goes on: {user} on {host}, pid {pid}, since {began}. Let it end, or "
             "stop it, then try again; runs on other clusters need files of their own"
         )
+
+
+def _keep_what_a_killed_run_left(path: Path) -> str:
+    """Keep the file of a run that was killed while a broker was down; return what is to be said of it, if anything."""
+    try:
+        found = json.loads(path.read_bytes())
+        starts = [f"broker {one['id']} ({one['host']}): {one['start_command']}" for one in found["may_be_down"]]
+        if found["ended"] is not None or not starts:
+            return ""
+        kept = path.with_name(f"{path.name}.{int(found['pid'])}")
+        resume = f". Then, to go on with its rest: {found['resume']}" if found["resume"] else ""
+        began = found["began"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""  # there is none, or none that is ours
+    os.replace(path, kept)
+    return (
+        f"{path} was the report of a run that did not end, since {began}, and is kept as {kept}. What it had stopped may be "
+        f"DOWN; look, and start it: {'; '.join(starts)}{resume}"
+    )
 
 
 def _is_this_tool(pid: object) -> bool:

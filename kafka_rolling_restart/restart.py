@@ -193,6 +193,7 @@ class Restart:
         self._began = 0.0
         self._news_at = 0.0
         self._waited = 0.0
+        self._blind = False  # its process could not be looked for the last time
         self._unsent = ""  # why a start command did not reach the host, as it was told last
         self.stop_was_sent = True  # or may have been
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
@@ -247,7 +248,7 @@ class Restart:
             if (over or given_up) and self._runs_as_before(sight):
                 raise self._still_running(command)
             if over and gone_since is None:
-                trouble = f"was not gone {self._waited:.0f} s after it was told to stop: {sight}"
+                trouble = f"was not proven to be gone {self._waited:.0f} s after it was told to stop: {sight}"
                 self._voice.warn(f"{trouble}; starting it all the same")
                 return f"{self._broker} {trouble}"
             self._give_news(sight, "until it is gone")
@@ -259,6 +260,7 @@ class Restart:
             return self.came_back
         deadline = self._clock.now() + max(self._limits.waiting - self._waited, self._limits.last_chance)
         command, tries = self._send_start(deadline), 1
+        self._news_at = command.sent_at
         quiet_since: float | None = None
         extended = False
         while True:
@@ -373,8 +375,12 @@ class Restart:
             return Process.HIDDEN
         try:
             gone = aside(partial(self._host.is_process_gone, self._jvm.pid, self._clock.now() - self._born))
-        except SshError:
+        except SshError as error:
+            if not self._blind:  # it is tried again and again: that is said once
+                self._voice.warn(f"its process cannot be looked for: {error}; trying again")
+            self._blind = True
             return Process.UNKNOWN
+        self._blind = False
         return Process.GONE if gone else Process.THERE
 
     def _runs_as_before(self, sight: Sight) -> bool:
@@ -391,7 +397,9 @@ class Restart:
                 f"once the broker has gone, run: {self._host.start_line}"
             )
         why = command.trouble or "the stop command ended with status 0, but the broker runs as before"
-        return Stopped(f"{seen}: {why}. Look in its log whether it is shutting down before you go on")
+        return Stopped(
+            f"{seen}: {why}. Look in its log whether it is shutting down, and run the stop command by hand, before you go on"
+        )
 
     def _send_start(self, deadline: float) -> Command:
         self._voice.say("starting it")
@@ -485,5 +493,7 @@ class Restart:
         if sight.registered and sight.reading.no_proxy:
             return "Without JMXProxy its JVM is not seen: start JMXProxy there and look at the broker's log; if it does not run,"
         if command.result is not None and command.trouble:
-            return "Mend that, then"
+            return "Mend that, which may be --start-command itself, then"
+        if command.not_sent:
+            return "Mend SSH to that host, or go to its console, then"
         return "Look at its log, then"

@@ -185,7 +185,7 @@ def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
         wait(roll)
     if roll.tasks.pre_stop:
         roll.enter(Step.PRE_STOP, broker)
-        _run_tasks(roll, roll.tasks.pre_stop, broker, "was not stopped")
+        _run_tasks(roll, roll.tasks.pre_stop, broker, "was not stopped:")
         roll.healthy_at = float("-inf")  # they may have taken long, or have changed something
     restart = Restart(
         broker,
@@ -218,7 +218,7 @@ def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
     """Run the tasks for a broker that is back, in a cluster that is healthy again (step 5.6 of the runbook)."""
     if roll.tasks.post_start and broker in roll.done:
         roll.enter(Step.POST_START, broker)
-        _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back")
+        _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back, but")
         roll.healthy_at = float("-inf")
 
 
@@ -317,15 +317,19 @@ def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
 
 def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
     for one in tasks:
+        until = "; the broker is down until it ends" if roll.progress.step is Step.POST_STOP else ""
+        kind = roll.progress.step.value.removesuffix("s")
+        roll.report.say(f"running the {kind} {type(one).__name__}{until}", roll.label(broker))
         try:
             with roll.report.handing_over():
                 one.run(broker.host)
         except Interrupted:
             raise
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            failure = f"task {type(one).__name__} failed on {broker.host}: {type(error).__name__}: {error}"
+            said = f"{type(error).__name__}: {error}".rstrip(".: ")
+            failure = f"task {type(one).__name__} failed on {broker.host}: {said}"
             roll.mark(broker, trouble=failure)
-            raise Stopped(f"{broker} {consequence}: {failure}") from error
+            raise Stopped(f"{broker} {consequence} {failure}") from error
 
 
 def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
@@ -340,7 +344,7 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
     roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile")
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile:")
     except Stopped as error:
         roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
         return str(error)

@@ -59,6 +59,11 @@ class Tasks:
         self.post_stop = tuple(post_stop)
         self.post_start = tuple(post_start)
 
+    @property
+    def any(self) -> bool:
+        """Tell whether there is a task at all."""
+        return bool(self.pre_stop or self.post_stop or self.post_start)
+
 
 def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     """Import the modules and make their tasks. Raises `UsageError` for anything wrong with them."""

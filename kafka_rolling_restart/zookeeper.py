@@ -23,6 +23,7 @@ from kafka_rolling_restart.errors import (
     UsageError,
     ZooKeeperDenied,
     ZooKeeperUnavailable,
+    held_by,
 )
 from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
 
@@ -209,6 +210,18 @@ class ZooKeeper:
                 return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
         return ""
 
+    def lock_holder(self) -> str:
+        """Tell who holds the lock now, or nothing. Nothing is written."""
+        names = self.children(LOCK)
+        if not names:
+            return ""
+        first = min(names, key=lambda name: name.rpartition("__")[2])  # kazoo: the lowest of the sequence has it
+        try:
+            data, _ = self._ask(self._client.get_async(f"{LOCK}/{first}"), path=LOCK)
+        except NoNodeError:  # it ended just now
+            return ""
+        return _who([data.decode("utf-8", "replace")])
+
     def _exists(self, path: str) -> bool:
         return self._ask(self._client.exists_async(path), path=path) is not None
 
@@ -318,7 +331,7 @@ class Lock:
         except (*FAILURES, NotInTime) as error:
             raise self._zookeeper._no_answer(error) from error
         if others is not None:
-            raise LockHeld(f"another run restarts this cluster: {_who(others)}. Let it end, or stop it, then try again")
+            raise held_by(_who(others))
 
     def _try(self) -> list[str] | None:
         """Try to take the lock; return None where it is ours, else what its contenders say of themselves."""

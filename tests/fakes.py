@@ -243,6 +243,8 @@ class FakeVoice:
 class FakeReportFile:
     """A report file of which only what was flushed is sure to be on the disk."""
 
+    problem = ""
+
     def __init__(self) -> None:
         self.given: Progress | None = None
         self.on_disk: Progress | None = None

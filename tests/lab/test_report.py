@@ -163,8 +163,12 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     words = shlex.split(left["resume"])
     finished = lab.run(*words[1:], timeout=150)
     assert words[0] == "kafka-rolling-restart" and finished.status == 0, finished.stdout + finished.stderr
-    assert ids(ended(path, finished)["brokers"]) == [3]
+    found = valid(path.read_text())
+    assert (found["status"], ids(found["brokers"])) == (0, [3])
     assert lab.observer.restarted() == [2, 3]
+    kept = path.with_name(f"r.json.{left['pid']}")
+    assert valid(kept.read_text()) == left
+    assert f"is kept as {kept}" in finished.stderr and down["start_command"] in finished.stderr
 
 
 def type_at_a_shell(lab: Lab, command: str) -> None:
@@ -227,8 +231,9 @@ def test_a_disk_that_becomes_full_does_not_end_a_roll_and_leaves_the_last_file_w
     finished = run.finish(90)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [3]
-    (line,) = parsed(finished.stderr)
-    assert line.level == "WARNING"
+    line, last = parsed(finished.stderr)
+    assert (line.level, last.level) == ("WARNING", "ERROR")
+    assert last.text == f"the report {path} could not be written to its end; do not trust it"
     assert line.text == (
         f"--report {path}: cannot be written any more: File too large. The run goes on; do not trust what the file says"
     )

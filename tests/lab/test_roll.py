@@ -124,7 +124,8 @@ def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab
     finished = roll(lab, "--unhealthy-time-limit", "30")
     assert finished.status == 5
     assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 starts, " in finished.last_line
-    assert finished.last_line.endswith(f"run: ssh {lab.hosts[1].address} 'service kafka start'")
+    mend = "Mend that, which may be --start-command itself, then"
+    assert finished.last_line.endswith(f"{mend} run: ssh {lab.hosts[1].address} 'service kafka start'")
     assert "--broker-ids 2,3 --started-before " in finished.stdout
     assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
 
@@ -241,6 +242,8 @@ def test_tasks_of_the_older_tool_run_around_the_stop(lab: Lab, tmp_path: Path) -
     assert finished.status == 0, finished.stdout + finished.stderr
     address = lab.hosts[2].address
     assert (tmp_path / "done").read_text() == f"Before {address}\nAfter {address}\n"
+    assert "running the pre-stop task Before\n" in finished.stdout
+    assert "running the post-stop task After; the broker is down until it ends\n" in finished.stdout
 
 
 def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(lab: Lab, tmp_path: Path) -> None:
@@ -329,6 +332,8 @@ def test_a_second_run_is_told_who_holds_the_lock_and_touches_nothing(lab: Lab) -
     second = roll(lab)
     assert second.status == 6
     assert f"pid {first.pid}, since" in second.last_line
+    dry = roll(lab, "--dry-run")
+    assert dry.status == 6 and f"pid {first.pid}, since" in dry.last_line
     first.send(signal.SIGTERM)
     assert first.finish(10).status == 128 + 15
     assert service_calls(lab) == []

@@ -315,8 +315,13 @@ def test_what_a_task_prints_stays_readable(lab: Lab, at_terminal: AtTerminal, tm
     assert terminal.lines[-2:] == ["unpacking", "a child writes"]  # no area meanwhile
     assert terminal.finish(60) == 0
     after = terminal.lines[[line.endswith("[y/N] y") for line in terminal.lines].index(True) + 1 :]
-    assert after[:4] == ["unpacking", "a child writes", "to stderr", "half a line"]
-    assert_shown(after[4:5], [restarted(lab, "1/1", 3)])
+    said, printed = after[: after.index("unpacking")], after[after.index("unpacking") :]
+    announced = (
+        f"1/1 broker 3 ({lab.hosts[2].address}): running the post-stop task Upgrade; the broker is down until it ends"
+    )
+    assert " ".join(said).endswith(announced)  # before it begins, and on two lines
+    assert printed[:4] == ["unpacking", "a child writes", "to stderr", "half a line"]
+    assert_shown(printed[4:5], [restarted(lab, "1/1", 3)])
     assert area_of(terminal.lines) == []
 
 

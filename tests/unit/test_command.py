@@ -80,7 +80,8 @@ def test_an_empty_name_for_the_report_is_refused() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.endswith(
-        "--report : cannot be written: it is no regular file. Name a file in a folder that this user may write to\n"
+        "--report : cannot be written: it is no regular file. Name a file in a folder with space that "
+        "this user may write to\n"
     )
 
 

@@ -378,7 +378,9 @@ def test_a_post_start_task_that_fails_in_any_way_ends_the_roll_with_its_broker_b
 ) -> None:
     scene.post_start.append(Task(raising(failure)))
     said = scene.ends_with(4)
-    assert said.startswith(f"broker 1 (n1) was restarted and is back: task Task failed on n1: {type(failure).__name__}")
+    assert said.startswith(
+        f"broker 1 (n1) was restarted and is back, but task Task failed on n1: {type(failure).__name__}"
+    )
     assert scene.broker.registered and scene.roll.done and len(scene.broker.starts) == 1
 
 

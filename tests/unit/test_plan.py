@@ -10,6 +10,7 @@ from kafka_rolling_restart.plan import (
     _finding,
     _same_jvms,
     choose,
+    left_alone,
     notes,
     preflight,
     problems,
@@ -132,3 +133,11 @@ def test_a_jvm_that_is_shown_for_all_names_a_few_of_them() -> None:
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     told = _same_jvms(many, {number: Reading(0, 0, jvm=Jvm(1, 1, 7)) for number in many})
     assert "broker 2 (n2) and broker 3 (n3) and broker 4 (n4) and 996 more, too" in told[1]
+
+
+def test_who_is_left_alone_for_being_younger_is_said_and_that_no_task_runs_there() -> None:
+    before, after = list(BROKERS.values()), [BROKERS[2]]
+    said = "left alone, because their JVMs started after --started-before: broker 1, 5"
+    assert left_alone(before, after, with_tasks=False) == said
+    assert left_alone(before, after, with_tasks=True).startswith(f"{said}. No task is run for these")
+    assert left_alone(before, before, with_tasks=True) == ""

@@ -285,6 +285,29 @@ def test_the_file_of_a_run_that_was_killed_is_taken_over(
     assert read(path)["pid"] == 1
 
 
+def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(tmp_path: Path, warnings: list[str]) -> None:
+    path = tmp_path / "r.json"
+    down = {"id": 3, "host": "n3", "start_command": "ssh n3 'service kafka start'"}
+    left = {**of_a_run(2**22 + 1), "may_be_down": [down], "resume": "kafka-rolling-restart --broker-ids 3,4"}
+    path.write_text(json.dumps(left))
+    opened(path, warnings)
+    kept = tmp_path / f"r.json.{2**22 + 1}"
+    assert read(path)["pid"] == 1 and read(kept) == left
+    (said,) = warnings
+    assert f"is kept as {kept}" in said and "broker 3 (n3): ssh n3 'service kafka start'" in said
+    assert said.endswith("kafka-rolling-restart --broker-ids 3,4")
+
+
+def test_a_disk_that_is_full_at_the_end_is_said_though_all_went_well_and_nothing_else_is(tmp_path: Path) -> None:
+    disk, writer = Disk(), Collector()
+    report = Report(writer, quiet=True)
+    report.file = ReportFile(str(tmp_path / "r.json"), RUN, report.warn, disk.replace)
+    report.file.open()
+    disk.error = OSError(28, "No space left on device")
+    report.end(Outcome(0, "all restarted"))
+    assert any("could not be written to its end; do not trust it" in line for line in writer.errors)
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"ended": "2026-11-24T04:00:00+00:00"}, {"host": "elsewhere"}, {"pid": "x"}, {"pid": 2**40}, {"pid": None}],
@@ -415,7 +438,9 @@ def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(
     report.file.open()
     disk.error = OSError(28, "No space left on device")
     report.end(Outcome(5, "broker 1 is DOWN"))
-    assert ["cannot be written any more" in line for line in writer.lines] == [True, False]
+    assert [("be written" in line, line in writer.errors) for line in writer.lines] == [(True, True)] * 2 + [
+        (False, True)
+    ]
     assert writer.lines[-1].endswith("broker 1 is DOWN\n")
 
 
