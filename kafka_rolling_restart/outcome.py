@@ -99,8 +99,10 @@ def _where_we_are(
         ended = f"; {state}{cut if standing.done and not standing.untouched else ''}"
     else:
         ended = ""
-    if not standing.untouched or ended_by.status == ExitStatus.REFUSED:
+    if ended_by.status == ExitStatus.REFUSED:
         return ended
+    if not standing.untouched:
+        return ended or ". No broker is left to restart"
     return f"{ended}. To go on with the rest: {resume([broker.id for broker in standing.untouched])}"
 
 

@@ -402,12 +402,17 @@ class Restart:
         )
 
     def _send_start(self, deadline: float) -> Command:
-        self._voice.say("starting it")
+        if not self._unsent:  # else it is tried again and again: that was said
+            self._voice.say("starting it")
         now = self._clock.now()
         return Command(self._host.start(max(deadline - now, self._limits.settle)), now)
 
     def _hear_start(self, command: Command) -> None:
-        if not command.hear(self._clock.now()) or not command.trouble:
+        if not command.hear(self._clock.now()):
+            return
+        if not command.not_sent:
+            self._unsent = ""
+        if not command.trouble:
             return
         if command.result is not None:
             self._voice.warn(f"the start command failed: {command.trouble}")

@@ -27,7 +27,7 @@ SIGTERM = Interrupted(15, "SIGTERM")
             4,
             "unhealthy. To go on with the rest: again 2,3",
         ),
-        (Stopped("unhealthy"), Standing(done=(ONE,)), 4, "unhealthy"),
+        (Stopped("unhealthy"), Standing(done=(ONE,)), 4, "unhealthy. No broker is left to restart"),
         (
             SIGTERM,
             Standing(untouched=(ONE,)),

@@ -111,6 +111,7 @@ def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> N
     scene.clock.plan(60, lambda: setattr(scene.broker, "ssh_down", False))
     scene.restart.start()
     assert len(scene.broker.starts) == 1 and scene.broker.registered
+    assert scene.told.count("starting it") == 1
     said = [line for line in scene.voice.wrong if "did not reach the host" in line]
     assert said == ["the start command did not reach the host: ssh n1: Connection refused; trying again every 10 s"]
 
