@@ -83,6 +83,8 @@ def _result(is_right: bool) -> int:
 
 
 def _run(channel: paramiko.Channel, command: str) -> None:
+    while channel.recv(1024):  # its end comes after our answer to the request, which a quick command would overtake
+        pass
     ended = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     channel.sendall(ended.stdout)
     channel.send_exit_status(ended.returncode)
