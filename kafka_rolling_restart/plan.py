@@ -198,26 +198,20 @@ def preflight(
 
 def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
     """Return each note with the broker that it is about; one that is about many is one note that names them."""
-    found: dict[str, list[Broker]] = {}
-    for broker in brokers.values():
-        for note in findings[broker.id].notes:
-            found.setdefault(note, []).append(broker)
-    return [told for note, those in found.items() for told in _noted(note, those)]
+    groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
+    return [told for those in groups for told in _noted(those)]
 
 
-def _noted(note: str, brokers: Sequence[Broker]) -> list[tuple[str, str]]:
-    if len(brokers) <= FEW:
-        return [(note, str(one)) for one in brokers]
-    return [(f"{note}: broker {', '.join(ranges(one.id for one in brokers))}", "")]
+def _noted(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+    if len(those) <= FEW:
+        return [(note, str(broker)) for broker, note in those]
+    return [(f"{those[0][1]}: broker {', '.join(ranges(broker.id for broker, _note in those))}", "")]
 
 
 def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
     """Return each problem with the broker that it is about; of one that very many have, the first, and who else."""
-    found: dict[str, list[tuple[Broker, str]]] = {}
-    for broker in brokers.values():
-        for problem in findings[broker.id].problems:
-            found.setdefault(_in_general(problem, broker), []).append((broker, problem))
-    return [told for those in found.values() for told in _told(those)]
+    groups = _grouped(brokers, {broker_id: finding.problems for broker_id, finding in findings.items()})
+    return [told for those in groups for told in _told(those)]
 
 
 def _told(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
@@ -229,9 +223,18 @@ def _told(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
     return [*told[:FIRST], (same, "")]
 
 
-def _in_general(problem: str, broker: Broker) -> str:
-    """Return a problem without what is this broker's own in it, so that it is seen to be that of others."""
-    return ADDRESS.sub("…", problem.replace(broker.host, "…"))
+def _grouped(brokers: Mapping[int, Broker], texts: Mapping[int, Sequence[str]]) -> list[Sequence[tuple[Broker, str]]]:
+    """Put together what says the same of several brokers, in the order in which it is said first."""
+    found: dict[str, list[tuple[Broker, str]]] = {}
+    for broker in brokers.values():
+        for text in texts[broker.id]:
+            found.setdefault(_in_general(text, broker), []).append((broker, text))
+    return list(found.values())
+
+
+def _in_general(text: str, broker: Broker) -> str:
+    """Return a text without what is this broker's own in it, so that it is seen to be said of others, too."""
+    return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
 def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:

@@ -66,6 +66,14 @@ def connections_to(host: Any) -> SshConnections:
     return SshConnections(host)
 
 
+def started_slow(host: FakeHost, connections: SshConnections) -> threading.Thread:
+    """Run a command that ends when the host lets it; return once it runs."""
+    slow = threading.Thread(target=connections.run, args=("slow", 10))
+    slow.start()
+    assert host.runs_slow.wait(10)
+    return slow
+
+
 def test_many_commands_take_one_login(host: FakeHost) -> None:
     connections = connections_to(host)
     for _ in range(3):
@@ -121,9 +129,7 @@ def test_a_command_that_is_not_to_wait_for_a_login_is_not_sent_without_a_connect
 
 def test_a_command_that_still_runs_keeps_its_connection_to_itself(host: FakeHost) -> None:
     connections = connections_to(host)
-    slow = threading.Thread(target=connections.run, args=("slow", 10))
-    slow.start()
-    assert host.runs_slow.wait(10)
+    slow = started_slow(host, connections)
     connections.ask("ps", 1)
     assert host.logins == 2 and host.open == 2
     connections.close()
@@ -151,9 +157,7 @@ def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now
 
 def test_after_a_break_the_other_connections_are_not_tried_one_after_the_other(host: FakeHost) -> None:
     connections = connections_to(host)
-    slow = threading.Thread(target=connections.run, args=("slow", 10))
-    slow.start()
-    assert host.runs_slow.wait(10)
+    slow = started_slow(host, connections)
     connections.ask("ps", 1)
     host.may_end.set()
     slow.join()
