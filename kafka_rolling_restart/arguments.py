@@ -166,11 +166,16 @@ def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str
     return config.known_names(parsed_args.cluster_type or "", places)
 
 
-def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str:
-    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
+def resume_line(argv: Sequence[str], began: datetime | None, ids: Sequence[int]) -> str:
+    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all.
+
+    ``began`` is None where tasks are to be run for all of them, whoever restarted them meanwhile.
+    """
     words = iter(argv)
     kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
-    chosen = [BROKER_IDS, ",".join(ranges(ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    chosen = [BROKER_IDS, ",".join(ranges(ids))]
+    if began is not None:
+        chosen += [STARTED_BEFORE, began.isoformat(timespec="seconds")]
     return shlex.join(["kafka-rolling-restart", *kept, *chosen])
 
 
@@ -257,6 +262,11 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         type=_host,
         metavar="HOST",
         help="one proxy for all brokers; needs {host} in --jmxproxy-prefix",
+    )
+    group.add_argument(
+        "--allow-cached-metrics",
+        action="store_true",
+        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on numbers as old as that",
     )
     group.add_argument(
         "--metrics-timeout",

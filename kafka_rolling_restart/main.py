@@ -48,6 +48,7 @@ from kafka_rolling_restart.roll import (
     Roll,
     last_resort,
     look_at_end,
+    require_complete,
     restart_broker,
     run_post_start_tasks,
     wait,
@@ -57,13 +58,18 @@ from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
 
+ZOOKEEPER_QUESTIONS = 3  # of one health check, each of which may take its whole timeout
+
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
-    options = arguments.parse(argv)
+def main(argv: Sequence[str], parsed: argparse.Namespace | None = None) -> int:
+    """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n).
+
+    ``parsed`` are the options of ``argv`` where they were parsed before.
+    """
+    options = parsed or arguments.parse(argv)
     asks = not options.no_confirm and not options.dry_run
     writer = Writer(screen.choose(options.quiet, options.verbose), spare=PlainScreen())
     report = Report(writer, options.verbose, options.quiet, asks)
@@ -89,7 +95,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
         return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
-    except Exception as error:
+    except BaseException as error:  # SystemExit and its like included: no task decides about our exit status
         report.traceback(error)
         line = (
             f"a defect of this program ended the run: {error!r}. Report the traceback; look whether every broker runs"
@@ -106,6 +112,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     reach = from_options(options, os.environ, _asker(report), report.warn)
     metrics, ensemble = access.of_metrics(options, reach.secrets), access.of_zookeeper(options, reach.secrets)
     tasks = task.load(options.task, options.task_args)  # only now: they get an environment without our passwords
+    signals.listen_again()
     if options.report is not None:
         report.file = _report_file(options.report, argv, cluster, report, now, clock)
 
@@ -116,7 +123,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         # 2. The plan.
         zookeeper.connect()
         roll = _make_roll(options, metrics, zookeeper, tasks, reach, report, signals)
-        roll.resume = partial(arguments.resume_line, argv, now)
+        roll.resume = partial(arguments.resume_line, argv, None if tasks.any else now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
@@ -139,7 +146,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
             roll.signals.deafen()  # from here on no signal replaces what ended the run
     except (RollingRestartError, Interrupted) as error:
         ended_by = error
-    except Exception as error:
+    except BaseException as error:  # as above: whatever it is, a broker may be down
         roll.report.traceback(error)
         ended_by = Defect(f"a defect of this program ended the run: {error!r}; {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
@@ -163,15 +170,20 @@ def _roll(roll: Roll, lock: "Lock") -> None:
         run_post_start_tasks(roll, broker)
     # 6. The last wait is over, unless the last tasks may have changed something.
     wait_after_tasks(roll)
+    require_complete(roll)
 
 
 def _summarize(roll: Roll, standing: Standing, outcome: Outcome) -> None:
     resume = ""
-    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and standing.untouched:
-        in_hand = [standing.in_hand] if standing.in_hand else []
-        resume = roll.resume([broker.id for broker in [*in_hand, *standing.untouched]])
+    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and _is_left(roll, standing):
+        resume = roll.resume([broker.id for broker in standing.left])
     roll.enter(Step.ENDED)
     roll.report.summary(roll.progress, standing, resume)
+
+
+def _is_left(roll: Roll, standing: Standing) -> bool:
+    """Tell whether more is left than a broker that only has to be started."""
+    return bool(standing.untouched) or (roll.tasks.any and bool(standing.left))
 
 
 def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
@@ -255,9 +267,16 @@ def _make_roll(
         brokers=brokers,
         plan=chosen,
         hosts=reach.hosts(brokers, chosen),
-        watch=ClusterWatch(brokers, zookeeper, proxies, clock, options.metrics_timeout),
+        watch=ClusterWatch(
+            brokers, zookeeper, proxies, clock, options.metrics_timeout, allow_cached=options.allow_cached_metrics
+        ),
         tasks=tasks,
-        rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
+        rule=HealthRule(
+            options.check_count,
+            options.check_interval,
+            options.unhealthy_time_limit,
+            longest_check=options.metrics_timeout + ZOOKEEPER_QUESTIONS * zookeeper.timeout,
+        ),
         clock=clock,
         report=report,
         signals=signals,
@@ -283,7 +302,9 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     def tell(looked: int) -> None:
         roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
 
-    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell)
+    findings = plan.preflight(
+        roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached
+    )
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem, about)

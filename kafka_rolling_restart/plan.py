@@ -175,6 +175,7 @@ def preflight(
     readings: Mapping[int, Reading],
     tell: Callable[[int], None] = lambda _looked: None,
     every: float = NEWS_S,
+    allow_cached: bool = False,
 ) -> dict[int, Finding]:
     """Look at the hosts of the plan. Return what was found of every broker of the cluster.
 
@@ -191,7 +192,7 @@ def preflight(
         ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
-        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))
+        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""), allow_cached)
         for broker in brokers.values()
     }
 
@@ -237,10 +238,14 @@ def _in_general(text: str, broker: Broker) -> str:
     return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
-def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
+def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
     problems = [_metrics_problem(reading), shared]
-    notes = [_cache_note(reading)]
+    notes = []
+    if allow_cached:
+        notes.append(_cache_note(reading))
+    else:
+        problems.append(_cache_problem(reading))
     if ready is not None:
         problems += ready.problems
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
@@ -280,7 +285,15 @@ def _others(broker: Broker, same: Sequence[Broker]) -> str:
 
 
 def _cache_note(reading: Reading) -> str:
-    if reading.emptied or reading.metrics is None:
+    if reading.metrics is None or not reading.cached:
         return ""
-    keeps = f"for {reading.cache_s:g} s" if reading.cache_s is not None else "for an unknown time"
-    return f"its JMXProxy does not let us empty its cache, which keeps answers {keeps}; each check waits for newer ones"
+    return f"{reading.cached}; health checks rest on numbers as old as that (--allow-cached-metrics)"
+
+
+def _cache_problem(reading: Reading) -> str:
+    if reading.metrics is None or not reading.cached:
+        return ""
+    return (
+        f"{reading.cached}: a partition could be under-replicated for as long without being seen. Allow DELETE there, or "
+        "set its cache duration to 0, or accept it with --allow-cached-metrics"
+    )

@@ -276,7 +276,7 @@ def _may_be_down(progress: Progress, outcome: Outcome | None) -> list[dict[str, 
     return [
         {"id": record.broker.id, "host": record.broker.host, "start_command": record.start_line}
         for record in progress.records
-        if record.state is State.IN_HAND or record.broker in lost
+        if record.state in (State.IN_HAND, State.DOWN) or record.broker in lost
     ]
 
 

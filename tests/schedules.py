@@ -13,20 +13,23 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
-# A command whose effect comes more than 15 s after its end is outside of what the tool promises.
+# A stop that did nothing while it ran, and returned well, is outside of what the tool promises after the limit.
+LONG = (0.0, 5.0, 10.0, 20.0, 45.0, 80.0, 140.0, 200.0)
 STOPS = st.builds(
     Deed,
     works=one_of(True, True, True, False),
-    effect=one_of(0.0, 5.0, 10.0),
+    effect=one_of(*LONG[:6]),
     returns=one_of(3.0, 0.0, 20.0, None),
     status=one_of(0, 0, 5),
 )
-KILLING = st.builds(Deed, returns=one_of(12.5, None), kills=st.just(12.0))
+KILLING = st.builds(
+    Deed, returns=one_of(3.0, None), kills=one_of(12.0, 17.0, *LONG[3:]), told=one_of(True, True, True, False)
+)
 STARTS = st.builds(
     Deed,
     works=st.booleans(),
-    effect=one_of(0.0, 5.0, 20.0),
-    returns=one_of(0.1, 5.0, 20.0, None),
+    effect=one_of(*LONG[:6]),
+    returns=one_of(0.1, 5.0, 20.0, 60.0, None),
     status=one_of(0, 0, 1),
 )
 TIMINGS: dict[str, Any] = {
@@ -64,7 +67,9 @@ TIMES = st.one_of(st.integers(0, 40).map(lambda quarter: quarter / 4), st.intege
 STOP = st.integers(0, 3)
 BROKERS = st.integers(0, 3) | st.none()
 LASTS = one_of(2.0, 10.0, 30.0, 90.0, 30_000.0)
-FAULTS = st.builds(Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS)
+FAULTS = st.builds(Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS).map(
+    lambda fault: replace(fault, lasts=min(fault.lasts, 900.0)) if fault.kind in (Kind.PAUSED, Kind.HELD_UP) else fault
+)
 LIES = one_of(Kind.PROXY_STALE, Kind.PROXY_GARBAGE, Kind.PROXY_DOWN, Kind.OUR_SESSION)
 BLOWS = one_of(Kind.DIES, Kind.FREEZES, Kind.RESTARTED, Kind.SSH, Kind.SESSIONS)
 
@@ -97,6 +102,7 @@ SCHEDULES = st.builds(
     signals=st.lists(SIGNALS, max_size=2).map(tuple),
     pre_stop=JOBS,
     post_stop=JOBS,
+    post_start=JOBS,
 )
 
 # Starts work, and nothing but the brokers' own slowness and a signal comes in between.

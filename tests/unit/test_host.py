@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -5,9 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_rolling_restart.cluster import CommandResult, Jvm
-from kafka_rolling_restart.errors import SshError
-from kafka_rolling_restart.host import BrokerHost
-from kafka_rolling_restart.parallel import Background
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
+from kafka_rolling_restart.host import BrokerHost, HostCommand
 from kafka_rolling_restart.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
@@ -21,6 +22,7 @@ class FakeShell:
         self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
         self.refuses = refuses
         self.ran: list[str] = []
+        self.sent: list[str] = []  # the commands that stop and start, as they are sent
         self.asked: list[str] = []
         self.without_login: list[str] = []
         self.secrets: dict[str, Secret | None] = {}
@@ -54,17 +56,27 @@ class FakeConnections:
         return self._shell.run(command, limit, secret)
 
     def run(
-        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        may_log_in: bool = True,
+        shown: str = "",
+        objection: Objection = no_objection,
     ) -> CommandResult:
+        if against := objection():
+            raise SshError(against)
         if not may_log_in:
-            self._shell.without_login.append(command)
-        return self._shell.run(command, limit, secret)
+            self._shell.without_login.append(shown)
+        self._shell.sent.append(command)
+        return self._shell.run(shown, limit, secret)
 
     def close(self) -> None:
         pass
 
 
-def finish(command: Background[CommandResult]) -> None:
+def finish(command: HostCommand) -> None:
     """Wait for the end of a command."""
     while not command.ended:
         time.sleep(0.001)
@@ -111,6 +123,7 @@ def test_the_first_process_of_a_container_is_not_looked_for_among_those_of_its_h
         ((0, "process: 2 Ss java 0"), True),
         ((0, "process: 503 Ssl java 0"), False),
         ((0, "process: 503 Ssl java 0\nsetlocale: LC_ALL"), False),
+        ((0, "process: 1100 Ssl java 0"), False),  # our own clock stood still for 600 s: it is the same
     ],
 )
 def test_a_process_is_gone_when_no_java_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
@@ -255,3 +268,76 @@ def test_a_connection_is_open_before_the_stop_where_there_is_no_process_to_look_
     shell = FakeShell({"true": (0, "")})
     assert host(shell).process_age(pid) is None
     assert shell.asked == ["true"]
+
+
+def test_a_command_runs_under_a_name_by_which_it_is_found_while_it_runs() -> None:
+    shell = FakeShell()
+    broker_host = host(shell)
+    broker_host.preflight(JVM)
+    stop = broker_host.stop(10)
+    finish(stop)
+    line, _, name = shell.sent[-1].rpartition(" ")
+    assert line == "sh -c 'service kafka stop; exit $?'" and name.startswith("kafka-rolling-restart-stop-")
+    asked = f"sh -c 'pgrep -f \"[k]{name[1:]}\" >/dev/null; echo process: $?'"
+    for output, runs in (("process: 0", True), ("hello\nprocess: 1\n", False)):
+        shell.answers[asked] = (0, output)
+        assert stop.still_runs() is runs
+    for output in ("process: 127", "", "process: 2", "process: 0 1"):
+        shell.answers[asked] = (0, output)
+        with pytest.raises(SshError, match="could not be looked for"):
+            stop.still_runs()
+
+
+def test_two_commands_never_have_the_same_name() -> None:
+    shell = FakeShell()
+    broker_host = host(shell)
+    for _ in range(2):
+        finish(broker_host.start(10))
+    assert len({line.rpartition(" ")[2] for line in shell.sent}) == 2
+
+
+def test_shell_syntax_of_root_goes_to_the_login_shell_as_if_it_was_typed() -> None:
+    shell = FakeShell()
+    broker_host = host(shell, "source /etc/kafka && stop 'it now'")
+    broker_host.preflight(JVM)
+    finish(broker_host.stop(10))
+    words = shlex.split(shell.sent[-1])
+    assert words[2] == """"${SHELL:-sh}" -c 'source /etc/kafka && stop '"'"'it now'"'"''; exit $?"""
+
+
+def test_a_marked_line_gives_the_status_of_its_command() -> None:
+    shell = FakeShell()
+    broker_host = host(shell, "exit 7")
+    broker_host.preflight(JVM)
+    finish(broker_host.stop(10))
+    assert subprocess.run(["bash", "-c", shell.sent[-1]], check=False).returncode == 7
+
+
+def test_what_there_is_against_a_stop_is_asked_when_it_is_sent() -> None:
+    shell = FakeShell()
+    stop = host(shell).stop(10, lambda: "held up for 600 s")
+    with pytest.raises(SshError, match="held up for 600 s") as error:
+        finish(stop)
+    assert shell.sent == [] and not error.value.sent
+
+
+def test_threads_that_the_system_does_not_have_are_missed_before_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*_args: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+    with pytest.raises(SshError, match="no more threads"):
+        host(FakeShell()).prepare()
+
+
+def test_a_prepared_host_stops_starts_and_is_asked_where_the_system_has_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell = FakeShell({PS: (0, "process: 503 Ssl java 0")})
+    broker_host = host(shell)
+    broker_host.prepare()
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", None)
+    assert broker_host.process_age(77) == 503
+    finish(broker_host.stop(10))
+    finish(broker_host.start(10))
+    assert shell.ran[-2:] == ["sudo -n service kafka stop", "sudo -n service kafka start"]

@@ -59,7 +59,7 @@ def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
 
 def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
     finding = _finding(
-        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), ""
+        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), "", False
     )
     assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
     assert finding.notes == ()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kafka_rolling_restart.cluster import CommandResult
-from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh.client import OPEN_S, SshConnections, SshSession
 from kafka_rolling_restart.ssh.connect import Links
@@ -39,7 +39,15 @@ class FakeSession:
         self.is_open = True
         self._host = host
 
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+    def run(
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        shown: str = "",
+        objection: Objection = no_objection,
+    ) -> CommandResult:
         assert self.is_open
         if self._host.breaks_before:
             self._host.breaks_before = False
