@@ -28,18 +28,19 @@ Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the
 next only while the cluster is healthy: all brokers that were registered in
 ZooKeeper at the start are registered, run and answer fresh metrics, none has
 under-replicated or offline partitions, and one controller is active. A stop is
-over when the broker is proven to be gone, a start when a new JVM is seen in its
-place. Nothing is touched before all brokers and hosts were looked at and you
-said yes.
+over when the old process is proven gone, a start when a new JVM is seen to run
+in its place. Nothing is touched before all brokers and hosts were looked at and
+you said yes.
 """
 EPILOG = """\
 what is done with each broker:
   1. wait until the cluster is healthy
   2. run the pre-stop tasks
-  3. stop it, and wait until its registration, its metrics and its process are
-     gone
+  3. stop it, and wait until its old process is proven gone, and neither its
+     registration nor fresh metrics contradict that
   4. run the post-stop tasks
-  5. start it, up to three times, and wait until a new JVM is registered
+  5. start it, again if need be, and wait until a new JVM is registered and
+     runs, and the stop command has ended
   6. wait until the cluster is healthy, and run the post-start tasks
 
 signals:

@@ -302,9 +302,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     def tell(looked: int) -> None:
         roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
 
-    findings = plan.preflight(
-        roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached
-    )
+    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem, about)

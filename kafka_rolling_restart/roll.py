@@ -270,7 +270,9 @@ def require_complete(roll: Roll) -> None:
     left = roll.progress.left
     if left:
         names = ", ".join(map(str, left))
-        raise Stopped(f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}")
+        raise Stopped(
+            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}"
+        )
 
 
 def wait_after_tasks(roll: Roll) -> None:

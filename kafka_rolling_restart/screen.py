@@ -264,7 +264,10 @@ def _stopped_at(progress: Progress) -> float | None:
 
 def _how_far(progress: Progress, now: float) -> str:
     ready = len(progress.having(State.RESTARTED, State.SKIPPED))
-    others = [(len(progress.having(State.IN_HAND, State.DOWN)), "stopped"), (len(progress.having(State.UNTOUCHED)), "untouched")]
+    others = [
+        (len(progress.having(State.IN_HAND, State.DOWN)), "stopped"),
+        (len(progress.having(State.UNTOUCHED)), "untouched"),
+    ]
     counts = [f"{ready} of {len(progress.records)} restarted"] + [f"{count} {what}" for count, what in others if count]
     text = f"{', '.join(counts)}; {duration(now - progress.began)} so far"
     rest = progress.left_s(now)

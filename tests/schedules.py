@@ -23,7 +23,11 @@ STOPS = st.builds(
     status=one_of(0, 0, 5),
 )
 KILLING = st.builds(
-    Deed, returns=one_of(3.0, None), kills=one_of(12.0, 17.0, *LONG[3:]), told=one_of(True, True, True, False)
+    Deed,
+    returns=one_of(3.0, None),
+    kills=one_of(12.0, 17.0, *LONG[3:]),
+    lag=one_of(0.0, 0.0, 5.0, 10.0),
+    told=one_of(True, True, True, False),
 )
 STARTS = st.builds(
     Deed,

@@ -54,8 +54,8 @@ class Brief:
 class Deed(Brief):
     """What one command does: whether it works, after how long (s), and what is heard of it, and when.
 
-    A stop may at last kill (s) whatever runs by then, as scripts do, and return ``kills`` s later; commands go on where
-    their connection broke. ``told``: their host tells whether they run.
+    A stop may at last kill (s) whatever runs by then, as scripts do, and return; what it killed dies ``lag`` s later.
+    Commands go on where their connection broke. ``told``: their host tells whether they run.
     """
 
     works: bool = True
@@ -63,12 +63,18 @@ class Deed(Brief):
     returns: float | None = 0.1  # None: it hangs
     status: int = 0
     kills: float | None = None
+    lag: float = 0.0
     told: bool = True
 
     @property
     def runs(self) -> float:
         """For how long (s) it runs."""
         return FOREVER if self.returns is None else max(self.returns, self.kills or 0.0)
+
+    @property
+    def acts(self) -> float:
+        """For how long (s) a stop may take a process down."""
+        return 0.0 if self.kills is None else self.kills + self.lag
 
 
 @dataclass(frozen=True, repr=False)
@@ -495,7 +501,7 @@ class Host:
     def _kill(self) -> None:
         life = self._server.life
         life.killed_by_stop = life.alive
-        self._server.die(life)
+        self._clock.plan(self._server.nature.stop.lag, lambda: self._server.die(life))
 
     def _send(self, deed: Deed, limit: float, effect: Callable[[], None]) -> Pending:
         if deed.works:

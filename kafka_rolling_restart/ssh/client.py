@@ -217,9 +217,7 @@ class SshSession:
             why = str(error) or type(error).__name__
             LOG.debug("%s: `%s` broke off: %s", self._where, name, why)
             seen = (
-                f"the connection broke while `{name}` ran"
-                if sent
-                else f"the connection broke before `{name}` was sent"
+                f"the connection broke while `{name}` ran" if sent else f"the connection broke before `{name}` was sent"
             )
             raise SshError(f"{seen}: {why}", sent=sent) from error
         finally:

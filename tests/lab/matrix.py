@@ -38,7 +38,7 @@ sigkill          -9        -9         -9        -9::1  -9::1     -9:1   -9:1    
 
 start-fails      5::1      5::1       5::1      5::1   5::1      5::1   5:1:2   a
 start-hangs      0:1       0:1        0:1       0:1    0:1       0:1    0:1,2   a
-stop-hangs       0:1       0:1        0:1       0:1    b         b      0:1,2   b
+stop-hangs       5:1       5:1        5:1       5:1    b         b      5:1,2   b
 stop-fails       4         4          4         4      b         b      4:1     b
 jvm-exits        0:1       0:1        0:1       0:1    0:1       0:1    5:1:1   5:1:1
 

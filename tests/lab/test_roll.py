@@ -119,13 +119,23 @@ def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restart
     assert lab.observer.downs() == []
 
 
+def test_a_stop_command_that_kills_whatever_runs_45_s_later_takes_no_second_broker_down(lab: Lab) -> None:
+    lab.hosts[0].service.stop_mode = "kills"
+    finished = roll(lab, "--broker-ids", "1,2", "--unhealthy-time-limit", "120")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 1, 2] and lab.observer.most_down() == 1
+    assert "the stop command has not returned 15 s after the broker was gone" in finished.stderr
+    assert lab.observer.downs()[-1].until is not None
+    lab.wait_healthy()
+
+
 def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab: Lab) -> None:
     lab.hosts[1].service.start_mode = "fail"
     finished = roll(lab, "--unhealthy-time-limit", "30")
     assert finished.status == 5
     assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 starts, " in finished.last_line
-    mend = "Mend that, which may be --start-command itself, then"
-    assert finished.last_line.endswith(f"{mend} run: ssh {lab.hosts[1].address} 'service kafka start'")
+    fix = "Fix this, which may be --start-command itself, then"
+    assert finished.last_line.endswith(f"{fix} run: ssh {lab.hosts[1].address} 'service kafka start'")
     assert "--broker-ids 2,3 --started-before " in finished.stdout
     assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
 

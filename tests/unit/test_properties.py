@@ -142,7 +142,7 @@ def stops_nothing_after_a_signal(story: Story) -> None:
 
 def obeys_a_second_signal_at_once(story: Story) -> None:
     if story.end.status is not None and story.second_signal is not None:
-        assert story.end.at - story.second_signal <= QUESTION_S
+        assert story.end.at - story.second_signal <= QUESTION_S + pauses(story.schedule)
 
 
 def leaves_no_broker_down(story: Story) -> None:
@@ -160,7 +160,7 @@ def leaves_no_broker_down(story: Story) -> None:
 def acts_after_the_end(story: Story, sent: Sent) -> bool:
     """Tell whether a stop command did, or went on with, its work when the run was over."""
     deed = sent.server.nature.stop
-    return sent.at + max(deed.effect if deed.works else 0.0, deed.kills or 0.0) >= story.end.at
+    return sent.at + max(deed.effect if deed.works else 0.0, deed.acts) >= story.end.at
 
 
 def has_returned(story: Story, sent: Sent) -> bool:
@@ -170,12 +170,12 @@ def has_returned(story: Story, sent: Sent) -> bool:
 def stops_nothing_while_an_earlier_stop_may_act(story: Story) -> None:
     for number, sent in enumerate(story.world.stops):
         for before in story.world.stops[:number]:
-            assert before.at + (before.server.nature.stop.kills or 0.0) <= sent.at
+            assert before.at + before.server.nature.stop.acts <= sent.at
 
 
 def says_nothing_good_while_a_stop_may_act(story: Story) -> None:
     for sent in story.world.stops:
-        if sent.at + (sent.server.nature.stop.kills or 0.0) > story.end.at and not story.fatal:
+        if sent.at + sent.server.nature.stop.acts > story.end.at and not story.fatal:
             assert story.end.status == 5
 
 
@@ -245,8 +245,12 @@ def longest(schedule: Schedule) -> float:
     check = schedule.interval + 2 * question + cache
     wait = (schedule.limit / schedule.interval + 2) * schedule.count * check
     restart = 2 * schedule.limit + 60 + 10 * question
-    pauses = sum(fault.lasts for fault in schedule.faults if fault.kind in (Kind.PAUSED, Kind.HELD_UP))
-    return len(schedule.natures) * (3 * wait + tasks + restart) + wait + question + pauses
+    return len(schedule.natures) * (3 * wait + tasks + restart) + wait + question + pauses(schedule)
+
+
+def pauses(schedule: Schedule) -> float:
+    """Return for how long (s) the tool stands still by somebody else's hand."""
+    return sum(fault.lasts for fault in schedule.faults if fault.kind in (Kind.PAUSED, Kind.HELD_UP))
 
 
 def starts_nothing_while_its_old_process_is_seen(story: Story) -> None:

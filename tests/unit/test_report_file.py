@@ -34,7 +34,9 @@ PROGRESS = Progress(1000.0, 1000.0)
 RECORDS = {
     State.UNTOUCHED: Record(ONE, trouble="was told to stop, and still runs as before"),
     State.IN_HAND: Record(ONE, State.IN_HAND, old=OLD, stopped_at=1001.0, gone_at=1002.0, start_line="ssh n1 start"),
-    State.DOWN: Record(ONE, State.DOWN, old=OLD, stopped_at=1001.0, trouble="did not come back", start_line="ssh n1 start"),
+    State.DOWN: Record(
+        ONE, State.DOWN, old=OLD, stopped_at=1001.0, trouble="did not come back", start_line="ssh n1 start"
+    ),
     State.RESTARTED: Record(
         ONE,
         State.RESTARTED,

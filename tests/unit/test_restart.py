@@ -153,9 +153,7 @@ def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> N
 def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -> None:
     scene.stop()
     scene.broker.ssh_down = True
-    with pytest.raises(
-        BrokerDown, match="no start command reached its host.*Connection refused.*Fix SSH to that host"
-    ):
+    with pytest.raises(BrokerDown, match="no start command reached its host.*Connection refused.*Fix SSH to that host"):
         scene.restart.start()
     assert scene.clock.now() < 1000 + 200
 
