@@ -81,6 +81,7 @@ class Limits:
     again: float = 15.0  # before a start that failed is sent again; twice as long after each, up to ``longest``
     again_unseen: float = 60.0  # before a start that ended well, and of which nothing is seen, is sent again; as above
     longest: float = 240.0
+    start_gives_up: float = 120.0  # a start command that waits for longer than that (systemd: 90 s) does not give up
     resend: float = 10.0  # before a start command that did not reach the host is sent again
     last_chance: float = 60.0  # a broker that took the whole limit to go is given this long to come back
     news: float = 60.0  # from one line about what is still waited for to the next
@@ -313,7 +314,7 @@ class Restart:
             self._stop_may_act()  # asked early, because a process that was born after its end needs no further wait
             sight = self._sight()
             now = self._clock.now()
-            if self._is_back(sight):
+            if self._is_back(sight) and (now >= deadline or self._lets_it_live(command, now)):
                 return self._welcome(sight, command)
             seen_alive = seen_alive or (sight.answers and self._is_new(sight.reading))
             missing_since = (missing_since or now) if self._is_missing(sight, command) else None
@@ -516,6 +517,18 @@ class Restart:
             return False
         return command.is_over(now) is not False
 
+    def _lets_it_live(self, command: Command, now: float) -> bool:
+        """Tell whether the start command can no longer take down what it started, as one does that gives up waiting.
+
+        One that ended well does not. One that never ends, as where the broker runs in the foreground, is not waited for
+        for ever.
+        """
+        if now - command.sent_at >= self._limits.start_gives_up:
+            return True
+        if command.ended_at is None or not command.is_over(now):
+            return False
+        return not command.trouble or command.has_settled(now, self._limits.settle)
+
     def _was_gone_before(self, command: Command) -> bool:
         """Tell whether the old process was proven to be gone when a start was sent."""
         return self._gone_at is not None and self._gone_at <= command.sent_at
@@ -563,11 +576,12 @@ class Restart:
 
     def _awaited(self, sight: Sight) -> str:
         """Say what is waited for while it is started."""
-        assert self._stop is not None
         is_new = sight.czxid is not None and sight.czxid != self._czxid and self._is_new(sight.reading)
-        if is_new and self._serves(sight.reading) and not self._stop.is_over(self._clock.now()):
+        if not is_new or not self._serves(sight.reading):
+            return "until it is back"
+        if self._stop_may_act():
             return "until the stop command has ended, which may take the broker down again"
-        return "until it is back"
+        return "until the start command has ended"
 
     def _give_news(self, sight: Sight, what: str) -> None:
         """Say now and then what is still waited for, and how long the broker has been in the state that it tells."""

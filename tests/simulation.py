@@ -54,7 +54,7 @@ class Brief:
 class Deed(Brief):
     """What one command does: whether it works, after how long (s), and what is heard of it, and when.
 
-    A stop may at last kill (s) whatever runs by then, as scripts do, and return; what it killed dies ``lag`` s later.
+    A command may at last kill (s) whatever runs by then, as scripts do, and return; what it killed dies ``lag`` s later.
     Commands go on where their connection broke. ``told``: their host tells whether they run.
     """
 
@@ -73,7 +73,7 @@ class Deed(Brief):
 
     @property
     def acts(self) -> float:
-        """For how long (s) a stop may take a process down."""
+        """For how long (s) it may take a process down at its end."""
         return 0.0 if self.kills is None else self.kills + self.lag
 
 
@@ -218,7 +218,7 @@ class Life:
     told_to_stop: bool = False
     frozen_until: float = 0.0
     registered_at: float | None = None
-    killed_by_stop: bool = False  # at its end, by our stop command
+    killed_by_us: bool = False  # by a command of ours, at its end
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,7 @@ class Sent:
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
     on_disk: Progress | None = None  # what its report file said
+    acts_until: float = 0.0  # when it can no longer take a process down at its end
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
@@ -471,7 +472,7 @@ class Host:
         self._world.stopped(self._server)
         deed = self._server.nature.stop
         if deed.kills is not None:
-            self._clock.plan(deed.kills, self._kill)
+            self._clock.plan(deed.kills, lambda: self._kill(deed.lag))
         return self._send(deed, limit, self._take_stop)
 
     def start(self, limit: float) -> Pending:
@@ -482,7 +483,9 @@ class Host:
         deeds = self._server.nature.starts
         deed = deeds[self._starts] if self._starts < len(deeds) else Deed()
         self._starts += 1
-        self._world.started(self._server)
+        self._world.started(self._server, deed)
+        if deed.kills is not None:  # it gives up waiting for what it started
+            self._clock.plan(deed.kills, lambda: self._kill(deed.lag))
         return self._send(deed, limit, self._server.launch)
 
     def process_age(self, pid: int | None) -> float | None:
@@ -498,10 +501,10 @@ class Host:
         self._server.wanted = False
         self._server.terminate()
 
-    def _kill(self) -> None:
+    def _kill(self, lag: float) -> None:
         life = self._server.life
-        life.killed_by_stop = life.alive
-        self._clock.plan(self._server.nature.stop.lag, lambda: self._server.die(life))
+        life.killed_by_us = life.alive
+        self._clock.plan(lag, lambda: self._server.die(life))
 
     def _send(self, deed: Deed, limit: float, effect: Callable[[], None]) -> Pending:
         if deed.works:
@@ -799,6 +802,7 @@ class World:
             self.lock.held_at,
             self.lock.gap,
             self.file.on_disk,
+            self.clock.now() + server.nature.stop.acts,
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
@@ -806,9 +810,10 @@ class World:
             proxy.news = 0
         self._anchor(len(self.stops))
 
-    def started(self, server: Server) -> None:
+    def started(self, server: Server, deed: Deed) -> None:
         self.excused[server.id - 1] = self.clock.now()
-        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None))
+        acts = self.clock.now() + deed.acts
+        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None, acts_until=acts))
 
     # What goes wrong
     def _anchor(self, stop: int) -> None:

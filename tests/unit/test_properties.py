@@ -82,7 +82,7 @@ class Story:
         life = sent.life
         stayed = life is not None and not life.told_to_stop
         since = self.lives_since(sent)
-        return stayed or any(life.registered_at is not None and not life.killed_by_stop for life in since)
+        return stayed or any(life.registered_at is not None and not life.killed_by_us for life in since)
 
     def tries(self, sent: Sent) -> list[Sent]:
         """The starts that reached the host of a stopped broker once its old process had ended."""
@@ -167,15 +167,16 @@ def has_returned(story: Story, sent: Sent) -> bool:
     return sent.server.nature.stop.runs < story.schedule.limit
 
 
-def stops_nothing_while_an_earlier_stop_may_act(story: Story) -> None:
-    for number, sent in enumerate(story.world.stops):
-        for before in story.world.stops[:number]:
-            assert before.at + before.server.nature.stop.acts <= sent.at
-
-
-def says_nothing_good_while_a_stop_may_act(story: Story) -> None:
+def stops_nothing_while_an_earlier_command_may_act(story: Story) -> None:
     for sent in story.world.stops:
-        if sent.at + sent.server.nature.stop.acts > story.end.at and not story.fatal:
+        for before in [*story.world.stops, *story.world.starts]:
+            if before.at < sent.at:
+                assert before.acts_until <= sent.at
+
+
+def says_nothing_good_while_a_command_may_act(story: Story) -> None:
+    for sent in [*story.world.stops, *story.world.starts]:
+        if sent.acts_until > story.end.at and not story.fatal:
             assert story.end.status == 5
 
 
@@ -302,8 +303,8 @@ PROMISES: list[Callable[[Story], None]] = [
     stops_nothing_after_a_signal,
     obeys_a_second_signal_at_once,
     leaves_no_broker_down,
-    stops_nothing_while_an_earlier_stop_may_act,
-    says_nothing_good_while_a_stop_may_act,
+    stops_nothing_while_an_earlier_command_may_act,
+    says_nothing_good_while_a_command_may_act,
     runs_each_task_or_names_its_broker_as_left,
     says_done_only_when_all_were_restarted_and_are_whole,
     says_refused_only_when_nothing_was_stopped,

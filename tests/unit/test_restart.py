@@ -17,8 +17,10 @@ class Scene:
         self.broker = FakeBroker(self.clock)
         self.voice = FakeVoice()
         self.told = self.voice.told
-        one = Broker(1, "n1", 10)
-        limits = Limits(waiting=120)
+        self.limits(120)
+
+    def limits(self, waiting: float) -> None:
+        one, limits = Broker(1, "n1", 10), Limits(waiting)
         self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.voice)
 
     def stop(self) -> str:
@@ -412,6 +414,30 @@ def test_a_start_command_that_is_at_work_is_not_overtaken_by_another(scene: Scen
     scene.whole()
     assert len(scene.broker.starts) == 1
     assert scene.broker.process == 200
+
+
+def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(scene: Scene) -> None:
+    scene.broker.start_status, scene.broker.start_returns_after = 1, 40.0
+    scene.stop()
+    scene.clock.plan(40, scene.broker.kill)
+    scene.clock.plan(41, lambda: setattr(scene.broker, "start_returns_after", 1.0))
+    scene.clock.plan(41, lambda: setattr(scene.broker, "start_status", 0))
+    scene.restart.start()
+    assert len(scene.broker.starts) == 2 and scene.broker.registered
+
+
+def test_a_start_command_that_never_ends_is_waited_for_for_two_minutes_with_the_broker_up(scene: Scene) -> None:
+    scene.broker.start_returns_after = 10_000.0
+    scene.limits(600)
+    scene.whole()
+    assert 120 <= scene.clock.now() - scene.broker.starts[0] < 122
+    assert any("is back, but the start command has not returned" in line for line in scene.told)
+
+
+def test_a_start_command_that_fails_though_the_broker_came_is_given_time_to_take_it_down_again(scene: Scene) -> None:
+    scene.broker.start_status, scene.broker.start_returns_after = 1, 20.0
+    scene.whole()
+    assert scene.clock.now() - scene.broker.starts[0] >= 35
 
 
 def test_a_start_command_that_never_returns_ends_at_the_limit(scene: Scene) -> None:
