@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from .host_scripts.process import wait_until
 
 MODULE = "kafka_rolling_restart"
 CLOSE_TIMEOUT = 5.0  # s, for the readers to see the end of the output
+HEARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,23 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", MODULE, *arguments]
 
 
+@contextmanager
+def signals_as_at_a_terminal() -> Iterator[None]:
+    """Let no signal be ignored in what is launched meanwhile, though nohup or a shell's background made us ignore it.
+
+    What a process ignores, its children ignore; a handler of ours is the default in them.
+    """
+    before = {number: signal.getsignal(number) for number in HEARD}
+    for number in HEARD:
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Running:
     """A run of the tool in a session of its own; with `terminal` its standard input is one.
 
@@ -71,7 +90,7 @@ class Running:
         stdin = subprocess.DEVNULL
         if terminal:
             self._keyboard, stdin = os.openpty()
-        with open(output or os.devnull, "ab") as file:
+        with open(output or os.devnull, "ab") as file, signals_as_at_a_terminal():
             stream = file if output else subprocess.PIPE
             self._process = subprocess.Popen(
                 command_line(arguments),
