@@ -99,6 +99,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
 
 def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
     clock, now = SystemClock(), datetime.now().astimezone()
+    call = arguments.how_called(sys.argv[0], argv, _folder())  # now, because a task may go to another folder
     # 1. Anything wrong here: nothing is contacted.
     _require_somebody_to_ask(options)
     cluster = _cluster(options)
@@ -116,7 +117,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         # 2. The plan.
         zookeeper.connect()
         roll = _make_roll(options, metrics, zookeeper, tasks, reach, report, signals)
-        roll.resume = partial(arguments.resume_line, argv, now)
+        roll.resume = partial(arguments.resume_line, call, now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
@@ -335,6 +336,14 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     if answer.strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed; no broker was touched")
     roll.report.hush()
+
+
+def _folder() -> str:
+    """Return the working directory, or nothing where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _holder() -> dict[str, object]:

@@ -20,6 +20,7 @@ from .daemon import LabError
 from .host_scripts.process import wait_until
 
 MODULE = "kafka_rolling_restart"
+PROGRAM = [sys.executable, "-m", MODULE]
 CLOSE_TIMEOUT = 5.0  # s, for the readers to see the end of the output
 HEARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
@@ -51,7 +52,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def command_line(arguments: Sequence[str]) -> list[str]:
     """Build the command that runs the tool with this Python."""
-    return [sys.executable, "-m", MODULE, *arguments]
+    return [*PROGRAM, *arguments]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from .command import MODULE
 from .lab import Lab
 
 README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+INSTALLED = "/home/me/kafka-rolling-restart/bin"
 CRON = re.compile(r"(?:[\d*]+ +){5}")
 ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     "python3 -m venv ~/kafka-rolling-restart": "as the line of the tests",
@@ -74,7 +75,7 @@ class Shell:
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
         here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
-        here = here.replace("/var/tmp", str(self.folder))
+        here = here.replace("/var/tmp", str(self.folder)).replace(INSTALLED, str(self.folder))
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
         variables["PATH"] = f"{self.folder}:{variables['PATH']}"
         keyboard, stdin = os.openpty()

@@ -19,6 +19,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
 
+from .command import PROGRAM
 from .daemon import wait_for
 from .jmxproxy import OneProxy
 from .lab import LOCK
@@ -202,8 +203,10 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run = lab.launch(*QUICK)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    line = run.finish(90).last_line.partition("To go on with the rest: kafka-rolling-restart ")[2]
-    finished = lab.run(*shlex.split(line), timeout=150)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    words = shlex.split(line)
+    assert words[: len(PROGRAM)] == PROGRAM
+    finished = lab.run(*words[len(PROGRAM) :], timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
 

@@ -71,3 +71,19 @@ def test_nothing_is_installed_outside_of_a_virtual_environment() -> None:
 def test_at_most_one_line_of_apt_get_is_typed_before_the_tests() -> None:
     (line,) = [line for line in literal_lines() if "apt-get" in line and not line.startswith(" ")]
     assert line == "apt-get install -y python3-venv"
+
+
+def test_whatever_is_for_cron_has_the_full_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """Cron looks in /usr/bin and /bin alone."""
+    lines = [*literal_lines(), *map(str.strip, help_text(capsys).splitlines())]
+    lines = [line for line in lines if "kafka-rolling-restart -" in line and "--no-confirm" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert re.match(r"(?:(?:[\d*]+ +){5})?/\S+/kafka-rolling-restart ", line), line
+
+
+def test_a_dry_run_is_said_to_end_with_6_too(capsys: pytest.CaptureFixture[str]) -> None:
+    told = " ".join(help_text(capsys).partition("  --dry-run ")[2].partition("--stop-command")[0].split())
+    assert "0, 3, or 6 if another run goes on" in told
+    table = " ".join(README.partition("\n``--dry-run`` ")[2].partition("``--stop-command``")[0].split())
+    assert "0, 3, or 6 if another run goes on" in table
