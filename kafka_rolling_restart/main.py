@@ -271,7 +271,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``lock_problem`` is why the
     lock could not be taken later, if anything.
     """
-    roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
+    roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
     readings = roll.watch.look_first()
     if age_s is not None:
         moment, before = roll.clock.now() - age_s, roll.plan
@@ -298,7 +298,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
             f"the preflight found {counted(count, 'problem')}, see above{_home_hint()}; no broker was touched"
         )
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
-    roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
+    roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
 
 
 def _home_hint() -> str:
@@ -313,9 +313,10 @@ def _look_once(roll: Roll, lock_holder: str) -> Outcome:
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
         raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")
-    what = counted(len(roll.plan), "broker")
-    line = f"dry run: the cluster is healthy, and {what} would be restarted; nothing was touched"
-    return Outcome(ExitStatus.DONE, line)
+    what = f"{counted(len(roll.plan), 'broker')} would be restarted"
+    if not roll.plan:
+        what = "no broker would be restarted, so no host was checked"
+    return Outcome(ExitStatus.DONE, f"dry run: the cluster is healthy, and {what}; nothing was touched")
 
 
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:

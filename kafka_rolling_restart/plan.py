@@ -113,11 +113,13 @@ class Finding:
 
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    host_seen: bool = True
 
     def __str__(self) -> str:
         if self.problems:
             return f"{counted(len(self.problems), 'problem')}, see below"
-        return "ok, see the notes" if self.notes else "ok"
+        good = "ok" if self.host_seen else "metrics ok"
+        return f"{good}, see the notes" if self.notes else good
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,21 @@ def preflight(
     }
 
 
+def looking(known: int, planned: int) -> str:
+    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned`` are restarted."""
+    if not planned:
+        return f"preflight: looking at {counted(known, 'broker')}, and at no host"
+    return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
+
+
+def good(known: int, planned: int) -> str:
+    """Return the line about a preflight that found no problem; it claims nothing of hosts that were not looked at."""
+    if not planned:
+        return "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
+    return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
+
+
 def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
     """Return each note with the broker that it is about; one that is about many is one note that names them."""
     groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
@@ -248,13 +265,24 @@ def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
                 "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
                 "registration and its metrics alone"
             )
-    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)))
+    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
 
 
 def _metrics_problem(reading: Reading) -> str:
     if reading.metrics is not None:
         return ""
-    return f"no metrics: {reading.reason}. Try: curl -i {shlex.quote(reading.url)}"
+    return f"no metrics: {reading.reason}. {_metrics_option(reading)}Try: curl -i {shlex.quote(reading.url)}"
+
+
+def _metrics_option(reading: Reading) -> str:
+    """Say which option may be wrong where there are no metrics, unless the reason names one itself."""
+    if "--" in reading.reason:
+        return ""
+    if reading.no_proxy:
+        return "Look whether JMXProxy runs there, and at --jmxproxy-port. "
+    if reading.silent:
+        return "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. "
+    return "Look at --jmxproxy-port and --jmxproxy-prefix. "
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:

@@ -211,6 +211,13 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     assert lab.observer.restarted() == [1, 2, 3]
 
 
+def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at(lab: Lab) -> None:
+    lab.hosts[0].sshd.stop()
+    finished = roll(lab, "--skip", "3", "--dry-run")
+    assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
+    assert finished.last_line.endswith("no broker would be restarted, so no host was checked; nothing was touched")
+
+
 def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
     finished = roll(lab, "--started-before", "1d")
     assert finished.status == 0 and "no broker is left to restart" in finished.stdout
@@ -286,7 +293,9 @@ def test_without_a_terminal_and_without_no_confirm_nothing_is_contacted(lab: Lab
 def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) -> None:
     file = lab.home / ".kafka_discovery" / "lab.yaml"
     file.write_text(file.read_text().replace("/kafka/lab", "/kafka"))
-    refused(lab, roll(lab), "no broker is registered in /brokers/ids")
+    finished = roll(lab)
+    refused(lab, finished, "no broker is registered in /brokers/ids")
+    assert f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_line
 
 
 def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab: Lab) -> None:

@@ -109,12 +109,13 @@ def assert_no_frame_is_torn(terminal: Terminal, highest: int) -> None:
 def preamble(lab: Lab, ids: Sequence[int], wide: bool) -> list[str]:
     """Return what is shown up to the question."""
     controller = next(host.id for host in lab.hosts if host.metric(ACTIVE_CONTROLLERS) == 1)
-    places = [(str(place), number) for place, number in enumerate(ids, 1)]
-    left = [("left alone", host.id) for host in lab.hosts if host.id not in ids]
+    places = [(str(place), number, "ok") for place, number in enumerate(ids, 1)]
+    left = [("left alone", host.id, "metrics ok") for host in lab.hosts if host.id not in ids]
+    every = "every host" if len(ids) == 3 else f"every host of the plan ({len(ids)} of 3)"
     rows = [
         f"{place} {number} {lab.hosts[number - 1].address} {'DATE' if wide else ''} "
-        f"{'controller' if wide and number == controller else ''} ok"
-        for place, number in [*places, *left]
+        f"{'controller' if wide and number == controller else ''} {found}"
+        for place, number, found in [*places, *left]
     ]
     return [
         f"cluster lab/main, configured in {lab.home}/.kafka_discovery/lab.yaml, ZooKeeper {lab.zookeeper}",
@@ -124,7 +125,7 @@ def preamble(lab: Lab, ids: Sequence[int], wide: bool) -> list[str]:
         f"preflight: looking at 3 brokers, and at the hosts of {len(ids)}",
         f"# id host {'up since role' if wide else ''} preflight",
         *rows,
-        "preflight: every host lets us in, both commands are allowed, all metrics answer",
+        f"preflight: {every} lets us in, both commands are allowed, all metrics answer",
         f"restarting {len(ids)} brokers takes at least 2 s of health checks, plus the restarts",
     ]
 
