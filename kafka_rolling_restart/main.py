@@ -243,11 +243,8 @@ def _make_roll(
 
     brokers = zookeeper.brokers(options.listener)
     if not brokers:
-        there = ", ".join(zookeeper.children("/")) or "nothing"
-        raise Refused(
-            f"no broker is registered in /brokers/ids at {zookeeper.hosts}, where there is: {there}. Look at the chroot, the "
-            "path behind the servers, and whether the brokers run"
-        )
+        where = plan.wrong_chroot(zookeeper.hosts, zookeeper.chroots())
+        raise Refused(f"no broker is registered in /brokers/ids at {zookeeper.hosts}. {where}")
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock = SystemClock()

@@ -42,6 +42,28 @@ def started_before(moment: float, reading: Reading) -> bool:
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
+def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    servers, _, path = hosts.partition("/")
+    ours = f"/{path.strip('/')}"
+    if ours in chroots:
+        others = [chroot for chroot in chroots if chroot != ours]
+        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        return f"It is there, and empty: start the brokers{elsewhere}"
+    if not chroots:
+        return (
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "KRaft cluster has none, and is not supported"
+        )
+    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
+    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
+
+
+def _some(chroots: Sequence[str]) -> str:
+    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
+    return f"{', '.join(chroots[:FEW])}{more}"
+
+
 def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     """Refuse several brokers on one host, where a stop command would not know which of them is meant."""
     by_host: dict[str, list[int]] = {}

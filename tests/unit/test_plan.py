@@ -19,6 +19,7 @@ from kafka_rolling_restart.plan import (
     require_own_hosts,
     started_before,
     table,
+    wrong_chroot,
 )
 from kafka_rolling_restart.window import pieces
 from tests.fakes import SOUND
@@ -38,6 +39,29 @@ def test_brokers_are_chosen_in_their_order(skip: int, ids: list[int], chosen: li
 def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) -> None:
     with pytest.raises(UsageError):
         choose(BROKERS, skip, ids)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "chroots", "said"),
+    [
+        ("z:2181,y/kafk", ["/kafka/lab"], "/brokers/ids is under /kafka/lab: give z:2181,y/kafka/lab as the address"),
+        ("z:2181/a", ["/", "/b"], "/brokers/ids is under /, /b: give z:2181 or z:2181/b as the address"),
+        ("z:2181/a/", ["/a"], "It is there, and empty: start the brokers"),
+        (
+            "z:2181",
+            ["/", "/b"],
+            "empty: start the brokers, or give another chroot, which is the path behind the servers: /b",
+        ),
+        ("z:2181/a", [], "No other chroot (the path behind the servers) has a /brokers/ids either"),
+        (
+            "z:2181/x",
+            [f"/{one}" for one in range(12)],
+            "under /0, /1, /2, /3, /4, /5, /6, /7, /8, /9 and 2 more: give z",
+        ),
+    ],
+)
+def test_a_wrong_chroot_names_those_that_have_brokers(hosts: str, chroots: list[str], said: str) -> None:
+    assert said in wrong_chroot(hosts, chroots)
 
 
 def test_two_brokers_on_one_host_are_refused() -> None:
