@@ -55,6 +55,23 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     return [*PROGRAM, *arguments]
 
 
+def type_elsewhere(line: str, env: Mapping[str, str], timeout: float) -> Finished:
+    """Run a command line that the tool printed, in a shell in another directory than the tool was in."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        line,
+        shell=True,
+        cwd="/",
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+
+
 @contextmanager
 def signals_as_at_a_terminal() -> Iterator[None]:
     """Let no signal be ignored in what is launched meanwhile, though nohup or a shell's background made us ignore it.

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.schema import valid
 
-from .command import PROGRAM, Finished
+from .command import Finished, type_elsewhere
 from .daemon import wait_for
 from .host_scripts.process import wait_until
 from .lab import LOCK, Lab
@@ -160,9 +160,8 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     type_at_a_shell(lab, down["start_command"])
     lab.wait_healthy()
     wait_until(lambda: not lab.observer.client.get_children(LOCK), MOMENT_TIMEOUT)  # the session dies within 10 s
-    words = shlex.split(left["resume"])
-    finished = lab.run(*words[len(PROGRAM) :], timeout=150)
-    assert words[: len(PROGRAM)] == PROGRAM and finished.status == 0, finished.stdout + finished.stderr
+    finished = type_elsewhere(left["resume"], lab.env, timeout=150)
+    assert finished.status == 0, finished.stdout + finished.stderr
     found = valid(path.read_text())
     assert (found["status"], ids(found["brokers"])) == (0, [3])
     assert lab.observer.restarted() == [2, 3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import ssl
 import textwrap
@@ -19,7 +18,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
 
-from .command import PROGRAM
+from .command import type_elsewhere
 from .daemon import wait_for
 from .jmxproxy import OneProxy
 from .lab import LOCK
@@ -204,9 +203,7 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
     line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
-    words = shlex.split(line)
-    assert words[: len(PROGRAM)] == PROGRAM
-    finished = lab.run(*words[len(PROGRAM) :], timeout=150)
+    finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
 
@@ -216,6 +213,19 @@ def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at
     finished = roll(lab, "--skip", "3", "--dry-run")
     assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
     assert finished.last_line.endswith("no broker would be restarted, so no host was checked; nothing was touched")
+
+
+def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    done = tmp_path / "done"
+    run = lab.launch(*QUICK, "--task", "labtask", "--task-args", f"--file {done}", cwd=tmp_path)
+    run.wait_for("1/3 broker 1", 60)
+    run.send(signal.SIGTERM)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    assert line.startswith(f"cd {tmp_path} && ")
+    finished = type_elsewhere(line, lab.env, timeout=150)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and all(host.address in done.read_text() for host in lab.hosts)
 
 
 def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
