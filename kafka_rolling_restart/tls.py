@@ -9,7 +9,15 @@ from kafka_rolling_restart.errors import UsageError
 
 NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
 REFUSED = "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
-HUNG_UP = ("EOF occurred", "handshake failure", "reset by peer", "without response", "Broken pipe", "connection broken")
+HUNG_UP = (
+    "EOF occurred",
+    "(EOF)",
+    "handshake failure",
+    "reset by peer",
+    "without response",
+    "Broken pipe",
+    "connection broken",
+)
 MEANINGS = (  # what OpenSSL says, and what it means; in this order
     ("mismatch", "its certificate is for another name ({found})"),
     ("is not valid for", "its certificate is for another name ({found})"),

@@ -162,3 +162,16 @@ def test_a_server_that_wants_a_client_certificate_is_said_whatever_it_calls_that
     assert "does it speak TLS" not in without
     given = trusting(authority.file, authority.issue("client")).explain(found)
     assert "it refuses our client certificate" in given and "--jmxproxy-cert" in given
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "EOF occurred in violation of protocol (_ssl.c:1007)",
+        "TLS/SSL connection has been closed (EOF) (_ssl.c:992)",  # seen on Debian 12
+        "Connection reset by peer",
+    ],
+)
+def test_a_server_that_hangs_up_may_not_speak_tls_at_all(authority: Authority, found: str) -> None:
+    said = trusting(authority.file).explain(found)
+    assert said.startswith(f"{found}: does it speak TLS on this port, and want a client certificate")
