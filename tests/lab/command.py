@@ -78,15 +78,14 @@ def signals_as_at_a_terminal() -> Iterator[None]:
 
     What a process ignores, its children ignore; a handler of ours is the default in them.
     """
-    before = {number: signal.getsignal(number) for number in HEARD}
-    for number in HEARD:
-        if before[number] is signal.SIG_IGN:
-            signal.signal(number, lambda _number, _frame: None)
+    ignored = [number for number in HEARD if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda _number, _frame: None)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Running:
