@@ -158,6 +158,9 @@ class BrokerHost:
             why = _reason(allowed)
             if not why:
                 return f"may not run `sudo -n {command}`: {self._not_allowed(command)}"
+            if f"{words[0]}: command not found" in why:
+                look = "It is misspelt, or in a folder that sudo does not look in"
+                return f"may not run `sudo -n {command}`: {why}. {look}: look at {self._option(command)}"
             return f"may not run `sudo -n {command}`: {why}. {mend}"
         if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
             return ""

@@ -186,6 +186,15 @@ def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt
     assert "resolve" not in problem
 
 
+def test_a_program_that_sudo_does_not_find_is_not_to_be_put_into_sudoers() -> None:
+    refused = (1, f"{NOISE}\nsudo: systemctll: command not found")
+    shell = FakeShell({"id -u": (0, "1000"), "sudo -n -l systemctll stop kafka": refused})
+    assert host(shell, "systemctll stop kafka").preflight(JVM).problems[0] == (
+        "may not run `sudo -n systemctll stop kafka`: sudo: systemctll: command not found. It is misspelt, or in a folder "
+        "that sudo does not look in: look at --stop-command"
+    )
+
+
 def test_what_sudo_says_besides_is_no_part_of_its_reason() -> None:
     refused = (1, f"{NOISE}\nsudo: a password is required")
     problems = host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused})).preflight(JVM).problems
