@@ -322,9 +322,9 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if options.no_confirm:
         return
-    roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
     answer = ""
     try:
+        roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
         raise Refused(f"no answer could be read ({error}); no broker was touched") from error
