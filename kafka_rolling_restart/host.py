@@ -5,7 +5,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.parallel import Background, Standby, aside
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.sudo import is_free_of_password
+from kafka_rolling_restart.sudo import is_free_of_password, without_noise
 
 # Marked, because a login script may greet us; through sh, because the login shell may be any.
 MARK = "process:"
@@ -137,7 +137,7 @@ class BrokerHost:
             return [self._forbidden(session, command) for command in commands]
         valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
         if valid.status != 0:  # and no second try, because tries are counted
-            return [f"sudo does not take the password: {valid.said or 'no reason given'}"]
+            return [f"sudo does not take the password: {_reason(valid) or 'no reason given'}"]
         return [self._forbidden_by_password(session, command, self._password) for command in commands]
 
     def prepare(self) -> None:
@@ -240,12 +240,17 @@ class BrokerHost:
         allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
         mend = f"Allow it in sudoers with NOPASSWD, then look: {self._shell.typed()} sudo -n -ll; or give --ask-sudo-password"
         if allowed.status != 0:
-            why = allowed.said.rstrip(".") or "sudo does not allow it, or knows no such command"
+            why = _reason(allowed)
+            if not why:
+                return f"may not run `sudo -n {command}`: {self._not_allowed(command)}"
+            if f"{words[0]}: command not found" in why:
+                look = "It is misspelt, or in a folder that sudo does not look in"
+                return f"may not run `sudo -n {command}`: {why}. {look}: look at {self._option(command)}"
             return f"may not run `sudo -n {command}`: {why}. {mend}"
         if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
             return ""
         listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
-        if is_free_of_password(listing.output, _last_line(allowed)):
+        if is_free_of_password(listing.output, _answer(allowed)):
             return ""
         return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
 
@@ -257,10 +262,10 @@ class BrokerHost:
         self._with_password.discard(command)
         allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
         if allowed.status != 0:
-            return f"may not run `sudo {command}`: {allowed.said or 'sudo does not allow it'}"
+            return f"may not run `sudo {command}`: {_reason(allowed) or self._not_allowed(command)}"
         listing = session.run(shlex.join(["env", "LC_ALL=C", *ASKING, "-ll"]), SUDO_S, password)
         free = session.run("sudo -k -n -v", QUESTION_S).status == 0
-        if not free and not is_free_of_password(listing.output, _last_line(allowed)):
+        if not free and not is_free_of_password(listing.output, _answer(allowed)):
             self._with_password.add(command)
         return ""
 
@@ -268,8 +273,19 @@ class BrokerHost:
         program = _words(command)[0]
         if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
             return ""
-        option = "--stop-command" if command == self._stop else "--start-command"
-        return f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Look at {option}"
+        return f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Look at {self._option(command)}"
+
+    def _not_allowed(self, command: str) -> str:
+        """Say what it means that sudo refuses a command and gives no reason."""
+        tag = " with NOPASSWD" if self._password is None else ""
+        return (
+            "it is not allowed in sudoers, or it is misspelt: sudoers compares a command word for word. Compare "
+            f"{self._option(command)} with what is allowed: {self._shell.typed(terminal=True)} sudo -ll. If it is spelt "
+            f"correctly, allow it in sudoers{tag}"
+        )
+
+    def _option(self, command: str) -> str:
+        return "--stop-command" if command == self._stop else "--start-command"
 
 
 def is_same_process(age_s: float, expected_age_s: float) -> bool:
@@ -280,6 +296,16 @@ def is_same_process(age_s: float, expected_age_s: float) -> bool:
 def _words(command: str) -> Sequence[str]:
     """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers all of it."""
     return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
+
+
+def _reason(result: CommandResult) -> str:
+    """Return why sudo refused, or nothing where it said none."""
+    return replace(result, output=without_noise(result.output)).said.rstrip(".")
+
+
+def _answer(result: CommandResult) -> str:
+    """Return the line in which sudo answers."""
+    return _last_line(replace(result, output=without_noise(result.output)))
 
 
 def _last_line(result: CommandResult) -> str:

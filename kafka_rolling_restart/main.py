@@ -105,6 +105,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
 
 def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
     clock, now = SystemClock(), datetime.now().astimezone()
+    call = arguments.how_called(sys.argv[0], argv, _folder())  # now, because a task may go to another folder
     # 1. Anything wrong here: nothing is contacted.
     _require_somebody_to_ask(options)
     cluster = _cluster(options)
@@ -123,7 +124,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         # 2. The plan.
         zookeeper.connect()
         roll = _make_roll(options, metrics, zookeeper, tasks, reach, report, signals)
-        roll.resume = partial(arguments.resume_line, argv, None if tasks.any else now)
+        roll.resume = partial(arguments.resume_line, call, None if tasks.any else now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
@@ -254,11 +255,8 @@ def _make_roll(
 
     brokers = zookeeper.brokers(options.listener)
     if not brokers:
-        there = ", ".join(zookeeper.children("/")) or "nothing"
-        raise Refused(
-            f"no broker is registered in /brokers/ids at {zookeeper.hosts}, where there is: {there}. Look at the chroot, the "
-            "path behind the servers, and whether the brokers run"
-        )
+        where = plan.wrong_chroot(zookeeper.hosts, zookeeper.chroots())
+        raise Refused(f"no broker is registered in /brokers/ids at {zookeeper.hosts}. {where}")
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock = SystemClock()
@@ -289,7 +287,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``lock_problem`` is why the
     lock could not be taken later, if anything.
     """
-    roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
+    roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
     readings = roll.watch.look_first()
     if age_s is not None:
         moment, before = roll.clock.now() - age_s, roll.plan
@@ -316,7 +314,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
             f"the preflight found {counted(count, 'problem')}, see above{_home_hint()}; no broker was touched"
         )
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
-    roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
+    roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
 
 
 def _home_hint() -> str:
@@ -331,9 +329,10 @@ def _look_once(roll: Roll, lock_holder: str) -> Outcome:
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
         raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")
-    what = counted(len(roll.plan), "broker")
-    line = f"dry run: the cluster is healthy, and {what} would be restarted; nothing was touched"
-    return Outcome(ExitStatus.DONE, line)
+    what = f"{counted(len(roll.plan), 'broker')} would be restarted"
+    if not roll.plan:
+        what = "no broker would be restarted, so no host was checked"
+    return Outcome(ExitStatus.DONE, f"dry run: the cluster is healthy, and {what}; nothing was touched")
 
 
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
@@ -342,9 +341,9 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if options.no_confirm:
         return
-    roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
     answer = ""
     try:
+        roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
         raise Refused(f"no answer could be read ({error}); no broker was touched") from error
@@ -354,6 +353,14 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     if answer.strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed; no broker was touched")
     roll.report.hush()
+
+
+def _folder() -> str:
+    """Return the working directory, or nothing where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _holder() -> dict[str, object]:

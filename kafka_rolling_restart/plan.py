@@ -42,6 +42,28 @@ def started_before(moment: float, reading: Reading) -> bool:
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
+def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    servers, _, path = hosts.partition("/")
+    ours = f"/{path.strip('/')}"
+    if ours in chroots:
+        others = [chroot for chroot in chroots if chroot != ours]
+        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        return f"It is there, and empty: start the brokers{elsewhere}"
+    if not chroots:
+        return (
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "KRaft cluster has none, and is not supported"
+        )
+    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
+    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
+
+
+def _some(chroots: Sequence[str]) -> str:
+    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
+    return f"{', '.join(chroots[:FEW])}{more}"
+
+
 def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     """Refuse several brokers on one host, where a stop command would not know which of them is meant."""
     by_host: dict[str, list[int]] = {}
@@ -113,11 +135,13 @@ class Finding:
 
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    host_seen: bool = True
 
     def __str__(self) -> str:
         if self.problems:
             return f"{counted(len(self.problems), 'problem')}, see below"
-        return "ok, see the notes" if self.notes else "ok"
+        good = "ok" if self.host_seen else "metrics ok"
+        return f"{good}, see the notes" if self.notes else good
 
 
 @dataclass(frozen=True)
@@ -197,6 +221,21 @@ def preflight(
     }
 
 
+def looking(known: int, planned: int) -> str:
+    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned`` are restarted."""
+    if not planned:
+        return f"preflight: looking at {counted(known, 'broker')}, and at no host"
+    return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
+
+
+def good(known: int, planned: int) -> str:
+    """Return the line about a preflight that found no problem; it claims nothing of hosts that were not looked at."""
+    if not planned:
+        return "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
+    return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
+
+
 def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
     """Return each note with the broker that it is about; one that is about many is one note that names them."""
     groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
@@ -253,13 +292,24 @@ def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cache
                 "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
                 "registration and its metrics alone"
             )
-    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)))
+    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
 
 
 def _metrics_problem(reading: Reading) -> str:
     if reading.metrics is not None:
         return ""
-    return f"no metrics: {reading.reason}. Try: curl -i {shlex.quote(reading.url)}"
+    return f"no metrics: {reading.reason}. {_metrics_option(reading)}Try: curl -i {shlex.quote(reading.url)}"
+
+
+def _metrics_option(reading: Reading) -> str:
+    """Say which option may be wrong where there are no metrics, unless the reason names one itself."""
+    if "--" in reading.reason:
+        return ""
+    if reading.no_proxy:
+        return "Look whether JMXProxy runs there, and at --jmxproxy-port. "
+    if reading.silent:
+        return "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. "
+    return "Look at --jmxproxy-port and --jmxproxy-prefix. "
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:

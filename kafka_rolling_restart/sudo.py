@@ -11,6 +11,12 @@ from fnmatch import fnmatchcase
 
 ENTRY = "Sudoers entry:"
 FREE = "!authenticate"
+NO_REASONS = (  # what is said besides, whether a command is allowed or not
+    "unable to resolve host",  # the hostname is not in /etc/hosts
+    "unable to send audit message",
+    "setrlimit(",
+    "setlocale",
+)
 
 
 @dataclass
@@ -59,3 +65,8 @@ def _matches(pattern: str, command: str) -> bool:
     # sudo compares the files themselves: /bin/sh and /usr/bin/sh are one on most systems.
     same = fnmatchcase(program, path) or program.rpartition("/")[2] == path.rpartition("/")[2]
     return same and (not arguments or fnmatchcase(given, arguments) or (arguments == '""' and not given))
+
+
+def without_noise(output: str) -> str:
+    """Return what sudo printed, without the lines that are no reason for a refusal."""
+    return "\n".join(line for line in output.splitlines() if not any(noise in line for noise in NO_REASONS))

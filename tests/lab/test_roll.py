@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import ssl
 import textwrap
@@ -19,6 +18,7 @@ from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
 
+from .command import type_elsewhere
 from .daemon import wait_for
 from .jmxproxy import OneProxy
 from .lab import LOCK
@@ -212,10 +212,30 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run = lab.launch(*QUICK)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    line = run.finish(90).last_line.partition("To go on with the rest: kafka-rolling-restart ")[2]
-    finished = lab.run(*shlex.split(line), timeout=150)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
+
+
+def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at(lab: Lab) -> None:
+    lab.hosts[0].sshd.stop()
+    finished = roll(lab, "--skip", "3", "--dry-run")
+    assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
+    assert finished.last_line.endswith("no broker would be restarted, so no host was checked; nothing was touched")
+
+
+def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    done = tmp_path / "done"
+    run = lab.launch(*QUICK, "--task", "labtask", "--task-args", f"--file {done}", cwd=tmp_path)
+    run.wait_for("1/3 broker 1", 60)
+    run.send(signal.SIGTERM)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    assert line.startswith(f"cd {tmp_path} && ")
+    finished = type_elsewhere(line, lab.env, timeout=150)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and all(host.address in done.read_text() for host in lab.hosts)
 
 
 def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
@@ -293,7 +313,9 @@ def test_without_a_terminal_and_without_no_confirm_nothing_is_contacted(lab: Lab
 def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) -> None:
     file = lab.home / ".kafka_discovery" / "lab.yaml"
     file.write_text(file.read_text().replace("/kafka/lab", "/kafka"))
-    refused(lab, roll(lab), "no broker is registered in /brokers/ids")
+    finished = roll(lab)
+    refused(lab, finished, "no broker is registered in /brokers/ids")
+    assert f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_line
 
 
 def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab: Lab) -> None:

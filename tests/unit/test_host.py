@@ -180,6 +180,53 @@ def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sud
     assert problem.startswith("`sudo -n service kafka start` is allowed, but sudo would ask for a password")
 
 
+NOISE = "sudo: unable to resolve host vm: Name or service not known"
+
+
+@pytest.mark.parametrize("said", ["", NOISE, f"{NOISE}\n"])
+def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt(said: str) -> None:
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -v": (0, NOISE),
+        "sudo -n -l service kafka stop": (0, f"/usr/sbin/service kafka stop\n{NOISE}"),
+        "sudo -n -l service kafka strat": (1, said),
+    }
+    (problem,) = BrokerHost(FakeShell(answers), "service kafka stop", "service kafka strat").preflight(JVM).problems
+    assert problem.startswith(
+        "may not run `sudo -n service kafka strat`: it is not allowed in sudoers, or it is misspelt: sudoers compares a "
+        "command word for word. Compare --start-command with what is allowed: ssh -t n1 sudo -ll. If it is spelt correctly,"
+    )
+    assert "resolve" not in problem
+
+
+def test_a_program_that_sudo_does_not_find_is_not_to_be_put_into_sudoers() -> None:
+    refused = (1, f"{NOISE}\nsudo: systemctll: command not found")
+    shell = FakeShell({"id -u": (0, "1000"), "sudo -n -l systemctll stop kafka": refused})
+    assert host(shell, "systemctll stop kafka").preflight(JVM).problems[0] == (
+        "may not run `sudo -n systemctll stop kafka`: sudo: systemctll: command not found. It is misspelt, or in a folder "
+        "that sudo does not look in: look at --stop-command"
+    )
+
+
+def test_what_sudo_says_besides_is_no_part_of_its_reason() -> None:
+    refused = (1, f"{NOISE}\nsudo: a password is required")
+    problems = host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused})).preflight(JVM).problems
+    assert problems[0].startswith("may not run `sudo -n service kafka stop`: sudo: a password is required. Allow it")
+
+
+@pytest.mark.parametrize("said", ["/usr/sbin/service kafka start\n" + NOISE, NOISE + "\n/usr/sbin/service kafka start"])
+def test_what_sudo_says_besides_does_not_hide_the_command_that_it_allows(said: str) -> None:
+    listing = "Sudoers entry:\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka st*\n"
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        "sudo -n -l service kafka start": (0, said),
+        "sudo -n -v": (1, "sudo: a password is required"),
+        "env LC_ALL=C sudo -n -ll": (0, f"{NOISE}\n{listing}"),
+    }
+    assert host(FakeShell(answers)).preflight(JVM).problems == ()
+
+
 def test_a_command_that_is_not_there_is_a_problem() -> None:
     (problem,) = host(FakeShell(), "svc -d kafka").preflight(JVM).problems
     assert "no command 'svc'" in problem
@@ -234,14 +281,14 @@ def test_a_command_that_sudo_asks_no_password_for_gets_none_as_its_input() -> No
 def test_a_password_that_sudo_does_not_take_is_tried_once_and_is_a_problem() -> None:
     shell = FakeShell({"id -u": (0, "1000"), f"{ASKS} -v": (1, "Sorry, try again.")})
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
-    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again.",)
+    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again",)
     assert sum(secret is PASSWORD for secret in shell.secrets.values()) == 1
 
 
 def test_a_command_that_sudo_does_not_allow_is_a_problem_whatever_the_password() -> None:
     shell = with_password(ENTRY)
     (problem,) = BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
-    assert problem == "may not run `sudo svc -u kafka`: sudo does not allow it"
+    assert problem.startswith("may not run `sudo svc -u kafka`: it is not allowed in sudoers, or it is misspelt: ")
 
 
 def test_root_is_given_no_password() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart import main
+from kafka_rolling_restart import arguments, config, main
 from kafka_rolling_restart.cluster import Broker, Reading
-from kafka_rolling_restart.errors import Objection, Stopped, ZooKeeperUnavailable, no_objection
+from kafka_rolling_restart.errors import Interrupted, Objection, Stopped, ZooKeeperUnavailable, no_objection
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.report_file import ReportFile, Run
@@ -107,6 +107,22 @@ def raising(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return fail
+
+
+class Hasty(Collector):
+    """A terminal at which somebody types Ctrl-C as soon as the question is shown."""
+
+    def drain(self, seconds: float = 0) -> bool:
+        raise Interrupted(signal.SIGINT, "SIGINT")
+
+
+def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_own(scene: Scene) -> None:
+    assert scene.run() == 0
+    writer = Hasty()
+    scene.roll.report = Report(writer)
+    with pytest.raises(Interrupted):
+        main._confirm(arguments.parse(["--zookeeper", "zk"]), config.of_zookeeper("zk"), scene.roll)
+    assert writer.lines[-2:] == ["Restart 1 broker of zk, one at a time? [y/N] ", "\n"]
 
 
 def test_a_roll_ends_with_all_restarted_and_says_so(scene: Scene) -> None:
