@@ -3,9 +3,9 @@
 import os
 import sys
 import threading
-import traceback
 
 from kafka_rolling_restart.errors import ExitStatus
+from kafka_rolling_restart.text import describe_all
 
 GOODBYE_S = 2.0
 STDERR = 2
@@ -23,8 +23,8 @@ def run() -> None:
         status = 128 + 2
     except SystemExit as end:  # argparse's
         status = end.code if isinstance(end.code, int) else ExitStatus.USAGE
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(describe_all(error), end="", file=sys.stderr)
         status = ExitStatus.DEFECT
     _leave(int(status))
 

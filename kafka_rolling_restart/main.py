@@ -54,6 +54,7 @@ from kafka_rolling_restart.roll import (
     wait_after_tasks,
 )
 from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.text import describe, said
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
 
@@ -92,7 +93,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
     except Exception as error:
         report.traceback(error)
         line = (
-            f"a defect of this program ended the run: {error!r}. Report the traceback; look whether every broker runs"
+            f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
         )
         return Outcome(ExitStatus.DEFECT, line)
 
@@ -141,7 +142,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
         ended_by = error
     except Exception as error:
         roll.report.traceback(error)
-        ended_by = Defect(f"a defect of this program ended the run: {error!r}; {last_resort(roll)}")
+        ended_by = Defect(f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     try:
@@ -242,7 +243,7 @@ def _make_roll(
 
     brokers = zookeeper.brokers(options.listener)
     if not brokers:
-        there = ", ".join(zookeeper.children("/")) or "nothing"
+        there = said(", ".join(zookeeper.children("/"))) or "nothing"
         raise Refused(
             f"no broker is registered in /brokers/ids at {zookeeper.hosts}, where there is: {there}. Look at the chroot, the "
             "path behind the servers, and whether the brokers run"

@@ -20,6 +20,7 @@ from kafka_rolling_restart.errors import LockHeld, UsageError
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.record import Progress, Record, State, Step
+from kafka_rolling_restart.text import clean_all
 from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
@@ -221,7 +222,7 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
     """Return the state of a run as report.schema.json describes it."""
     when = partial(_when, run)
     records = [_record(place, record, when) for place, record in enumerate(progress.records, 1)]
-    return {
+    found = {
         "version": VERSION,
         "tool": run.tool,
         "command": list(run.command),
@@ -250,6 +251,8 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "brokers": records,
         "may_be_down": _may_be_down(progress, outcome),
     }
+    typed = {name: found[name] for name in ("command", "resume")}  # what was typed stays as it was typed
+    return {**clean_all(found), **typed}
 
 
 def _record(place: int, record: Record, when: Callable[[float | None], str | None]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from kafka_rolling_restart.errors import (
     held_by,
 )
 from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
+from kafka_rolling_restart.text import clean, said
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
@@ -80,7 +81,7 @@ class ZooKeeper:
             return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
         # What the server did to the connection tells more than that it accepts one.
-        why = heard if heard and ACCEPTS in seen and not heard.startswith(TIMED_OUT) else seen or error
+        why = heard if heard and ACCEPTS in seen and not heard.startswith(TIMED_OUT) else seen or said(str(error))
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
 
     def _why_not(self) -> str:
@@ -138,8 +139,9 @@ class ZooKeeper:
             return int(json.loads(data)["brokerid"])
         except NoNodeError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            why = clean(str(error), SHOWN)
+            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {why}") from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
@@ -178,7 +180,7 @@ class ZooKeeper:
             raise self._no_answer(error) from error
 
     def _no_answer(self, error: BaseException) -> ZooKeeperUnavailable:
-        why = str(error) or type(error).__name__
+        why = said(str(error)) or type(error).__name__
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
 
     def _denied(self, path: str, right: str) -> ZooKeeperDenied:
@@ -260,7 +262,7 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
         else:
             named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise Refused(f"{IDS}/{broker_id} cannot be understood: {str(error)[:SHOWN]}. {_look(broker_id)}") from error
+        raise Refused(f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}") from error
     if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
@@ -278,7 +280,7 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
     """Return the host of a listener; its name is upper case in Kafka."""
     by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
     if listener.upper() not in by_name:
-        there = ", ".join(sorted(by_name))[:SHOWN]
+        there = clean(", ".join(sorted(by_name)), SHOWN)
         raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
     return _endpoint_host(by_name[listener.upper()])
 
@@ -286,7 +288,7 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
 def _rack(registration: bytes) -> str:
     """Return the rack from a registration's JSON that was found to be a usable one."""
     rack = json.loads(registration).get("rack")
-    return rack[:MAX_RACK] if isinstance(rack, str) else ""
+    return clean(rack, MAX_RACK) if isinstance(rack, str) else ""
 
 
 def _endpoint_host(endpoint: str) -> str | None:
@@ -382,7 +384,8 @@ class Lock:
 def _who(contenders: list[str]) -> str:
     try:
         holder = json.loads(contenders[0])
-        at = f", at broker {holder['broker']}" if "broker" in holder else ""
-        return f"{holder['user']} on {holder['host']}, pid {holder['pid']}, since {holder['since']}{at}"
-    except (IndexError, ValueError, KeyError, TypeError):
+        told = {name: clean(str(holder[name]), SHOWN) for name in ("user", "host", "pid", "since")}
+        at = f", at broker {clean(str(holder['broker']), SHOWN)}" if "broker" in holder else ""
+        return "{user} on {host}, pid {pid}, since {since}".format(**told) + at
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
         return f"who it is, {LOCK} does not tell"
