@@ -271,7 +271,7 @@ def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)")
     _add_tls_files(group, "--jmxproxy")
     group.add_argument("--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth")
-    group.add_argument("--jmx-user", metavar="NAME", help="log in to the broker's JMX, through the proxy")
+    group.add_argument("--jmx-user", type=_utf_8, metavar="NAME", help="log in to the broker's JMX, through the proxy")
 
 
 def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
@@ -448,7 +448,16 @@ def _host(text: str) -> str:
     return host
 
 
+def _utf_8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Look at the locale (LANG)") from error
+    return text
+
+
 def _user(text: str) -> str:
+    _utf_8(text)
     if ":" in text or not text:
         raise argparse.ArgumentTypeError(f"{text!r}: a name is not empty and has no colon, which ends it on the wire")
     return text

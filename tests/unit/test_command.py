@@ -36,6 +36,24 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
     )
 
 
+@pytest.mark.parametrize("user", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
+def test_a_password_that_is_not_utf_8_ends_with_status_2_and_is_told_nowhere(tmp_path: Path, user: str) -> None:
+    name = f"KAFKA_ROLLING_RESTART_{user[2:-5].upper()}_PASSWORD".encode()
+    report = tmp_path / "r.json"
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", user, "me", "-vv", "--report", str(report)]
+    environment = {**os.environb, name: b"hunter2\xff"}
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=environment, timeout=30)
+    assert done.returncode == 2 and b"the password is not valid UTF-8" in done.stderr
+    assert b"hunter" not in done.stdout + done.stderr and not report.exists()
+
+
+@pytest.mark.parametrize("option", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
+def test_a_name_that_is_not_utf_8_ends_with_status_2(option: str) -> None:
+    arguments = [b"--zookeeper", b"127.0.0.1:1", b"--no-confirm", option.encode(), b"m\xff"]
+    done = subprocess.run([*map(str.encode, COMMAND), *arguments], capture_output=True, timeout=30)
+    assert done.returncode == 2 and b"is not valid UTF-8" in done.stderr
+
+
 def test_wrong_usage_is_status_2_and_says_so_on_stderr() -> None:
     done = subprocess.run([*COMMAND, "--skip", "x"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and done.stdout == "" and "--skip" in done.stderr
