@@ -11,12 +11,14 @@ from typing import Any, cast
 
 from kafka_rolling_restart import __version__, cluster, config
 from kafka_rolling_restart.access import DIGEST, HOST, SASL
+from kafka_rolling_restart.recipients import ALLOW_HOSTS
 from kafka_rolling_restart.ssh.config import USER
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
+PATTERN = re.compile(r"[A-Za-z0-9_:*?\[][A-Za-z0-9._:%*?-]*\]?")
 DRY_RUN = "--dry-run"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
@@ -81,6 +83,10 @@ environment:
   KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD, _JMX_PASSWORD, _ZOOKEEPER_PASSWORD
                        the passwords of --jmxproxy-user, --jmx-user and
                        --zookeeper-user; asked for where they are not set
+
+  Before a password is sent to a host of a broker, the hosts are shown and you
+  are asked. Where nobody can be asked, hosts that broker_list does not have
+  need --allow-hosts.
 
 examples:
   kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
@@ -310,6 +316,15 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
         "--listener", metavar="NAME", help="take each broker's host from its listener NAME, for SSH and for metrics"
     )
     group.add_argument(
+        ALLOW_HOSTS,
+        type=_patterns,
+        action="extend",
+        default=[],
+        metavar="HOSTS",
+        help="send passwords to these hosts without a question, such as kafka4,*.kafka.example.com; needed, where nobody "
+        "can be asked, for hosts that broker_list does not have",
+    )
+    group.add_argument(
         "--ask-ssh-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD"
     )
     group.add_argument(
@@ -439,6 +454,16 @@ def _prefix(text: str) -> str:
     if not text.isprintable() or re.search(r"[\s?#]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not the path of a URL")
     return text
+
+
+def _patterns(text: str) -> list[str]:
+    patterns = [part.strip() for part in text.split(",")]
+    for pattern in patterns:
+        if not PATTERN.fullmatch(pattern):
+            raise argparse.ArgumentTypeError(
+                f"{pattern!r} is no host name, no address and no pattern of them with * or ?"
+            )
+    return patterns
 
 
 def _host(text: str) -> str:

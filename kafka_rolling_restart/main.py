@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, screen, task
+from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, recipients, screen, task
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import counted
 from kafka_rolling_restart.errors import (
@@ -92,9 +92,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
     except Exception as error:
         report.traceback(error)
-        line = (
-            f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
-        )
+        line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
         return Outcome(ExitStatus.DEFECT, line)
 
 
@@ -121,6 +119,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
+        _agree_on_passwords(options, cluster, _recipients(metrics, reach, roll), report)
         _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:
             return _look_once(roll, zookeeper.lock_holder())
@@ -212,15 +211,19 @@ def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, contr
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
-    if not options.no_confirm and not options.dry_run and not (sys.stdin and sys.stdin.isatty()):
+    if not options.no_confirm and not options.dry_run and not _is_at_terminal():
         raise UsageError(
             "there is no terminal at which to ask for confirmation: give --no-confirm (cron), or run this at a terminal"
         )
 
 
+def _is_at_terminal() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
 def _asker(report: Report) -> Callable[[str], str] | None:
     """Return what asks for a password at the terminal, None where there is none."""
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not _is_at_terminal():
         return None
 
     def ask(prompt: str) -> str:
@@ -263,6 +266,33 @@ def _make_roll(
         report=report,
         signals=signals,
     )
+
+
+def _recipients(metrics: access.MetricsAccess, reach: Reach, roll: Roll) -> list[recipients.Recipient]:
+    return recipients.recipients(metrics, reach.passwords, reach.options, roll.brokers, roll.plan)
+
+
+def _agree_on_passwords(
+    options: argparse.Namespace, cluster: config.ClusterConfig, found: list[recipients.Recipient], report: Report
+) -> None:
+    """Show which hosts get passwords, and ask, before any is sent: ZooKeeper names the hosts, and may name any.
+
+    Raises `Refused` where the answer is no, or where nobody can be asked about a host that nobody vouches for.
+    """
+    vouched = recipients.Vouched(cluster.broker_list, options.allow_hosts)
+    strangers = [one for one in found if not vouched.has(one)]
+    is_allowed = all(map(vouched.allows, found))  # also where there are none
+    if not is_allowed and not options.no_confirm and _is_at_terminal():
+        if not _says_yes(report, recipients.question(found, strangers)):
+            raise Refused("not confirmed; no password was sent, and no broker was touched")
+        return
+    for line in recipients.tell(found):
+        report.say(line)
+    if strangers:
+        source = "there is no broker_list with --zookeeper"
+        if cluster.path:
+            source = f"broker_list in {cluster.path} does not"
+        raise Refused(recipients.refusal(strangers, source))
 
 
 def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_problem: str) -> None:
@@ -324,18 +354,23 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if options.no_confirm:
         return
-    roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
+    if not _says_yes(roll.report, f"Restart {count} of {cluster.label}, one at a time? [y/N]"):
+        raise Refused("not confirmed; no broker was touched")
+    roll.report.hush()
+
+
+def _says_yes(report: Report, question: str) -> bool:
+    """Ask at the terminal, and tell whether the answer is yes."""
+    report.ask(question)
     answer = ""
     try:
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
-        raise Refused(f"no answer could be read ({error}); no broker was touched") from error
+        raise Refused(f"no answer could be read ({describe(error)}); no broker was touched") from error
     finally:
         if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
-            roll.report.end_line()
-    if answer.strip().lower() not in ("y", "yes"):
-        raise Refused("not confirmed; no broker was touched")
-    roll.report.hush()
+            report.end_line()
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _holder() -> dict[str, object]:

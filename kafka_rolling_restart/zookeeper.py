@@ -262,7 +262,9 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
         else:
             named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise Refused(f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}") from error
+        raise Refused(
+            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}"
+        ) from error
     if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(

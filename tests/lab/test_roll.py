@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import socket
 import ssl
 import textwrap
 import time
@@ -18,8 +19,10 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
+from tests.sockets import listening
 
 from .daemon import wait_for
+from .jmxproxy import PORT as JMXPROXY_PORT
 from .jmxproxy import OneProxy
 from .lab import LOCK
 from .ssh_files import make_key
@@ -370,6 +373,7 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
     files = {"ca": lab.authority.file, "cert": lab.authority.issue("client")}
     options = ["--jmxproxy-scheme", "https", "--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "lab"]
     options += [f"--{what}-{name}={file}" for what in ("jmxproxy", "zookeeper") for name, file in files.items()]
+    options += ["--allow-hosts", ",".join(host.address for host in lab.hosts)]
     options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "1"]
     return options, {
         "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "web-secret",
@@ -518,6 +522,46 @@ def test_the_name_for_ssh_may_be_another_and_the_host_that_of_a_listener(lab: La
     assert finished.status == 0, finished.stdout + finished.stderr
     refused(lab, roll(lab, "--listener", "INTERNAL"), "broker 1 has no listener 'INTERNAL'")
     refused(lab, roll(lab, "--ssh-host", "{host}.nowhere.invalid"), "ssh")
+
+
+@pytest.mark.parametrize("mode", [("--no-confirm",), ("--dry-run",), ("--dry-run", "--no-confirm")])
+def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connection(
+    lab: Lab, mode: tuple[str, ...]
+) -> None:
+    host = f"{lab.hosts[0].address.rpartition('.')[0]}.77"
+    path, heard = "/brokers/ids/66", list[bytes]()
+    env = {"KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2", "KAFKA_ROLLING_RESTART_SUDO_PASSWORD": "hunter3"}
+    words = ("-t", "lab", "--jmxproxy-user", "web", "--check-interval", "0.5", "--check-count", "2", *mode)
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            heard.append(connection.recv(65536))
+
+    lab.observer.client.create(path, json.dumps({"host": host, "port": 1}).encode(), ephemeral=True)
+    try:
+        with listening(serve, host, JMXPROXY_PORT):
+            finished = lab.launch(*words, env=env).finish(60)
+            refused(lab, finished, f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts")
+            assert f"give --allow-hosts {host}" in finished.last_line and heard == []
+            assert "hunter" not in finished.stdout + finished.stderr
+            allowed = lab.launch(*words, "--allow-hosts", host, env=env).finish(60)
+            assert allowed.status == 3 and any(b"Authorization: Basic" in data for data in heard)
+    finally:
+        lab.observer.client.delete(path)
+
+
+def test_at_a_terminal_no_host_is_connected_to_before_the_question_about_passwords_is_answered(lab: Lab) -> None:
+    env = {**lab.env, "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2"}
+    terminal = Terminal(["-t", "lab", "--jmxproxy-user", "web", "--dry-run"], env, columns=300)
+    terminal.wait_for("Send? [y/N]", 30)
+    assert (
+        "the HTTP password will be sent to: " + ", ".join(host.address for host in lab.hosts) in terminal.raw.decode()
+    )
+    assert [host.jmxproxy.deletes for host in lab.hosts] == [0, 0, 0]
+    terminal.type("n\n")
+    assert terminal.finish(30) == 3
+    assert [host.jmxproxy.deletes for host in lab.hosts] == [0, 0, 0]
+    assert "no password was sent, and no broker was touched" in terminal.raw.decode()
 
 
 @pytest.mark.parametrize(
