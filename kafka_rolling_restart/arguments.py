@@ -96,7 +96,7 @@ examples:
   kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
       without a configuration file: show the plan, ask, and restart the brokers
 
-  kafka-rolling-restart -t main --no-confirm --quiet --report /var/tmp/roll.json
+  kafka-rolling-restart -t main --no-confirm --quiet --report ~/roll.json
       from cron: say nothing unless something is wrong, and keep the state of
       the run as JSON
 

@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     metrics, ensemble = access.of_metrics(options, reach.secrets), access.of_zookeeper(options, reach.secrets)
     tasks = task.load(options.task, options.task_args)  # only now: they get an environment without our passwords
     if options.report is not None:
-        report.file = _report_file(options.report, argv, cluster, report, now, clock)
+        report.file = _report_file(options, argv, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
@@ -182,10 +182,15 @@ def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
 
 
 def _report_file(
-    path: str, argv: Sequence[str], cluster: config.ClusterConfig, report: Report, now: datetime, clock: SystemClock
+    options: argparse.Namespace,
+    argv: Sequence[str],
+    cluster: config.ClusterConfig,
+    report: Report,
+    now: datetime,
+    clock: SystemClock,
 ) -> ReportFile:
     file = ReportFile(
-        path,
+        options.report,
         Run(
             tool=__version__,
             command=["kafka-rolling-restart", *argv],
@@ -195,6 +200,8 @@ def _report_file(
             holder=_holder(),
             began=now,
             now=clock.now(),
+            start_command=options.start_command,
+            resume=partial(arguments.resume_line, argv),
         ),
         report.warn,
     )

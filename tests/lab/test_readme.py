@@ -69,7 +69,7 @@ class Shell:
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
         here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
-        here = here.replace("/var/tmp", str(self.folder))
+        here = here.replace("~/", f"{self.folder}/")
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
         variables["PATH"] = f"{self.folder}:{variables['PATH']}"
         keyboard, stdin = os.openpty()
