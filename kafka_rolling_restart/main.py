@@ -211,7 +211,7 @@ def _report_file(
 
 def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, controller: int | None, roll: Roll) -> None:
     lines, warnings = plan.describe(cluster, options.discovery_base_path, roll.brokers, controller)
-    for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command)]:
+    for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command), *roll.tasks.sources]:
         roll.report.say(line)
     for warning in warnings:
         roll.report.warn(warning)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.text import masked
 
 SEED = "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
 
@@ -53,11 +54,16 @@ class Tasks:
     """The tasks of a run, in the order in which their modules were named."""
 
     def __init__(
-        self, pre_stop: Sequence[Any] = (), post_stop: Sequence[Any] = (), post_start: Sequence[Any] = ()
+        self,
+        pre_stop: Sequence[Any] = (),
+        post_stop: Sequence[Any] = (),
+        post_start: Sequence[Any] = (),
+        sources: Sequence[str] = (),
     ) -> None:
         self.pre_stop = tuple(pre_stop)
         self.post_stop = tuple(post_stop)
         self.post_start = tuple(post_start)
+        self.sources = tuple(sources)  # a line for each module: its name, and the file that it was loaded from
 
     @property
     def any(self) -> bool:
@@ -80,13 +86,20 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     for position, name in enumerate(modules):
         words = _words(name, arguments[position]) if position < len(arguments) else []
         made += [_make(task, words) for task in _classes(name, sum(kinds, ()))]
-    return Tasks(*([task for task in made if isinstance(task, kind)] for kind in kinds))
+    sources = [f"--task {name} is loaded from {_file(sys.modules[name])}" for name in dict.fromkeys(modules)]
+    by_kind = [[task for task in made if isinstance(task, kind)] for kind in kinds] or [[], [], []]
+    return Tasks(by_kind[0], by_kind[1], by_kind[2], sources)
 
 
 def _find_modules_here() -> None:
+    """Find modules in the current folder, too, but nothing of it in place of a library that we or a task imports."""
     here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]  # python -m has put it first
+    sys.path.append(here)
+
+
+def _file(module: types.ModuleType) -> str:
+    return str(getattr(module, "__file__", None) or "no file")
 
 
 def _alias() -> None:
@@ -131,7 +144,10 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
     if not ready:
-        raise UsageError(f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask")
+        raise UsageError(
+            f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded from "
+            f"{_file(module)}"
+        )
     return ready
 
 
@@ -150,7 +166,7 @@ def _make(task: type, words: list[str]) -> Any:
             return task(words) if issubclass(task, Task) else _make_older(task, words)
     except SystemExit as error:
         said = (printed.getvalue().strip().splitlines() or [str(error)])[-1]
-        raise UsageError(f"--task-args {shlex.join(words)!r} do not suit {label}: {said}") from error
+        raise UsageError(f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {masked(said)}") from error
     except Exception as error:  # whatever a stranger's parser does
         raise UsageError(f"--task {label}: cannot be made: {type(error).__name__}: {error}") from error
 
@@ -166,4 +182,4 @@ def _words(name: str, arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
     except ValueError as error:
-        raise UsageError(f"--task-args {arguments!r} of --task {name}: {error}") from error
+        raise UsageError(f"--task-args {masked(arguments)!r} of --task {name}: {error}") from error

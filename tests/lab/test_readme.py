@@ -126,7 +126,7 @@ def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(l
 
 def test_the_upgrade_of_the_readme_runs_its_task_on_each_stopped_broker(lab: Lab, shell: Shell) -> None:
     (line,) = [command for command in commands() if "--task" in command]
-    (shell.folder / "upgrade.py").write_text(block("this is ``upgrade.py``"))
+    (shell.folder / "upgrade.py").write_text(block("This is ``upgrade.py``"))
     done = shell.run(line, answer="y\n")
     assert done.returncode == 0, done.stdout + done.stderr
     told = (shell.folder / "ssh.log").read_text().splitlines()

@@ -32,8 +32,35 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
         )
     assert done.returncode == 2
     assert done.stderr.endswith(
-        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask\n"
+        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded "
+        f"from {tmp_path / 'chatty.py'}\n"
     )
+
+
+TASK = """
+from kafka_rolling_restart.task import PreStopTask
+import requests
+
+class Before(PreStopTask):
+    def run(self, host):
+        pass
+"""
+HIJACKED = "import sys; sys.stderr.write('hijacked\\n'); raise SystemExit(99)"
+
+
+@pytest.mark.parametrize(
+    "command", [COMMAND, [sys.executable, str(Path(sys.executable).with_name("kafka-rolling-restart"))]]
+)
+def test_what_lies_beside_a_task_is_not_imported_in_place_of_a_library(tmp_path: Path, command: list[str]) -> None:
+    if not Path(command[-1]).exists() and command is not COMMAND:
+        pytest.skip("the command is not installed")
+    (tmp_path / "mytask.py").write_text(TASK)
+    for library in ("kazoo", "requests", "paramiko", "rich", "urllib3"):
+        (tmp_path / f"{library}.py").write_text(HIJACKED)
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--task", "mytask"]
+    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "hijacked" not in done.stderr
+    assert done.returncode == 3 and "127.0.0.1:1: Connection refused" in done.stderr
 
 
 @pytest.mark.parametrize("user", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
