@@ -119,6 +119,8 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
+        if note := zookeeper.lock_note():
+            report.say(f"NOTE: {note}")
         _agree_on_passwords(options, cluster, _recipients(metrics, reach, roll), report)
         _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:

@@ -12,6 +12,7 @@ from typing import Any
 from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
+from kazoo.security import Permissions
 
 from kafka_rolling_restart.access import ZooKeeperAccess
 from kafka_rolling_restart.cluster import HOST, Broker
@@ -136,12 +137,12 @@ class ZooKeeper:
         self._sync()
         try:
             data, _ = self._ask(self._client.get_async("/controller"), path="/controller")
-            return int(json.loads(data)["brokerid"])
         except NoNodeError:
             return None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            why = clean(str(error), SHOWN)
-            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {why}") from error
+        try:
+            return controller_id(data)
+        except ValueError as error:
+            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
@@ -212,6 +213,27 @@ class ZooKeeper:
                 return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
         return ""
 
+    def lock_note(self) -> str:
+        """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is written."""
+        if self._access.login is None:  # then it is open to all in any case
+            return ""
+        open_to_all = [path for path in (HOME, LOCK) if self._lets_all_delete(path)]
+        if not open_to_all:
+            return ""
+        close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
+        return (
+            f"anybody may delete what is in {' and in '.join(open_to_all)}, the lock included, as the ACL lets everybody: a run "
+            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login}, and there: {close}"
+        )
+
+    def _lets_all_delete(self, path: str) -> bool:
+        try:
+            acls, _ = self._ask(self._client.get_acls_async(path), path=path)
+        except (NoNodeError, ZooKeeperDenied):  # it will be ours, or cannot be looked at
+            return False
+        rights = Permissions.DELETE | Permissions.ADMIN  # who may change the ACL may give themselves the other
+        return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
+
     def lock_holder(self) -> str:
         """Tell who holds the lock now, or nothing. Nothing is written."""
         names = self.children(LOCK)
@@ -245,6 +267,14 @@ def _reach(server: str) -> str:
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
     return ACCEPTS
+
+
+def controller_id(registration: bytes) -> int:
+    """Return the broker id from the JSON of /controller. Raises `ValueError` for what holds none."""
+    try:
+        return int(json.loads(registration)["brokerid"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(clean(str(error), SHOWN)) from error
 
 
 def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:

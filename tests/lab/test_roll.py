@@ -435,6 +435,32 @@ def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab
     assert "set KAFKA_ROLLING_RESTART_JMX_PASSWORD in the environment" in finished.last_line
 
 
+def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_closes_it(lab: Lab) -> None:
+    home = LOCK.rpartition("/")[0]
+    lab.observer.client.ensure_path(LOCK)
+    words = (*QUICK, "--zookeeper-user", LOGIN[0], "--dry-run")
+    env = {"KAFKA_ROLLING_RESTART_ZOOKEEPER_PASSWORD": LOGIN[1]}
+    finished = lab.launch(*words, env=env).finish(60)
+    assert finished.status == 0, finished.stderr
+    assert f"NOTE: anybody may delete what is in {home} and in {LOCK}, the lock included" in finished.stdout
+    assert f"setAcl {LOCK} auth::cdrwa,world:anyone:r" in finished.stdout and LOGIN[1] not in finished.stdout
+    closed = [make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)]
+    opened = [make_acl("world", "anyone", all=True)]
+    client = KazooClient(lab.zookeeper, auth_data=[("digest", ":".join(LOGIN))])
+    client.start(timeout=30)
+    try:
+        for path in (home, LOCK):
+            client.set_acls(path, closed)
+        finished = lab.launch(*words, env=env).finish(60)
+        assert finished.status == 0 and "anybody may delete" not in finished.stdout
+    finally:
+        for path in (home, LOCK):
+            client.set_acls(path, opened)
+        client.stop()
+        client.close()
+    assert "anybody may delete" not in roll(lab, "--dry-run").stdout  # without a login that is so in any case
+
+
 def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
     with OneProxy(lab.hosts) as proxy:
         options = ("--jmxproxy-host", proxy.host, "--jmxproxy-port", str(proxy.port))
