@@ -13,6 +13,7 @@ from kafka_rolling_restart import __version__, cluster, config
 from kafka_rolling_restart.access import DIGEST, HOST, SASL
 from kafka_rolling_restart.recipients import ALLOW_HOSTS
 from kafka_rolling_restart.ssh.config import USER
+from kafka_rolling_restart.text import masked
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
@@ -20,6 +21,7 @@ BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
 PATTERN = re.compile(r"[A-Za-z0-9_:*?\[][A-Za-z0-9._:%*?-]*\]?")
 DRY_RUN = "--dry-run"
+LONG_OPTION = re.compile(r"--[a-z-]+")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
 MAX_IDS = 100_000
@@ -177,7 +179,31 @@ def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str
     words = iter(argv)
     kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
     chosen = [BROKER_IDS, ",".join(ranges(ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
-    return shlex.join(["kafka-rolling-restart", *kept, *chosen])
+    return _joined(["kafka-rolling-restart", *kept, *chosen])
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return a command line to be typed at a shell. A value with a secret in it is left out.
+
+    In its place is a variable of the shell's, which refuses to run the line before the variable is set.
+    """
+    names: list[str] = []
+    return " ".join(_typed(word, before, names) for before, word in zip(["", *words], words, strict=False))
+
+
+def _typed(word: str, before: str, names: list[str]) -> str:
+    """Return a word of a command line in the shell's quotes; ``names`` are the variables that stand for others so far."""
+    if masked(word) == word:
+        return shlex.quote(word)
+    option, has_value, _value = word.partition("=")
+    if not (has_value and LONG_OPTION.fullmatch(option)):
+        option, has_value = before, ""
+    name = option.strip("-").upper().replace("-", "_")
+    names.append(name)
+    if names.count(name) > 1:
+        name = f"{name}_{names.count(name)}"
+    left_out = f'"${{{name}:?set it to the {option} that this run had}}"'
+    return f"{option}={left_out}" if has_value else left_out
 
 
 def _is_choice(word: str, following: Iterator[str]) -> bool:

@@ -22,7 +22,7 @@ from kafka_rolling_restart.errors import LockHeld, UsageError
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.record import Progress, Record, State, Step
-from kafka_rolling_restart.text import clean_all, said
+from kafka_rolling_restart.text import clean_all, masked, said
 from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
@@ -281,7 +281,7 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
     found = {
         "version": VERSION,
         "tool": run.tool,
-        "command": list(run.command),
+        "command": [masked(word) for word in run.command],
         "cluster": {"name": run.cluster, "zookeeper": run.zookeeper, "configuration": run.configuration},
         "host": run.holder["host"],
         "user": run.holder["user"],

@@ -93,6 +93,12 @@ def test_the_document_of_every_health_is_valid(health: Health | None) -> None:
     assert [reason["lasting_s"] for reason in found["health"]["reasons"]] == [3.2] * len(reasons)
 
 
+def test_the_command_is_told_without_the_secrets_in_it() -> None:
+    run = replace(RUN, command=["kafka-rolling-restart", "--task-args", "--to 3 --token hunter2"])
+    found = valid(json.dumps(document(run, PROGRESS, None)))
+    assert found["command"] == ["kafka-rolling-restart", "--task-args", "--to 3 --token ***"]
+
+
 def test_a_jvm_that_says_nonsense_about_its_start_is_valid() -> None:
     record = replace(RECORDS[State.RESTARTED], old=Jvm(10**20, 5, None))
     valid(json.dumps(document(RUN, replace(PROGRESS, records=(record,)), None)))
