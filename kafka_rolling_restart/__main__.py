@@ -14,6 +14,7 @@ STDERR = 2
 def run() -> None:
     """Run the command and exit with its status; a defect is status 1 with its traceback."""
     _hold_streams()
+    threading.excepthook = _show
     try:
         from kafka_rolling_restart.main import main  # here, because a Ctrl-C may come while it is loaded
 
@@ -24,9 +25,19 @@ def run() -> None:
     except SystemExit as end:  # argparse's
         status = end.code if isinstance(end.code, int) else ExitStatus.USAGE
     except BaseException as error:
-        print(describe_all(error), end="", file=sys.stderr)
+        _print(error)
         status = ExitStatus.DEFECT
     _leave(int(status))
+
+
+def _show(failure: threading.ExceptHookArgs) -> None:
+    """Show how a thread of a library ended, as everything else is shown: Python itself would show it as it is."""
+    if failure.exc_value is not None:
+        _print(failure.exc_value)
+
+
+def _print(error: BaseException) -> None:
+    print(describe_all(error), end="", file=sys.stderr)
 
 
 def _hold_streams() -> None:

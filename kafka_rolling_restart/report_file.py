@@ -35,7 +35,7 @@ ROOT = 0
 MAX_LINKS = 40  # as Linux has it
 MAX_SIZE = 64 * 2**20  # bytes; one of 1,000 brokers has 411 kB
 MAX_HOST = 255
-UNFINISHED = (State.IN_HAND.value, State.UNTOUCHED.value)
+FINISHED = (State.RESTARTED.value, State.SKIPPED.value)
 NAMES = ("kafka-rolling-restart", "kafka_rolling_restart")  # the command, and the module as in python -m
 OPEN_S = 10.0  # for the first time it is written: a mount that does not answer is found out before anything is touched
 
@@ -392,7 +392,7 @@ def _left_by(path: Path) -> _Left | None:
     try:
         found = _own_content(path)
         down = tuple(_broker(one) for one in found["may_be_down"])
-        rest = tuple(_id(one) for one in found["brokers"] if one["state"] in UNFINISHED)
+        rest = tuple(_id(one) for one in found["brokers"] if one["state"] not in FINISHED)
         if found["ended"] is not None or not down:
             return None
         return _Left(_id({"id": found["pid"]}), datetime.fromisoformat(found["began"]), down, rest)

@@ -16,6 +16,7 @@ from kafka_rolling_restart.health import RUNNING, state_name
 from kafka_rolling_restart.history import Freshness, Lasting
 from kafka_rolling_restart.host import is_same_process
 from kafka_rolling_restart.parallel import aside
+from kafka_rolling_restart.text import describe
 from kafka_rolling_restart.watch import MetricsSource, Registry
 
 NOT_ASKED = "not asked"  # of a broker that is just stopping
@@ -157,7 +158,7 @@ class Command:
         except SshError as error:
             self.trouble, self.not_sent = str(error), not error.sent
         except Exception as error:  # whatever it was, the broker is down, and is not to stay so
-            self.trouble = f"{type(error).__name__}: {error}"
+            self.trouble = describe(error)
         return True
 
     def has_settled(self, now: float, settle: float) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.text import masked
+from kafka_rolling_restart.text import describe, masked, said
 
 SEED = "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
 
@@ -133,13 +133,13 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
             raise UsageError(
                 f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH"
             ) from error
-        raise UsageError(f"--task {name}: cannot be imported: {error}. {_try_import(name)}") from error
+        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
     except Exception as error:  # whatever a stranger's module does at import
-        raise UsageError(
-            f"--task {name}: cannot be imported: {type(error).__name__}: {error}. {_try_import(name)}"
-        ) from error
+        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
     except SystemExit as error:
-        raise UsageError(f"--task {name}: it exits when it is imported: {error}. {_try_import(name)}") from error
+        raise UsageError(
+            f"--task {name}: it exits when it is imported: {said(str(error))}. {_try_import(name)}"
+        ) from error
     own = [found for found in vars(module).values() if inspect.isclass(found) and issubclass(found, bases)]
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
@@ -165,10 +165,10 @@ def _make(task: type, words: list[str]) -> Any:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             return task(words) if issubclass(task, Task) else _make_older(task, words)
     except SystemExit as error:
-        said = (printed.getvalue().strip().splitlines() or [str(error)])[-1]
-        raise UsageError(f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {masked(said)}") from error
+        line = said(masked((printed.getvalue().strip().splitlines() or [str(error)])[-1]))
+        raise UsageError(f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}") from error
     except Exception as error:  # whatever a stranger's parser does
-        raise UsageError(f"--task {label}: cannot be made: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--task {label}: cannot be made: {describe(error)}") from error
 
 
 def _make_older(task: Any, words: list[str]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-MAX_SAID = 300  # characters of one thing that somebody outside said
+MAX_SAID = 500  # characters of one thing that somebody outside said
 MAX_LINE = 100_000  # characters of a line: the last line of a run may have a command for each of 1,000 brokers
 CUT = "..."
 MASK = "***"
@@ -63,8 +63,8 @@ def masked(text: str) -> str:
 def describe(error: BaseException) -> str:
     """Say what an exception is. Its repr may hold a password: that of a UnicodeEncodeError has the whole text."""
     kind = type(error).__name__
-    if isinstance(error, UnicodeError):
-        return kind  # its message has a character of the text, which may be one of a password
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):  # its message has a character, maybe of a password
+        return f"{kind}: {error.reason}, at position {error.start}"
     message = said(masked(str(error)))
     if not message:
         return kind

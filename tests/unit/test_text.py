@@ -100,7 +100,9 @@ def failing(text: str) -> Exception:
 def test_an_exception_that_holds_a_password_does_not_tell_it() -> None:
     error = failing("hunter2\udcff")
     assert "hunter2" in repr(error)  # why describe is needed
-    assert describe(error) == "UnicodeEncodeError" and "hunter2" not in describe_all(error)
+    assert describe(
+        error
+    ) == "UnicodeEncodeError: surrogates not allowed, at position 7" and "hunter2" not in describe_all(error)
     assert describe(RuntimeError("password=hunter2")) == "RuntimeError: password=***"
     assert describe(RuntimeError()) == "RuntimeError"
     assert describe(RuntimeError(HOSTILE)).isprintable()
@@ -128,4 +130,21 @@ def test_a_defect_that_nothing_caught_is_shown_in_the_same_way() -> None:
         "command.run()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == "UnicodeEncodeError"
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == describe(failing("hunter2\udcff"))
+
+
+def test_a_defect_of_a_thread_is_shown_in_the_same_way() -> None:
+    code = (
+        "import kafka_rolling_restart.main as main, kafka_rolling_restart.__main__ as command, threading\n"
+        "def break_off(): raise RuntimeError('\\x1b[2Jpassword=hunter2')\n"
+        "def run(argv):\n"
+        "    thread = threading.Thread(target=break_off)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    return 0\n"
+        "main.main = run\n"
+        "command.run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and is_harmless(done.stderr)
+    assert done.stderr.splitlines()[-1] == "RuntimeError: ?[2Jpassword=***"
