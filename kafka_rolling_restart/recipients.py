@@ -18,6 +18,7 @@ from kafka_rolling_restart.ssh.config import SshOptions
 
 ALLOW_HOSTS = "--allow-hosts"
 NAMED = 10  # hosts that a refusal names; of more it says how many they are
+SHOWN = 100  # hosts that a person is shown; as above
 HTTP, JMX, SSH, SUDO = "HTTP", "JMX", "SSH", "sudo"
 
 
@@ -98,29 +99,34 @@ def tell(found: Sequence[Recipient]) -> list[str]:
     for kind in _kinds(found):
         hosts = tuple(one.host for one in found if kind in one.passwords)
         by_hosts.setdefault(hosts, []).append(kind)
-    return [f"{_passwords(kinds)} will be sent to: {', '.join(hosts)}" for hosts, kinds in by_hosts.items()]
+    return [f"{_passwords(kinds)} will be sent to: {_named(hosts, SHOWN)}" for hosts, kinds in by_hosts.items()]
 
 
 def question(found: Sequence[Recipient], strangers: Sequence[Recipient]) -> str:
-    """Return what a person is asked before any password is sent: it names all hosts, and those nobody vouches for."""
+    """Return what a person is asked before any password is sent: first the hosts that nobody vouches for, then all."""
     lines = tell(found)
     if strangers:
-        lines.append(f"NOT in broker_list: {', '.join(one.host for one in strangers)}")
-    return f"{'. '.join(lines)}. Send? [y/N]"
+        lines.insert(0, f"NOT in broker_list: {_named([one.host for one in strangers], SHOWN)}")
+    return f"{'; '.join(lines)}. Send? [y/N]"
 
 
 def refusal(strangers: Sequence[Recipient], source: str) -> str:
     """Return the line that refuses to send passwords to hosts that nobody vouches for. ``source`` says who does not."""
     hosts = [one.host for one in strangers]
-    named = ", ".join(hosts[:NAMED])
     option = shlex.join([ALLOW_HOSTS, ",".join(hosts)])
     if len(hosts) > NAMED:
-        named = f"{named} and {len(hosts) - NAMED} more"
         option = f"{ALLOW_HOSTS} with their names or a pattern such as '*.example.com'"
     return (
-        f"{_passwords(_kinds(strangers))} would be sent to {named}: ZooKeeper has these hosts, and {source}. No password "
-        f"was sent, and no broker was touched. If these hosts are yours, give {option}"
+        f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: ZooKeeper has these hosts, and {source}. "
+        f"No password was sent, and no broker was touched. If these hosts are yours, give {option}"
     )
+
+
+def _named(hosts: Sequence[str], most: int) -> str:
+    named = ", ".join(hosts[:most])
+    if len(hosts) > most:
+        return f"{named} and {len(hosts) - most} more"
+    return named
 
 
 def _kinds(found: Sequence[Recipient]) -> list[str]:

@@ -19,6 +19,7 @@ from kafka_rolling_restart.recipients import Recipient, Vouched, question, recip
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.secret import Passwords, Secret
 from kafka_rolling_restart.ssh.config import SshOptions
+from kafka_rolling_restart.text import MAX_LINE
 from tests.fakes import Collector
 
 BROKERS = {number: Broker(number, f"kafka{number}", 10) for number in (1, 2, 3)}
@@ -137,7 +138,10 @@ def test_the_question_names_every_host_and_those_that_nobody_vouches_for() -> No
     found = of(HTTP)
     said = "the HTTP password will be sent to: kafka1, kafka2, kafka3"
     assert question(found, []) == f"{said}. Send? [y/N]"
-    assert question(found, found[2:]) == f"{said}. NOT in broker_list: kafka3. Send? [y/N]"
+    assert question(found, found[2:]) == f"NOT in broker_list: kafka3; {said}. Send? [y/N]"
+    many = [Recipient(f"k{number}" * 50, (), ("HTTP",)) for number in range(1000)]
+    asked = question(many, many)
+    assert asked.count("and 900 more") == 2 and len(asked) < MAX_LINE and asked.endswith("Send? [y/N]")
 
 
 def test_a_refusal_names_the_hosts_and_the_option_in_one_line() -> None:
