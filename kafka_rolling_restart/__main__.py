@@ -3,10 +3,10 @@
 import os
 import sys
 import threading
-import traceback
 from typing import NoReturn
 
 from kafka_rolling_restart.errors import ExitStatus
+from kafka_rolling_restart.text import describe_all
 
 GOODBYE_S = 2.0
 STDERR = 2
@@ -15,6 +15,7 @@ STDERR = 2
 def run() -> None:
     """Run the command and exit with its status; a defect is status 1 with its traceback."""
     _hold_streams()
+    threading.excepthook = _show
     try:
         # Loaded and parsed here, because a Ctrl-C may come meanwhile; from then on main() handles all that may end it.
         from kafka_rolling_restart import arguments
@@ -26,18 +27,28 @@ def run() -> None:
         _leave(128 + 2)
     except SystemExit as end:  # argparse's
         _leave(end.code if isinstance(end.code, int) else ExitStatus.USAGE)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        _print(error)
         _leave(ExitStatus.DEFECT)
     try:
         status = main(sys.argv[1:], options)
     except KeyboardInterrupt:  # before main() listens to signals, or after its last word
         print("kafka-rolling-restart: ended by SIGINT", file=sys.stderr)
         status = 128 + 2
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        _print(error)
         status = ExitStatus.DEFECT
     _leave(int(status))
+
+
+def _show(failure: threading.ExceptHookArgs) -> None:
+    """Show how a thread of a library ended, as everything else is shown: Python itself would show it as it is."""
+    if failure.exc_value is not None:
+        _print(failure.exc_value)
+
+
+def _print(error: BaseException) -> None:
+    print(describe_all(error), end="", file=sys.stderr)
 
 
 def _hold_streams() -> None:

@@ -91,6 +91,6 @@ def of_zookeeper(options: argparse.Namespace, secrets: Secrets) -> ZooKeeperAcce
 
 def _login(secrets: Secrets, option: str, user: str | None, name: str, what: str) -> Login | None:
     if user is None:
-        secrets.given(name)  # takes it out of the environment all the same: tasks are not to inherit it
+        secrets.forget(name)
         return None
     return Login(option, user, secrets.need(name, f"{what} password of {user}"))

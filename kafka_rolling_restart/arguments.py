@@ -14,15 +14,19 @@ from typing import Any, cast
 
 from kafka_rolling_restart import __version__, cluster, config
 from kafka_rolling_restart.access import DIGEST, HOST, SASL
+from kafka_rolling_restart.recipients import ALLOW_HOSTS
 from kafka_rolling_restart.ssh.config import USER
+from kafka_rolling_restart.text import masked
 from kafka_rolling_restart.window import ranges
 
 SKIP = "--skip"
 BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
+PATTERN = re.compile(r"[A-Za-z0-9_:*?\[][A-Za-z0-9._:%*?-]*\]?")
 DRY_RUN = "--dry-run"
 TASK = "--task"
 MAX_PORT = 65535
+LONG_OPTION = re.compile(r"--[a-z-]+")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
 MAX_IDS = 100_000
@@ -88,6 +92,10 @@ environment:
                        the passwords of --jmxproxy-user, --jmx-user and
                        --zookeeper-user; asked for where they are not set
 
+  Before a password is sent to a host of a broker, the hosts are shown and you
+  are asked. Where nobody can be asked, hosts that broker_list does not have
+  need --allow-hosts.
+
 examples:
   kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
       show the plan for that cluster, and look at every broker and host; touch
@@ -98,7 +106,7 @@ examples:
 
   /usr/local/bin/kafka-rolling-restart -t main --no-confirm --quiet
       from cron, which needs the full path: say nothing unless something is
-      wrong; add --report FILE to keep the state of the run as JSON
+      wrong; add --report ~/roll.json to keep the state of the run as JSON
 
   kafka-rolling-restart -t main --skip 2 --task upgrade --task-args "--to 3.9.1"
       leave out the first two brokers, and run the tasks in upgrade.py for each
@@ -208,10 +216,34 @@ def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
     chosen = [BROKER_IDS, ",".join(ranges(ids))]
     if began is not None:
         chosen += [STARTED_BEFORE, began.isoformat(timespec="seconds")]
-    line = shlex.join([*call.program, *kept, *chosen])
+    line = _joined([*call.program, *kept, *chosen])
     if call.folder and call.needs_folder:
         return f"cd {shlex.quote(call.folder)} && {line}"
     return line
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return a command line to be typed at a shell. A value with a secret in it is left out.
+
+    In its place is a variable of the shell's, which refuses to run the line before the variable is set.
+    """
+    names: list[str] = []
+    return " ".join(_typed(word, before, names) for before, word in zip(["", *words], words, strict=False))
+
+
+def _typed(word: str, before: str, names: list[str]) -> str:
+    """Return a word of a command line in the shell's quotes; ``names`` are the variables that stand for others so far."""
+    if masked(word) == word:
+        return shlex.quote(word)
+    option, has_value, _value = word.partition("=")
+    if not (has_value and LONG_OPTION.fullmatch(option)):
+        option, has_value = before, ""
+    name = option.strip("-").upper().replace("-", "_")
+    names.append(name)
+    if names.count(name) > 1:
+        name = f"{name}_{names.count(name)}"
+    left_out = f'"${{{name}:?set it to the {option} that this run had}}"'
+    return f"{option}={left_out}" if has_value else left_out
 
 
 def _is_choice(word: str, following: Iterator[str]) -> bool:
@@ -316,7 +348,7 @@ def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)")
     _add_tls_files(group, "--jmxproxy")
     group.add_argument("--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth")
-    group.add_argument("--jmx-user", metavar="NAME", help="log in to the broker's JMX, through the proxy")
+    group.add_argument("--jmx-user", type=_utf_8, metavar="NAME", help="log in to the broker's JMX, through the proxy")
 
 
 def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
@@ -353,6 +385,15 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--listener", metavar="NAME", help="take each broker's host from its listener NAME, for SSH and for metrics"
+    )
+    group.add_argument(
+        ALLOW_HOSTS,
+        type=_patterns,
+        action="extend",
+        default=[],
+        metavar="HOSTS",
+        help="send passwords to these hosts without a question, such as kafka4,*.kafka.example.com; needed, where nobody "
+        "can be asked, for hosts that broker_list does not have",
     )
     group.add_argument(
         "--ask-ssh-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD"
@@ -511,6 +552,16 @@ def _prefix(text: str) -> str:
     return text
 
 
+def _patterns(text: str) -> list[str]:
+    patterns = [part.strip() for part in text.split(",")]
+    for pattern in patterns:
+        if not PATTERN.fullmatch(pattern):
+            raise argparse.ArgumentTypeError(
+                f"{pattern!r} is no host name, no address and no pattern of them with * or ?"
+            )
+    return patterns
+
+
 def _host(text: str) -> str:
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not cluster.HOST.match(host):
@@ -518,7 +569,16 @@ def _host(text: str) -> str:
     return host
 
 
+def _utf_8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Look at the locale (LANG)") from error
+    return text
+
+
 def _user(text: str) -> str:
+    _utf_8(text)
     if ":" in text or not text:
         raise argparse.ArgumentTypeError(f"{text!r}: a name is not empty and has no colon, which ends it on the wire")
     return text

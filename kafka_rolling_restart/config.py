@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.text import clean, said
 
 SYSTEM_FOLDER = Path("/etc/kafka_discovery")
+MAX_FILE = 1024 * 1024  # characters; a configuration of 1,000 brokers has 40 thousand
+MAX_VALUES = 100_000
+SHOWN = 200  # characters of a value that is wrong
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::{PORT})?"
@@ -124,18 +128,70 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml  # imported here because --help must not wait for it
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parsed(_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not UTF-8, at byte {error.start}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: is nested too deeply. Look at its brackets") from error
+    except _TooMuch as error:
+        raise UsageError(f"{path}: {error}. Write it without so many anchors (&) and aliases (*)") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: is not YAML: {_first_fault(error)}") from error
+    except (ValueError, OverflowError) as error:  # a number or a date that is none
+        raise UsageError(f"{path}: is not YAML: {said(str(error))}") from error
     if content is None:
         raise UsageError(
             f"{path}: the file is empty; it is to hold `clusters`, with zookeeper and broker_list for each"
         )
     return _mapping(content, path, "the file")
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MAX_FILE + 1)
+    if len(text) > MAX_FILE:
+        raise OSError(0, f"it is longer than {MAX_FILE} characters, which no configuration is")
+    return text
+
+
+class _TooMuch(Exception):
+    """A document that stands for far more than is written in it."""
+
+
+def _parsed(text: str) -> Any:
+    """Return what a YAML text holds. Raises `yaml.YAMLError`, `RecursionError`, and `_TooMuch` where aliases multiply."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        if _size(root, {}) > MAX_VALUES:
+            raise _TooMuch(f"its aliases make more than {MAX_VALUES} values of it")
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _size(node: Any, known: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, each alias counted as what it repeats."""
+    key = id(node)
+    if key in known:
+        size = known[key]
+        if size is None:
+            raise _TooMuch("an alias in it leads to itself")
+        return size
+    known[key] = None
+    size = 1
+    if isinstance(node.value, list):
+        for child in node.value:
+            parts = child if isinstance(child, tuple) else (child,)  # a mapping has pairs of key and value
+            size += sum(_size(part, known) for part in parts)
+    known[key] = size
+    return size
 
 
 def _first_fault(error: Exception) -> str:
@@ -166,11 +222,11 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
     where = f"clusters.{name}"
     zookeeper = settings.get("zookeeper")
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
-        seen = "which is missing" if zookeeper is None else f"not {zookeeper!r}"
+        seen = "which is missing" if zookeeper is None else f"not {clean(repr(zookeeper), SHOWN)}"
         raise UsageError(f"{path}: {where}.zookeeper is to be 'host:port,host:port/chroot', {seen}")
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
-        seen = "which is missing" if brokers is None else f"not {brokers!r}"
+        seen = "which is missing" if brokers is None else f"not {clean(repr(brokers), SHOWN)}"
         raise UsageError(f"{path}: {where}.broker_list is to be a list of 'host:port', {seen}")
     return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
 

@@ -16,6 +16,7 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.security import READ_ACL_UNSAFE, make_acl
 
 from kafka_rolling_restart.access import SASL, ZooKeeperAccess
+from kafka_rolling_restart.text import said
 from kafka_rolling_restart.tls import Tls
 
 RETRY = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}  # by default kazoo soon waits for minutes between its tries
@@ -55,7 +56,7 @@ class Listener(Adapter):
 
     def why(self, tls: Tls | None) -> str:
         """Tell in plain words why the last connection ended, or nothing."""
-        found = self.heard.removeprefix("Connection dropped: ").removeprefix(SOCKET)
+        found = said(self.heard.removeprefix("Connection dropped: ").removeprefix(SOCKET))
         if tls is not None:
             return tls.explain(found)
         return f"{found}: does it want TLS (--zookeeper-tls)?" if found == "socket connection broken" else found

@@ -21,6 +21,7 @@ from requests.utils import requote_uri
 from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
+from kafka_rolling_restart.text import said
 from kafka_rolling_restart.transport import open_session as open_bounded_session
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ CONTROLLERS = ("kafka.controller", "KafkaController", "ActiveControllerCount")
 
 class _NoAnswer(Exception):
     def __init__(self, reason: str, *, silent: bool = False, no_proxy: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(said(reason))
         self.silent = silent
         self.no_proxy = no_proxy
 
@@ -92,9 +93,9 @@ class JmxProxy:
         asked_at = self._clock.now()
         emptied, jvm, metrics, failure = True, None, None, None
         with self._open_session() as session:
-            self._set_up(session)
             look = _Look(session, asked_at + self._timeout)
             try:
+                self._set_up(session)
                 emptied = self._empty(look)
                 jvm = self._jvm(look)
                 metrics = self._metrics(look)
@@ -240,10 +241,10 @@ class JmxProxy:
         if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in _causes(error)):
             return _NoAnswer(self._late)
         refused = _is_refused(error)
-        said = _plain(error)
+        found = _plain(error)
         # One proxy for all that is away tells nothing of any broker.
         return _NoAnswer(
-            f"{self._where}: {self._access.tls.explain(said) if self._access.tls else said}",
+            f"{self._where}: {self._access.tls.explain(found) if self._access.tls else found}",
             silent=refused and self._access.host is None,
             no_proxy=refused,
         )
@@ -301,4 +302,4 @@ def _plain(error: BaseException) -> str:
     """Say the innermost cause: what the system said, without the libraries' wrapping."""
     system = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
     innermost = system[-1].strerror if system else str(_causes(error)[-1])
-    return str(innermost or type(error).__name__)
+    return said(str(innermost or type(error).__name__))

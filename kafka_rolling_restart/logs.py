@@ -1,28 +1,14 @@
 """What --verbose shows of our own modules' logging, and the second -v of the libraries'; no secrets at any level."""
 
 import logging
-import re
 import sys
 import warnings
 
 from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.text import masked
 
 OURS = __package__
 LIBRARIES = ("kazoo", "paramiko", "urllib3")
-MASK = "***"
-NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?|challenge"  # SASL's: a hash of one
-SCHEME = r"(?:Basic|Bearer|Digest)\s+"
-VALUE = r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,;)'"]+"""
-NAMED_SECRET = re.compile(rf"""(?i)((?:{NAME})['"]?\s*[=:]\s*)(?:{SCHEME})?(?:{VALUE})""")
-SECRET_OPTION = re.compile(rf"""(?i)(?<![\w-])(--?[\w-]{{0,40}}?(?:{NAME})\s+)(?:{VALUE})""")
-SECRET_IN_ADDRESS = re.compile(r"://[^/\s]+@")
-
-
-def masked(text: str) -> str:
-    """Return a text without what looks like a secret: ``password=...``, ``--token ...``, ``://user:password@host``."""
-    for pattern in (NAMED_SECRET, SECRET_OPTION):
-        text = pattern.sub(rf"\1{MASK}", text)
-    return SECRET_IN_ADDRESS.sub(f"://{MASK}@", text)
 
 
 class Bridge(logging.Handler):

@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, screen, task
+from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, recipients, screen, task
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import counted
 from kafka_rolling_restart.errors import (
@@ -55,6 +55,7 @@ from kafka_rolling_restart.roll import (
     wait_after_tasks,
 )
 from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.text import describe
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
 
@@ -97,9 +98,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
     except BaseException as error:  # SystemExit and its like included: no task decides about our exit status
         report.traceback(error)
-        line = (
-            f"a defect of this program ended the run: {error!r}. Report the traceback; look whether every broker runs"
-        )
+        line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
         return Outcome(ExitStatus.DEFECT, line)
 
 
@@ -115,7 +114,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     tasks = task.load(options.task, options.task_args)  # only now: they get an environment without our passwords
     signals.listen_again()
     if options.report is not None:
-        report.file = _report_file(options.report, argv, cluster, report, now, clock)
+        report.file = _report_file(options, call, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
@@ -128,6 +127,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
+        if note := zookeeper.lock_note():
+            report.say(f"NOTE: {note}")
+        _agree_on_passwords(options, cluster, _recipients(metrics, reach, roll), report)
         _preflight(roll, options.started_before, controller, zookeeper.lock_problem())
         if options.dry_run:
             return _look_once(roll, zookeeper.lock_holder())
@@ -149,7 +151,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
         ended_by = error
     except BaseException as error:  # as above: whatever it is, a broker may be down
         roll.report.traceback(error)
-        ended_by = Defect(f"a defect of this program ended the run: {error!r}; {last_resort(roll)}")
+        ended_by = Defect(f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     try:
@@ -195,19 +197,26 @@ def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
 
 
 def _report_file(
-    path: str, argv: Sequence[str], cluster: config.ClusterConfig, report: Report, now: datetime, clock: SystemClock
+    options: argparse.Namespace,
+    call: arguments.Call,
+    cluster: config.ClusterConfig,
+    report: Report,
+    now: datetime,
+    clock: SystemClock,
 ) -> ReportFile:
     file = ReportFile(
-        path,
+        options.report,
         Run(
             tool=__version__,
-            command=["kafka-rolling-restart", *argv],
+            command=["kafka-rolling-restart", *call.arguments],
             cluster=cluster.label,
             zookeeper=cluster.zookeeper,
             configuration=str(cluster.path) if cluster.path else None,
             holder=_holder(),
             began=now,
             now=clock.now(),
+            start_command=options.start_command,
+            resume=lambda began, ids: arguments.resume_line(call, None if options.task else began, ids),
         ),
         report.warn,
     )
@@ -217,22 +226,26 @@ def _report_file(
 
 def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, controller: int | None, roll: Roll) -> None:
     lines, warnings = plan.describe(cluster, options.discovery_base_path, roll.brokers, controller)
-    for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command)]:
+    for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command), *roll.tasks.sources]:
         roll.report.say(line)
     for warning in warnings:
         roll.report.warn(warning)
 
 
 def _require_somebody_to_ask(options: argparse.Namespace) -> None:
-    if not options.no_confirm and not options.dry_run and not (sys.stdin and sys.stdin.isatty()):
+    if not options.no_confirm and not options.dry_run and not _is_at_terminal():
         raise UsageError(
             "there is no terminal at which to ask for confirmation: give --no-confirm (cron), or run this at a terminal"
         )
 
 
+def _is_at_terminal() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
 def _asker(report: Report) -> Callable[[str], str] | None:
     """Return what asks for a password at the terminal, None where there is none."""
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not _is_at_terminal():
         return None
 
     def ask(prompt: str) -> str:
@@ -279,6 +292,33 @@ def _make_roll(
         report=report,
         signals=signals,
     )
+
+
+def _recipients(metrics: access.MetricsAccess, reach: Reach, roll: Roll) -> list[recipients.Recipient]:
+    return recipients.recipients(metrics, reach.passwords, reach.options, roll.brokers, roll.plan)
+
+
+def _agree_on_passwords(
+    options: argparse.Namespace, cluster: config.ClusterConfig, found: list[recipients.Recipient], report: Report
+) -> None:
+    """Show which hosts get passwords, and ask, before any is sent: ZooKeeper names the hosts, and may name any.
+
+    Raises `Refused` where the answer is no, or where nobody can be asked about a host that nobody vouches for.
+    """
+    vouched = recipients.Vouched(cluster.broker_list, options.allow_hosts)
+    strangers = [one for one in found if not vouched.has(one)]
+    is_allowed = all(map(vouched.allows, found))  # also where there are none
+    if not is_allowed and not options.no_confirm and _is_at_terminal():
+        if not _says_yes(report, recipients.question(found, strangers)):
+            raise Refused("not confirmed; no password was sent, and no broker was touched")
+        return
+    for line in recipients.tell(found):
+        report.say(line)
+    if strangers:
+        source = "there is no broker_list with --zookeeper"
+        if cluster.path:
+            source = f"broker_list in {cluster.path} does not"
+        raise Refused(recipients.refusal(strangers, source))
 
 
 def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_problem: str) -> None:
@@ -341,18 +381,23 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
     roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if options.no_confirm:
         return
-    answer = ""
-    try:
-        roll.report.ask(f"Restart {count} of {cluster.label}, one at a time? [y/N]")
-        answer = sys.stdin.readline()
-    except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
-        raise Refused(f"no answer could be read ({error}); no broker was touched") from error
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
-            roll.report.end_line()
-    if answer.strip().lower() not in ("y", "yes"):
+    if not _says_yes(roll.report, f"Restart {count} of {cluster.label}, one at a time? [y/N]"):
         raise Refused("not confirmed; no broker was touched")
     roll.report.hush()
+
+
+def _says_yes(report: Report, question: str) -> bool:
+    """Ask at the terminal, and tell whether the answer is yes."""
+    answer = ""
+    try:
+        report.ask(question)
+        answer = sys.stdin.readline()
+    except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
+        raise Refused(f"no answer could be read ({describe(error)}); no broker was touched") from error
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
+            report.end_line()
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _folder() -> str:

@@ -1,6 +1,5 @@
 """What a person is told, and when: events and tables on stdout, what went wrong on stderr, and the report file."""
 
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from kafka_rolling_restart.outcome import Outcome, Standing
 from kafka_rolling_restart.plan import PlanRow
 from kafka_rolling_restart.record import Progress, Record, State, duration
 from kafka_rolling_restart.report_file import ReportFile
+from kafka_rolling_restart.text import clean, clean_all, describe_all
 from kafka_rolling_restart.window import pieces, ranges
 from kafka_rolling_restart.writer import STDERR, STDOUT, Writer, write
 
@@ -56,7 +56,8 @@ class Entry:
 
     def __str__(self) -> str:
         """The line as a log or a pipe gets it."""
-        return f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}\n"
+        line = f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}"
+        return f"{clean(line)}\n"
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ class Report:
         self._put(replace(self._entry(Level.ERROR, text, about), descriptor=STDERR))
 
     def traceback(self, error: BaseException) -> None:
-        """Show where a defect happened, on stderr, with its control characters."""
-        self._writer.put(Raw("".join(traceback.format_exception(error)), STDERR))
+        """Show where a defect happened, on stderr."""
+        self._writer.put(Raw(describe_all(error), STDERR))
 
     def plan(self, rows: Sequence[PlanRow]) -> None:
         """Show who is restarted in which order, and what the preflight saw."""
@@ -196,9 +197,10 @@ class Report:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the run has come, and have it written to the report file."""
-        self._writer.put(progress)
+        shown = replace(clean_all(progress), resume=progress.resume)  # what was typed is to be typed again
+        self._writer.put(shown)
         if self.file is not None:
-            self.file.put(progress)
+            self.file.put(shown)
 
     def save(self) -> None:
         """Have the report file written now, so that it is right even if we are killed next; wait 2 s at the most."""
@@ -310,11 +312,6 @@ class Report:
             kept, self._kept = self._kept, []
             for entry in kept:
                 self._writer.put(entry)
-
-
-def clean(text: str) -> str:
-    """Return the text without control characters: hosts and metrics are not to write on our terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _plan_cells(rows: Sequence[PlanRow]) -> tuple[str, ...]:

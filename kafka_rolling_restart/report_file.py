@@ -5,6 +5,7 @@ Its schema is report.schema.json, beside this module. What it says changes only 
 
 import json
 import os
+import pwd
 import secrets
 import socket
 import stat
@@ -16,16 +17,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kafka_rolling_restart.cluster import HOST
 from kafka_rolling_restart.errors import LockHeld, UsageError
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.record import Progress, Record, State, Step
+from kafka_rolling_restart.text import clean_all, masked, said
 from kafka_rolling_restart.writer import Writer
 
 VERSION = 1
 FLUSH_S = 2.0
 NAME = 50  # characters of the file's name that the new one beside it has: names are limited to 255 bytes
 STREAMS = (0, 1, 2)
+OURS_ALONE = 0o600
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+ROOT = 0
+MAX_LINKS = 40  # as Linux has it
+MAX_SIZE = 64 * 2**20  # bytes; one of 1,000 brokers has 411 kB
+MAX_HOST = 255
 NAMES = ("kafka-rolling-restart", "kafka_rolling_restart")  # the command, and the module as in python -m
 OPEN_S = 10.0  # for the first time it is written: a mount that does not answer is found out before anything is touched
 
@@ -35,7 +44,11 @@ Replace = Callable[[Path, str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What does not change during a run. ``command`` is what was typed; ``began`` is wall-clock time at ``now`` (s)."""
+    """What does not change during a run. ``command`` is what was typed; ``began`` is wall-clock time at ``now`` (s).
+
+    ``start_command`` starts a broker on its host; ``resume`` makes the command that goes on with the brokers of an earlier
+    run, given when that began and their ids.
+    """
 
     tool: str
     command: Sequence[str]
@@ -45,6 +58,8 @@ class Run:
     holder: Mapping[str, object]
     began: datetime
     now: float
+    start_command: str = ""
+    resume: Callable[[datetime, Sequence[int]], str] = lambda _began, _ids: ""
 
 
 class ReportFile:
@@ -131,7 +146,7 @@ class _Sink:
     def open(self) -> str:
         self._path = _resolved(self._given)
         _require_nobody_writes(self._path)
-        left = _keep_what_a_killed_run_left(self._path)
+        left = _keep_what_a_killed_run_left(self._path, self._run)
         self._write()
         return left
 
@@ -166,17 +181,16 @@ class _Sink:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file by one with this text, at one moment, keeping its mode and owner.
+    """Replace a file by one with this text, at one moment. It is ours, and nobody else may write to it.
 
-    Raises `OSError`: then it is as it was.
+    Who was given the right to read the file before keeps it; a new one is for us alone. Raises `OSError`: then it is as
+    it was.
     """
-    before = path.stat() if path.exists() else None
     new = path.with_name(f".{path.name[:NAME]}.{secrets.token_hex(4)}")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OURS_ALONE)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            if before is not None:
-                _make_alike(handle, before)
+            _let_the_same_read(handle, path)
             file.write(text)
             file.flush()
             os.fsync(handle)
@@ -187,15 +201,25 @@ def replace_file(path: Path, text: str) -> None:
         raise
 
 
-def _make_alike(handle: int, before: os.stat_result) -> None:
-    with suppress(PermissionError):  # only root may give files away
-        os.fchown(handle, before.st_uid, before.st_gid)
-    os.fchmod(handle, stat.S_IMODE(before.st_mode))
+def _let_the_same_read(handle: int, path: Path) -> None:
+    try:
+        before = os.lstat(path)
+    except OSError:  # there is none yet
+        return
+    if not stat.S_ISREG(before.st_mode) or before.st_uid != os.geteuid():
+        return
+    mode = stat.S_IMODE(before.st_mode) & ~OTHERS_WRITE
+    try:
+        os.fchown(handle, -1, before.st_gid)
+    except PermissionError:  # that group is not one of ours
+        mode &= ~stat.S_IRWXG
+    os.fchmod(handle, mode | OURS_ALONE)
 
 
 def _resolved(given: str) -> Path:
     """Return the file itself, where a link leads to it. Raises `OSError` for what is not to be replaced."""
     path = Path(given).expanduser()
+    _require_own_links(path)
     if path.exists() and not path.is_file():
         raise OSError(0, "it is no regular file")
     path = Path(os.path.realpath(path))
@@ -203,7 +227,39 @@ def _resolved(given: str) -> Path:
         raise OSError(0, "its link leads to itself")
     if path.exists() and any(_is_same(path.stat(), number) for number in STREAMS):
         raise OSError(0, "our own output goes there; the report needs a file of its own")
+    if path.exists() and path.stat().st_uid != os.geteuid():
+        raise OSError(0, f"it belongs to {_user(path.stat().st_uid)}, who could change what it says")
     return path
+
+
+def _require_own_links(path: Path) -> None:
+    """Refuse a path that somebody else's link leads elsewhere; root's links are those of the system."""
+    folder, rest, followed = Path("/"), list((Path.cwd() / path).parts[1:]), 0
+    while rest:
+        part = rest.pop(0)
+        if part == "..":
+            folder = folder.parent
+            continue
+        step = folder / part
+        if not step.is_symlink():
+            folder = step
+            continue
+        followed += 1
+        if followed > MAX_LINKS:
+            raise OSError(0, "its link leads to itself")
+        owner, target = os.lstat(step).st_uid, Path(os.readlink(step))
+        if owner not in (os.geteuid(), ROOT):
+            raise OSError(0, f"{step} is a link of {_user(owner)}, and leads to {target}")
+        if target.is_absolute():
+            folder = Path("/")
+        rest = [*(one for one in target.parts if one != "/"), *rest]
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user with uid {uid}"
 
 
 def _is_same(found: os.stat_result, descriptor: int) -> bool:
@@ -221,10 +277,10 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
     """Return the state of a run as report.schema.json describes it."""
     when = partial(_when, run)
     records = [_record(place, record, when) for place, record in enumerate(progress.records, 1)]
-    return {
+    found = {
         "version": VERSION,
         "tool": run.tool,
-        "command": list(run.command),
+        "command": [masked(word) for word in run.command],
         "cluster": {"name": run.cluster, "zookeeper": run.zookeeper, "configuration": run.configuration},
         "host": run.holder["host"],
         "user": run.holder["user"],
@@ -250,6 +306,8 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "brokers": records,
         "may_be_down": _may_be_down(progress, outcome),
     }
+    typed = {name: found[name] for name in ("command", "resume")}  # what was typed stays as it was typed
+    return {**clean_all(found), **typed}
 
 
 def _record(place: int, record: Record, when: Callable[[float | None], str | None]) -> dict[str, Any]:
@@ -258,6 +316,7 @@ def _record(place: int, record: Record, when: Callable[[float | None], str | Non
         "id": record.broker.id,
         "host": record.broker.host,
         "state": record.state.value,
+        "complete": record.complete,
         "stopped": when(record.stopped_at),
         "gone": when(record.gone_at),
         "back": when(record.back_at),
@@ -297,33 +356,77 @@ def _rounded(seconds: float | None) -> float | None:
 def _require_nobody_writes(path: Path) -> None:
     """Leave the file of a run that goes on alone: what it says is wanted when that run is killed."""
     try:
-        found = json.loads(path.read_bytes())
+        found = _own_content(path)
         user, host, pid, began, ended = (found[key] for key in ("user", "host", "pid", "began", "ended"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # there is none, or none that is ours
     if ended is None and host == socket.gethostname() and pid != os.getpid() and _is_this_tool(pid):
         raise LockHeld(
-            f"{path} is the report of a run that goes on: {user} on {host}, pid {pid}, since {began}. Let it end, or "
-            "stop it, then try again; runs on other clusters need files of their own"
+            f"{path} is the report of a run that goes on: {said(str(user))} on {host}, pid {said(str(pid))}, since "
+            f"{said(str(began))}. Let it end, or stop it, then try again; runs on other clusters need files of their own"
         )
 
 
-def _keep_what_a_killed_run_left(path: Path) -> str:
-    """Keep the file of a run that was killed while a broker was down; return what is to be said of it, if anything."""
+def _own_content(path: Path) -> Any:
+    """Return what is in a file that nobody but us can have written. Raises `OSError` for any other, and `ValueError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would be waited for
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS_WRITE:
+            raise OSError(0, "others may have written it")
+        return json.loads(file.read(MAX_SIZE))
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What a run that was killed had left to do. No command of its file is taken: those are made anew."""
+
+    pid: int
+    began: datetime
+    down: tuple[str, ...]
+    rest: tuple[int, ...]
+
+
+def _left_by(path: Path) -> _Left | None:
+    """Return what a killed run left, None where the file is none of such a run."""
     try:
-        found = json.loads(path.read_bytes())
-        starts = [f"broker {one['id']} ({one['host']}): {one['start_command']}" for one in found["may_be_down"]]
-        if found["ended"] is not None or not starts:
-            return ""
-        kept = path.with_name(f"{path.name}.{int(found['pid'])}")
-        resume = f". Then, to go on with its rest: {found['resume']}" if found["resume"] else ""
-        began = found["began"]
+        found = _own_content(path)
+        down = tuple(_broker(one) for one in found["may_be_down"])
+        rest = tuple(_id(one) for one in found["brokers"] if not one["complete"])
+        if found["ended"] is not None or not down:
+            return None
+        return _Left(_id({"id": found["pid"]}), datetime.fromisoformat(found["began"]), down, rest)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""  # there is none, or none that is ours
+        return None  # there is none, or none that is ours
+
+
+def _id(found: Mapping[str, Any]) -> int:
+    number = found["id"]
+    if type(number) is not int or not 0 <= number < 2**31:
+        raise ValueError("no id")
+    return number
+
+
+def _broker(found: Mapping[str, Any]) -> str:
+    host = found["host"]
+    if not isinstance(host, str) or not HOST.match(host) or len(host) > MAX_HOST:
+        raise ValueError("no host")
+    return f"broker {_id(found)} ({host})"
+
+
+def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
+    """Keep the file of a run that was killed while a broker was down; return what is to be said of it, if anything."""
+    left = _left_by(path)
+    if left is None:
+        return ""
+    kept = path.with_name(f"{path.name}.{left.pid}")
     os.replace(path, kept)
+    resume = ""
+    if left.rest:
+        resume = f". Then, to go on with its rest: {run.resume(left.began, left.rest)}"
     return (
-        f"{path} was the report of a run that did not end, since {began}, and is kept as {kept}. What it had stopped may be "
-        f"DOWN; look, and start it: {'; '.join(starts)}{resume}"
+        f"{path} was the report of a run that did not end, since {left.began.isoformat()}, and is kept as {kept}. What it had "
+        f"stopped may be DOWN: {', '.join(left.down)}. Look there, and start it on its host, as root: {run.start_command}{resume}"
     )
 
 

@@ -22,6 +22,7 @@ from kafka_rolling_restart.errors import (
 from kafka_rolling_restart.health import RUNNING, state_name
 from kafka_rolling_restart.history import Freshness, Lasting
 from kafka_rolling_restart.host import is_same_process
+from kafka_rolling_restart.text import describe
 from kafka_rolling_restart.watch import MetricsSource, Registry
 
 UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
@@ -175,7 +176,7 @@ class Command:
         except SshError as error:
             self.trouble, self.not_sent = str(error), not error.sent
         except Exception as error:  # whatever it was, the broker is down, and is not to stay so
-            self.trouble = f"{type(error).__name__}: {error}"
+            self.trouble = describe(error)
         return True
 
     def is_over(self, now: float) -> bool | None:

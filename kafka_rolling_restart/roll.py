@@ -25,6 +25,7 @@ from kafka_rolling_restart.record import Progress, Record, State, Step, duration
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.text import describe
 from kafka_rolling_restart.watch import ClusterWatch, MetricsSource
 
 if TYPE_CHECKING:
@@ -410,8 +411,7 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
         except Interrupted:
             raise
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            said = f"{type(error).__name__}: {error}".rstrip(".: ")
-            failure = f"task {type(one).__name__} failed on {broker.host}: {said}"
+            failure = f"task {type(one).__name__} failed on {broker.host}: {describe(error).rstrip('.: ')}"
             roll.mark(broker, trouble=failure)
             raise Stopped(f"{broker} {consequence} {failure}") from error
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 from kafka_rolling_restart.health import Health
 from kafka_rolling_restart.record import Progress, Record, State, Step, duration
 from kafka_rolling_restart.report import PROGRAM, Entry, HandOver, Heard, Level, PlainScreen, Sheet, plain
+from kafka_rolling_restart.text import clean
 from kafka_rolling_restart.writer import STDERR, STDOUT, Sink, write
 
 DUMB = ("", "dumb", "unknown")
@@ -181,7 +182,7 @@ class TerminalScreen:
         for place in shown:
             table.add_column(sheet.columns[place], overflow="fold")
         for row in sheet.rows:
-            table.add_row(*(row[place] for place in shown))
+            table.add_row(*(clean(row[place]) for place in shown))
         return self._render(table)
 
     def _frame(self, progress: Progress) -> tuple[str, int]:
@@ -210,6 +211,10 @@ def _holds_command(entry: Entry) -> bool:
 def words(entry: Entry, has_begun: bool) -> str:
     """Return a line for a person who looks at it now: the cluster is left out, and the time where nothing goes on yet."""
     about = f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""  # a broker, or a module
+    return clean(_words(entry, about, has_begun))
+
+
+def _words(entry: Entry, about: str, has_begun: bool) -> str:
     if entry.level is Level.ERROR:
         return f"{PROGRAM}: {about}{entry.text}"
     at = f"{entry.at:%H:%M:%S} " if has_begun or entry.level is Level.DETAIL else ""
@@ -223,7 +228,12 @@ def view(progress: Progress, now: float, signal: str, width: int) -> list[tuple[
     parts.append((_how_far(progress, now), ""))
     if signal:
         parts.append((f"\n{signal} heard: the run ends once the stopped broker is back", "yellow"))
-    return parts
+    return [(_clean_lines(part), style) for part, style in parts]
+
+
+def _clean_lines(part: str) -> str:
+    """Return a part of the live area, whose line ends are ours, without what a terminal acts on."""
+    return "\n".join(clean(line) for line in part.split("\n"))
 
 
 def _waiting(progress: Progress, now: float, width: int) -> list[tuple[str, str]]:

@@ -42,9 +42,18 @@ class Secrets:
         self._ask = ask
 
     def given(self, name: str) -> Secret | None:
-        """Return the password in the environment variable ``KAFKA_ROLLING_RESTART_<name>``, None where it is not set."""
+        """Return the password in the environment variable ``KAFKA_ROLLING_RESTART_<name>``, None where it is not set.
+
+        Raises `UsageError` for one that is not UTF-8.
+        """
         text = self._environ.pop(PREFIX + name, None)
-        return Secret(text) if text is not None else None
+        if text is None:
+            return None
+        return _checked(text, f"{PREFIX}{name}")
+
+    def forget(self, name: str) -> None:
+        """Take a password that nothing wants out of the environment all the same: tasks are not to inherit it."""
+        self._environ.pop(PREFIX + name, None)
 
     def need(self, name: str, prompt: str) -> Secret:
         """Return a password from the environment, or else from the person. Raises `UsageError` where there is neither."""
@@ -65,9 +74,12 @@ class Secrets:
         if self._ask is None:
             raise UsageError(f"{prompt}: there is no terminal to ask for it")
         try:
-            return Secret(self._ask(f"{prompt}: "))
+            typed = self._ask(f"{prompt}: ")
+        except UnicodeDecodeError:
+            raise _not_utf_8(prompt) from None  # the cause holds what was typed
         except (EOFError, OSError) as error:
             raise UsageError(f"{prompt}: it could not be read from the terminal ({error})") from error
+        return _checked(typed, prompt)
 
     def passwords(self, ask_ssh: bool, ask_sudo: bool) -> Passwords:
         """Return the passwords of the environment; ask for those that are not there and are to be asked for."""
@@ -76,3 +88,16 @@ class Secrets:
             sudo=self.need(SUDO_PASSWORD, "sudo password") if ask_sudo else self.given(SUDO_PASSWORD),
             passphrase=self.given(KEY_PASSPHRASE),
         )
+
+
+def _checked(text: str, where: str) -> Secret:
+    """Return a password that can be sent. Raises `UsageError` for one with bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _not_utf_8(where) from None  # the cause holds the password
+    return Secret(text)
+
+
+def _not_utf_8(where: str) -> UsageError:
+    return UsageError(f"{where}: the password is not valid UTF-8. Give it in UTF-8; look at the locale (LANG)")

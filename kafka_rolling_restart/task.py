@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.text import describe, masked, said
 
 SEED = "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
 
@@ -53,11 +54,16 @@ class Tasks:
     """The tasks of a run, in the order in which their modules were named."""
 
     def __init__(
-        self, pre_stop: Sequence[Any] = (), post_stop: Sequence[Any] = (), post_start: Sequence[Any] = ()
+        self,
+        pre_stop: Sequence[Any] = (),
+        post_stop: Sequence[Any] = (),
+        post_start: Sequence[Any] = (),
+        sources: Sequence[str] = (),
     ) -> None:
         self.pre_stop = tuple(pre_stop)
         self.post_stop = tuple(post_stop)
         self.post_start = tuple(post_start)
+        self.sources = tuple(sources)  # a line for each module: its name, and the file that it was loaded from
 
     @property
     def any(self) -> bool:
@@ -80,13 +86,20 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     for position, name in enumerate(modules):
         words = _words(name, arguments[position]) if position < len(arguments) else []
         made += [_make(task, words) for task in _classes(name, sum(kinds, ()))]
-    return Tasks(*([task for task in made if isinstance(task, kind)] for kind in kinds))
+    sources = [f"--task {name} is loaded from {_file(sys.modules[name])}" for name in dict.fromkeys(modules)]
+    by_kind = [[task for task in made if isinstance(task, kind)] for kind in kinds] or [[], [], []]
+    return Tasks(by_kind[0], by_kind[1], by_kind[2], sources)
 
 
 def _find_modules_here() -> None:
+    """Find modules in the current folder, too, but nothing of it in place of a library that we or a task imports."""
     here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]  # python -m has put it first
+    sys.path.append(here)
+
+
+def _file(module: types.ModuleType) -> str:
+    return str(getattr(module, "__file__", None) or "no file")
 
 
 def _alias() -> None:
@@ -120,18 +133,21 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
             raise UsageError(
                 f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH"
             ) from error
-        raise UsageError(f"--task {name}: cannot be imported: {error}. {_try_import(name)}") from error
+        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
     except Exception as error:  # whatever a stranger's module does at import
-        raise UsageError(
-            f"--task {name}: cannot be imported: {type(error).__name__}: {error}. {_try_import(name)}"
-        ) from error
+        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
     except SystemExit as error:
-        raise UsageError(f"--task {name}: it exits when it is imported: {error}. {_try_import(name)}") from error
+        raise UsageError(
+            f"--task {name}: it exits when it is imported: {said(str(error))}. {_try_import(name)}"
+        ) from error
     own = [found for found in vars(module).values() if inspect.isclass(found) and issubclass(found, bases)]
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
     if not ready:
-        raise UsageError(f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask")
+        raise UsageError(
+            f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded from "
+            f"{_file(module)}"
+        )
     return ready
 
 
@@ -149,10 +165,10 @@ def _make(task: type, words: list[str]) -> Any:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             return task(words) if issubclass(task, Task) else _make_older(task, words)
     except SystemExit as error:
-        said = (printed.getvalue().strip().splitlines() or [str(error)])[-1]
-        raise UsageError(f"--task-args {shlex.join(words)!r} do not suit {label}: {said}") from error
+        line = said(masked((printed.getvalue().strip().splitlines() or [str(error)])[-1]))
+        raise UsageError(f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}") from error
     except Exception as error:  # whatever a stranger's parser does
-        raise UsageError(f"--task {label}: cannot be made: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--task {label}: cannot be made: {describe(error)}") from error
 
 
 def _make_older(task: Any, words: list[str]) -> Any:
@@ -166,4 +182,4 @@ def _words(name: str, arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
     except ValueError as error:
-        raise UsageError(f"--task-args {arguments!r} of --task {name}: {error}") from error
+        raise UsageError(f"--task-args {masked(arguments)!r} of --task {name}: {error}") from error

@@ -6,6 +6,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+from kafka_rolling_restart.text import describe
+
 STDOUT, STDERR = 1, 2
 GOODBYE_S = 2.0
 BUSY_S = 0.05
@@ -88,7 +90,7 @@ class Writer:
         if self._spare is None:
             return False
         self._sink, self._spare = self._spare, None
-        write(STDERR, f"\nthe view of the run failed ({error!r}); the run goes on, in plain lines\n")
+        write(STDERR, f"\nthe view of the run failed ({describe(error)}); the run goes on, in plain lines\n")
         return True
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
+from kazoo.security import Permissions
 
 from kafka_rolling_restart.access import ZooKeeperAccess
 from kafka_rolling_restart.cluster import HOST, Broker
@@ -27,6 +28,7 @@ from kafka_rolling_restart.errors import (
     held_by,
 )
 from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
+from kafka_rolling_restart.text import clean, said
 
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
@@ -109,7 +111,7 @@ class ZooKeeper:
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
         # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
         telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
-        why = heard if telling else seen or error
+        why = heard if telling else seen or said(str(error))
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
 
     def _why_not(self) -> str:
@@ -163,10 +165,11 @@ class ZooKeeper:
         self._sync()
         try:
             data, _ = self._ask(self._client.get_async("/controller"), path="/controller")
-            return int(json.loads(data)["brokerid"])
         except NoNodeError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        try:
+            return controller_id(data)
+        except ValueError as error:
             raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
@@ -234,7 +237,7 @@ class ZooKeeper:
             raise self._no_answer(error) from error
 
     def _no_answer(self, error: BaseException) -> ZooKeeperUnavailable:
-        why = str(error) or type(error).__name__
+        why = said(str(error)) or type(error).__name__
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
 
     def _denied(self, path: str, right: str) -> ZooKeeperDenied:
@@ -265,6 +268,27 @@ class ZooKeeper:
             if isinstance(result, InvalidACLError):
                 return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
         return ""
+
+    def lock_note(self) -> str:
+        """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is written."""
+        if self._access.login is None:  # then it is open to all in any case
+            return ""
+        open_to_all = [path for path in (HOME, LOCK) if self._lets_all_delete(path)]
+        if not open_to_all:
+            return ""
+        close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
+        return (
+            f"anybody may delete what is in {' and in '.join(open_to_all)}, the lock included, as the ACL lets everybody: a run "
+            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login}, and there: {close}"
+        )
+
+    def _lets_all_delete(self, path: str) -> bool:
+        try:
+            acls, _ = self._ask(self._client.get_acls_async(path), path=path)
+        except (NoNodeError, ZooKeeperDenied):  # it will be ours, or cannot be looked at
+            return False
+        rights = Permissions.DELETE | Permissions.ADMIN  # who may change the ACL may give themselves the other
+        return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
 
     def lock_holder(self) -> str:
         """Tell who holds the lock now, or nothing. Nothing is written."""
@@ -315,6 +339,14 @@ def _reach(server: str) -> str:
     return _plain(_try(server))
 
 
+def controller_id(registration: bytes) -> int:
+    """Return the broker id from the JSON of /controller. Raises `ValueError` for what holds none."""
+    try:
+        return int(json.loads(registration)["brokerid"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(clean(str(error), SHOWN)) from error
+
+
 def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:
     """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or a listener's.
 
@@ -330,7 +362,9 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
         else:
             named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise Refused(f"{IDS}/{broker_id} cannot be understood: {str(error)[:SHOWN]}. {_look(broker_id)}") from error
+        raise Refused(
+            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}"
+        ) from error
     if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
@@ -348,7 +382,7 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
     """Return the host of a listener; its name is upper case in Kafka."""
     by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
     if listener.upper() not in by_name:
-        there = ", ".join(sorted(by_name))[:SHOWN]
+        there = clean(", ".join(sorted(by_name)), SHOWN)
         raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
     return _endpoint_host(by_name[listener.upper()])
 
@@ -356,7 +390,7 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
 def _rack(registration: bytes) -> str:
     """Return the rack from a registration's JSON that was found to be a usable one."""
     rack = json.loads(registration).get("rack")
-    return rack[:MAX_RACK] if isinstance(rack, str) else ""
+    return clean(rack, MAX_RACK) if isinstance(rack, str) else ""
 
 
 def _endpoint_host(endpoint: str) -> str | None:
@@ -452,7 +486,8 @@ class Lock:
 def _who(contenders: list[str]) -> str:
     try:
         holder = json.loads(contenders[0])
-        at = f", at broker {holder['broker']}" if "broker" in holder else ""
-        return f"{holder['user']} on {holder['host']}, pid {holder['pid']}, since {holder['since']}{at}"
-    except (IndexError, ValueError, KeyError, TypeError):
+        told = {name: clean(str(holder[name]), SHOWN) for name in ("user", "host", "pid", "since")}
+        at = f", at broker {clean(str(holder['broker']), SHOWN)}" if "broker" in holder else ""
+        return "{user} on {host}, pid {pid}, since {since}".format(**told) + at
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
         return f"who it is, {LOCK} does not tell"

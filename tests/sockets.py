@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """Hand each connection to ``serve``, on a thread of its own; yield the port."""
 
     def accept() -> None:
@@ -15,7 +15,7 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
             while True:
                 threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((host, port)) as listener:
         threading.Thread(target=accept, daemon=True).start()
         try:
             yield listener.getsockname()[1]

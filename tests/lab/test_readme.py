@@ -75,7 +75,7 @@ class Shell:
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
         here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
-        here = here.replace("/var/tmp", str(self.folder)).replace(INSTALLED, str(self.folder))
+        here = here.replace("~/", f"{self.folder}/").replace(INSTALLED, str(self.folder))
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
         variables["PATH"] = f"{self.folder}:{variables['PATH']}"
         keyboard, stdin = os.openpty()
@@ -132,7 +132,7 @@ def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(l
 
 def test_the_upgrade_of_the_readme_runs_its_task_on_each_stopped_broker(lab: Lab, shell: Shell) -> None:
     (line,) = [command for command in commands() if "--task" in command]
-    (shell.folder / "upgrade.py").write_text(block("this is ``upgrade.py``"))
+    (shell.folder / "upgrade.py").write_text(block("This is ``upgrade.py``"))
     done = shell.run(line, answer="y\n")
     assert done.returncode == 0, done.stdout + done.stderr
     told = (shell.folder / "ssh.log").read_text().splitlines()

@@ -167,7 +167,8 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     assert lab.observer.restarted() == [2, 3]
     kept = path.with_name(f"r.json.{left['pid']}")
     assert valid(kept.read_text()) == left
-    assert f"is kept as {kept}" in finished.stderr and down["start_command"] in finished.stderr
+    assert f"is kept as {kept}" in finished.stderr and f"broker 2 ({host.address})" in finished.stderr
+    assert f"start it on its host, as root: {START}" in finished.stderr
 
 
 def type_at_a_shell(lab: Lab, command: str) -> None:

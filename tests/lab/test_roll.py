@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import textwrap
 import time
@@ -17,9 +18,11 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl, make_digest_acl
 
 from tests.lab import Finished, Lab
+from tests.sockets import listening
 
 from .command import type_elsewhere
 from .daemon import wait_for
+from .jmxproxy import PORT as JMXPROXY_PORT
 from .jmxproxy import OneProxy
 from .lab import LOCK
 from .ssh_files import make_key
@@ -402,6 +405,7 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
     files = {"ca": lab.authority.file, "cert": lab.authority.issue("client")}
     options = ["--jmxproxy-scheme", "https", "--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "lab"]
     options += [f"--{what}-{name}={file}" for what in ("jmxproxy", "zookeeper") for name, file in files.items()]
+    options += ["--allow-hosts", ",".join(host.address for host in lab.hosts)]
     options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "1"]
     return options, {
         "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "web-secret",
@@ -461,6 +465,32 @@ def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab
     finished = lab.launch(*options, env=environment).finish(60)
     assert finished.status == 2
     assert "set KAFKA_ROLLING_RESTART_JMX_PASSWORD in the environment" in finished.last_line
+
+
+def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_closes_it(lab: Lab) -> None:
+    home = LOCK.rpartition("/")[0]
+    lab.observer.client.ensure_path(LOCK)
+    words = (*QUICK, "--zookeeper-user", LOGIN[0], "--dry-run")
+    env = {"KAFKA_ROLLING_RESTART_ZOOKEEPER_PASSWORD": LOGIN[1]}
+    finished = lab.launch(*words, env=env).finish(60)
+    assert finished.status == 0, finished.stderr
+    assert f"NOTE: anybody may delete what is in {home} and in {LOCK}, the lock included" in finished.stdout
+    assert f"setAcl {LOCK} auth::cdrwa,world:anyone:r" in finished.stdout and LOGIN[1] not in finished.stdout
+    closed = [make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)]
+    opened = [make_acl("world", "anyone", all=True)]
+    client = KazooClient(lab.zookeeper, auth_data=[("digest", ":".join(LOGIN))])
+    client.start(timeout=30)
+    try:
+        for path in (home, LOCK):
+            client.set_acls(path, closed)
+        finished = lab.launch(*words, env=env).finish(60)
+        assert finished.status == 0 and "anybody may delete" not in finished.stdout
+    finally:
+        for path in (home, LOCK):
+            client.set_acls(path, opened)
+        client.stop()
+        client.close()
+    assert "anybody may delete" not in roll(lab, "--dry-run").stdout  # without a login that is so in any case
 
 
 def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
@@ -550,6 +580,46 @@ def test_the_name_for_ssh_may_be_another_and_the_host_that_of_a_listener(lab: La
     assert finished.status == 0, finished.stdout + finished.stderr
     refused(lab, roll(lab, "--listener", "INTERNAL"), "broker 1 has no listener 'INTERNAL'")
     refused(lab, roll(lab, "--ssh-host", "{host}.nowhere.invalid"), "ssh")
+
+
+@pytest.mark.parametrize("mode", [("--no-confirm",), ("--dry-run",), ("--dry-run", "--no-confirm")])
+def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connection(
+    lab: Lab, mode: tuple[str, ...]
+) -> None:
+    host = f"{lab.hosts[0].address.rpartition('.')[0]}.77"
+    path, heard = "/brokers/ids/66", list[bytes]()
+    env = {"KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2", "KAFKA_ROLLING_RESTART_SUDO_PASSWORD": "hunter3"}
+    words = ("-t", "lab", "--jmxproxy-user", "web", "--check-interval", "0.5", "--check-count", "2", *mode)
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            heard.append(connection.recv(65536))
+
+    lab.observer.client.create(path, json.dumps({"host": host, "port": 1}).encode(), ephemeral=True)
+    try:
+        with listening(serve, host, JMXPROXY_PORT):
+            finished = lab.launch(*words, env=env).finish(60)
+            refused(lab, finished, f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts")
+            assert f"give --allow-hosts {host}" in finished.last_line and heard == []
+            assert "hunter" not in finished.stdout + finished.stderr
+            allowed = lab.launch(*words, "--allow-hosts", host, env=env).finish(60)
+            assert allowed.status == 3 and any(b"Authorization: Basic" in data for data in heard)
+    finally:
+        lab.observer.client.delete(path)
+
+
+def test_at_a_terminal_no_host_is_connected_to_before_the_question_about_passwords_is_answered(lab: Lab) -> None:
+    env = {**lab.env, "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2"}
+    terminal = Terminal(["-t", "lab", "--jmxproxy-user", "web", "--dry-run"], env, columns=300)
+    terminal.wait_for("Send? [y/N]", 30)
+    assert (
+        "the HTTP password will be sent to: " + ", ".join(host.address for host in lab.hosts) in terminal.raw.decode()
+    )
+    assert [host.jmxproxy.deletes for host in lab.hosts] == [0, 0, 0]
+    terminal.type("n\n")
+    assert terminal.finish(30) == 3
+    assert [host.jmxproxy.deletes for host in lab.hosts] == [0, 0, 0]
+    assert "no password was sent, and no broker was touched" in terminal.raw.decode()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -118,6 +119,44 @@ def test_a_module_is_named_with_its_python_and_a_checkout_with_its_directory_too
     assert resume_line(how_called(module, ["-t", "main"], "/tmp"), BEGAN, [2, 3]) == words
     root = str(Path(arguments.__file__).parents[1])
     assert resume_line(how_called(module, ["-t", "main"], root), BEGAN, [2, 3]) == f"cd {root} && {words}"
+
+
+def called(given: list[str]) -> Call:
+    return Call(("kafka-rolling-restart",), tuple(given), "")
+
+
+SECRETS = [
+    ["--task-args", "--to 3 --token hunter2"],
+    ["--task-args=--password=hunter2"],
+    ["--task", "x", "--task-args", "--api-key a", "--task-args", "secret: hunter2", "--task-args", "x --token=hunter2"],
+    ["--stop-command", "curl http://me:hunter2@stop/"],
+]
+
+
+@pytest.mark.parametrize("given", SECRETS)
+def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_given(given: list[str]) -> None:
+    line = resume_line(called(["-t", "main", *given]), BEGAN, [2, 3])
+    assert "hunter2" not in line
+    as_script = f"set -- {line.removeprefix('kafka-rolling-restart ')}; for word; do printf '%s\\0' \"$word\"; done"
+    bare = subprocess.run(["sh", "-c", as_script], capture_output=True, text=True, env={})
+    assert bare.returncode != 0 and bare.stdout == "" and "set it to the --" in bare.stderr
+    plain = [word for word in given if "hunter2" in word]
+    values = [word.partition("=")[2] if word.startswith("--task-args=") else word for word in plain]
+    names = re.findall(r"\$\{([A-Z_0-9]+):\?", line)
+    assert len(names) == len(set(names)) == len(values)
+    done = subprocess.run(
+        ["sh", "-c", as_script], capture_output=True, text=True, env=dict(zip(names, values, strict=True)), check=True
+    )
+    assert done.stdout.split("\0")[:-1] == ["-t", "main", *given, *REST.split()]
+
+
+def test_the_variable_of_a_secret_is_called_after_its_option() -> None:
+    line = resume_line(called(["-t", "main", "--task-args", "--token a", "--task-args=--token b"]), BEGAN, [2, 3])
+    first = '--task-args "${TASK_ARGS:?set it to the --task-args that this run had}"'
+    assert line == (
+        f"kafka-rolling-restart -t main {first} "
+        f'--task-args="${{TASK_ARGS_2:?set it to the --task-args that this run had}}" {REST}'
+    )
 
 
 @pytest.mark.parametrize(("text", "age"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1.5d", 129_600)])

@@ -39,8 +39,53 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
         )
     assert done.returncode == 2
     assert done.stderr.endswith(
-        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask\n"
+        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded "
+        f"from {tmp_path / 'chatty.py'}\n"
     )
+
+
+TASK = """
+from kafka_rolling_restart.task import PreStopTask
+import requests
+
+class Before(PreStopTask):
+    def run(self, host):
+        pass
+"""
+HIJACKED = "import sys; sys.stderr.write('hijacked\\n'); raise SystemExit(99)"
+
+
+@pytest.mark.parametrize(
+    "command", [COMMAND, [sys.executable, str(Path(sys.executable).with_name("kafka-rolling-restart"))]]
+)
+def test_what_lies_beside_a_task_is_not_imported_in_place_of_a_library(tmp_path: Path, command: list[str]) -> None:
+    if not Path(command[-1]).exists() and command is not COMMAND:
+        pytest.skip("the command is not installed")
+    (tmp_path / "mytask.py").write_text(TASK)
+    for library in ("kazoo", "requests", "paramiko", "rich", "urllib3"):
+        (tmp_path / f"{library}.py").write_text(HIJACKED)
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--task", "mytask"]
+    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "hijacked" not in done.stderr
+    assert done.returncode == 3 and "127.0.0.1:1: Connection refused" in done.stderr
+
+
+@pytest.mark.parametrize("user", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
+def test_a_password_that_is_not_utf_8_ends_with_status_2_and_is_told_nowhere(tmp_path: Path, user: str) -> None:
+    name = f"KAFKA_ROLLING_RESTART_{user[2:-5].upper()}_PASSWORD".encode()
+    report = tmp_path / "r.json"
+    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", user, "me", "-vv", "--report", str(report)]
+    environment = {**os.environb, name: b"hunter2\xff"}
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=environment, timeout=30)
+    assert done.returncode == 2 and b"the password is not valid UTF-8" in done.stderr
+    assert b"hunter" not in done.stdout + done.stderr and not report.exists()
+
+
+@pytest.mark.parametrize("option", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
+def test_a_name_that_is_not_utf_8_ends_with_status_2(option: str) -> None:
+    arguments = [b"--zookeeper", b"127.0.0.1:1", b"--no-confirm", option.encode(), b"m\xff"]
+    done = subprocess.run([*map(str.encode, COMMAND), *arguments], capture_output=True, timeout=30)
+    assert done.returncode == 2 and b"is not valid UTF-8" in done.stderr
 
 
 def test_wrong_usage_is_status_2_and_says_so_on_stderr() -> None:

@@ -2,6 +2,7 @@ import os
 import pwd
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,50 @@ def test_whatever_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text:
         load("main", None, write(tmp_path, text))
     assert said in str(error.value)
     assert str(tmp_path / "main.yaml") in str(error.value) and "\n" not in str(error.value)
+
+
+def bomb(pattern: str) -> str:
+    """Return a text in which each of 12 lines repeats the one before it nine times."""
+    lines = ["x0: &x0 {clusters: [1]}"] + [
+        f"x{number}: &x{number} {pattern}" % ", ".join([f"*x{number - 1}"] * 9) for number in range(1, 13)
+    ]
+    return "\n".join(lines)
+
+
+SETTINGS = "local_config: {cluster: x}\nclusters: {x: {zookeeper: *x12, broker_list: *x12}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{bomb('[%s]')}\n{SETTINGS}", "its aliases make more than 100000 values of it"),
+        (f"{bomb('{<<: [%s]}')}\n{SETTINGS}", "its aliases make more than 100000 values of it"),
+        ("a: &a [*a]", "an alias in it leads to itself"),
+        ("[" * 50_000 + "]" * 50_000, "is nested too deeply"),
+        ("{a: " * 3_000 + "1" + "}" * 3_000, "is nested too deeply"),
+        ("a: 2026-99-99", "is not YAML: month must be in 1..12"),
+        ("a: " + "9" * 5_000, "is not YAML: Exceeds the limit"),
+        ("a: " + "x" * 2**21, "cannot be read: it is longer than 1048576 characters"),
+    ],
+)
+def test_a_file_that_stands_for_far_too_much_is_one_line_soon(tmp_path: Path, text: str, said: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(UsageError) as error:
+        load("main", None, write(tmp_path, text))
+    assert said in str(error.value) and len(str(error.value)) < 500 and str(error.value).isprintable()
+    assert time.monotonic() - began < 10
+
+
+def test_aliases_that_save_writing_are_taken(tmp_path: Path) -> None:
+    text = """
+common: &common {zookeeper: "z1:2181", broker_list: &list ["a:9092", "b:9092"]}
+clusters:
+  east: {<<: *common}
+  west: {zookeeper: "z2:2181", broker_list: *list}
+local_config: {cluster: east}
+"""
+    assert load("main", None, write(tmp_path, text)).zookeeper == "z1:2181"
+    assert load("main", "west", write(tmp_path, text)).broker_list == ("a:9092", "b:9092")
 
 
 def test_an_unknown_type_lists_those_that_exist(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import Reading
 from kafka_rolling_restart.jmxproxy import JmxProxy
 from kafka_rolling_restart.secret import Secret
+from kafka_rolling_restart.text import MAX_SAID
 from kafka_rolling_restart.transport import MAX_ANSWER
 from tests.sockets import listening
 
@@ -133,6 +134,8 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     ),
     "a status with escapes": (sending(b"HTTP/1.1 \x1b[2J OK\r\n\r\n"), ""),
     "not HTTP": (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), ""),
+    "terminal escapes that are not HTTP": (sending(b"\x1b[2J\x1b]52;c;aGk=\x07all healthy\r\n"), "?[2J?]52;c;aGk=?all"),
+    "much that is not HTTP": (sending(b"\x1b[2J" * 5000 + b"\r\n"), "?[2J?[2J"),
 }
 
 
@@ -157,6 +160,7 @@ def test_whatever_the_endpoint_sends_ends_in_time_and_in_bounded_memory_with_a_r
         tracemalloc.stop()
     assert found.metrics is None and not found.silent
     assert found.reason and reason in found.reason, found.reason
+    assert found.reason.isprintable() and len(found.reason) <= MAX_SAID
     assert took < TIMEOUT + 2 and most < MEMORY
 
 

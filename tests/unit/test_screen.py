@@ -428,7 +428,7 @@ def test_a_view_that_fails_is_replaced_by_plain_lines_and_the_item_is_not_lost(
     assert writer.drain(10)
     captured = capfd.readouterr()
     assert captured.out == "2026-11-24T12:00:00+00:00 INFO lab/main: first\n"
-    assert "the view of the run failed (RuntimeError('a defect'))" in captured.err
+    assert "the view of the run failed (RuntimeError: a defect)" in captured.err
 
 
 class Broken:

@@ -51,3 +51,34 @@ def test_all_passwords_leave_the_environment_and_only_those_that_are_not_there_a
     asked = Secrets({}, asking("x")).passwords(ask_ssh=False, ask_sudo=True)
     assert asked.sudo is not None and asked.sudo.reveal() == "sudo password: x"
     assert asked.ssh is asked.passphrase is None
+
+
+NOT_UTF_8 = "hunter2\udcff"  # as os.environ has a byte that is not UTF-8
+
+
+def refused(call: Callable[[], object]) -> UsageError:
+    with pytest.raises(UsageError, match="the password is not valid UTF-8") as raised:
+        call()
+    assert raised.value.__cause__ is None and raised.value.__suppress_context__
+    assert "hunter2" not in f"{raised.value!r}"
+    return raised.value
+
+
+@pytest.mark.parametrize("name", ["JMXPROXY_PASSWORD", "SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE"])
+def test_a_password_that_is_not_utf_8_is_refused_where_it_is_given_and_not_told(name: str) -> None:
+    secrets = Secrets({f"KAFKA_ROLLING_RESTART_{name}": NOT_UTF_8}, None)
+    assert f"KAFKA_ROLLING_RESTART_{name}" in str(refused(lambda: secrets.given(name)))
+
+
+def test_a_password_that_is_typed_in_another_encoding_is_refused_and_not_told() -> None:
+    def decode(_prompt: str) -> str:
+        return b"hunter2\xff".decode()
+
+    assert "SSH password" in str(refused(lambda: Secrets({}, decode).ask("SSH password")))
+    assert "SSH password" in str(refused(lambda: Secrets({}, lambda _prompt: NOT_UTF_8).ask("SSH password")))
+
+
+def test_a_password_that_nothing_wants_leaves_the_environment_whatever_it_is() -> None:
+    environ = {"KAFKA_ROLLING_RESTART_JMX_PASSWORD": NOT_UTF_8}
+    Secrets(environ, None).forget("JMX_PASSWORD")
+    assert environ == {}

@@ -89,6 +89,26 @@ def test_whatever_is_wrong_with_a_task_is_one_line(here: Path, text: str, argume
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_the_file_that_a_task_was_loaded_from_is_told(here: Path) -> None:
+    assert load_text(here, SEED).sources == (f"--task mytask is loaded from {here / 'mytask.py'}",)
+    assert load([], []).sources == ()
+
+
+def test_a_library_comes_before_a_module_of_its_name_in_the_current_directory(here: Path) -> None:
+    (here / "pyte.py").write_text("raise SystemExit('hijacked')")
+    sys.path.insert(0, "")  # as python -m and python -c have it
+    sys.modules.pop("pyte", None)
+    load_text(here, "import pyte\n" + textwrap.dedent(SEED))
+    assert sys.path[-1] == str(here) and sys.path.count(str(here)) == 1 and "" not in sys.path
+
+
+@pytest.mark.parametrize("arguments", ["--token hunter2 '", "--token hunter2", "--password=hunter2"])
+def test_a_secret_among_the_arguments_of_a_task_is_in_no_error(here: Path, arguments: str) -> None:
+    with pytest.raises(UsageError, match="--task-args") as raised:
+        load_text(here, SEED, arguments)
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_module_that_is_not_there_is_said(here: Path) -> None:
     with pytest.raises(UsageError, match="--task nowhere.at.all: no such module"):
         load(["nowhere.at.all"], [])

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import pytest
 
 from kafka_rolling_restart.errors import Refused, UsageError, ZooKeeperUnavailable
-from kafka_rolling_restart.zookeeper import ZooKeeper, _reach, host_of
+from kafka_rolling_restart.zookeeper import ZooKeeper, _reach, _who, controller_id, host_of
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,23 @@ def test_the_host_comes_from_the_registration(registration: str, host: str) -> N
 def test_a_registration_without_a_usable_host_is_refused_with_its_path(registration: str) -> None:
     with pytest.raises(Refused, match="/brokers/ids/7"):
         host_of(7, registration.encode())
+
+
+@pytest.mark.parametrize(
+    "data", ["", "{", "[]", '{"brokerid": "\\u001b[2J"}', "[" * 100_000, '{"brokerid": 1e999}', "1"]
+)
+def test_a_controller_that_is_none_is_told_in_one_line(data: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        controller_id(data.encode())
+    assert type(raised.value) is ValueError and str(raised.value).isprintable() and len(str(raised.value)) <= 80
+    assert controller_id(b'{"version": 1, "brokerid": 2}') == 2
+
+
+def test_who_holds_the_lock_is_said_without_what_a_terminal_acts_on() -> None:
+    holder = '{"user": "\\u001b[2Jme", "host": "%s", "pid": 1, "since": "now", "broker": "\\u009b"}' % ("x" * 100_000)
+    said = _who([holder])
+    assert said.startswith("?[2Jme on xxx") and said.isprintable() and len(said) < 500
+    assert _who(["[" * 100_000]) == _who([]) == "who it is, /kafka-rolling-restart/lock does not tell"
 
 
 LONG = "x" * 2**20
