@@ -13,7 +13,7 @@ from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.parallel import Background, Standby, aside
 from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.sudo import is_free_of_password, without_noise
+from kafka_rolling_restart.sudo import Answer, asks_for_password, without_noise
 
 # Marked, because a login script may greet us; through sh, because the login shell may be any.
 MARK = "process:"
@@ -28,6 +28,10 @@ ASKING = ("sudo", "-k", "-S", "-p", "")  # -k, so that it asks: what it does not
 SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
 AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
+UNTOLD = (
+    "the listing of sudo does not tell whether it asks for a password (an entry with a regular expression, a digest or a "
+    "backslash?). Put a plain entry for this command last in sudoers"
+)
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
 
@@ -247,25 +251,30 @@ class BrokerHost:
                 look = "It is misspelt, or in a folder that sudo does not look in"
                 return f"may not run `sudo -n {command}`: {why}. {look}: look at {self._option(command)}"
             return f"may not run `sudo -n {command}`: {why}. {mend}"
-        if session.run("sudo -n -v", QUESTION_S).status == 0:  # no entry of this user asks for a password
-            return ""
         listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
-        if is_free_of_password(listing.output, _answer(allowed)):
+        answer = _asks(session, listing, _allowed(allowed))
+        if answer is Answer.FREE:
             return ""
+        if answer is Answer.UNKNOWN:
+            return f"`sudo -n {command}`: {UNTOLD}. {mend}"
         return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
 
     def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> str:
         """Find out, without running the command, whether it may be run with the password, and whether it asks for it.
 
-        A command that does not is sent without: the password would be the first line of its own input.
+        A command that does not is sent without: the password would be the first line of its own input. Where that cannot
+        be told, the host is refused.
         """
         self._with_password.discard(command)
         allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
         if allowed.status != 0:
             return f"may not run `sudo {command}`: {_reason(allowed) or self._not_allowed(command)}"
         listing = session.run(shlex.join(["env", "LC_ALL=C", *ASKING, "-ll"]), SUDO_S, password)
-        free = session.run("sudo -k -n -v", QUESTION_S).status == 0
-        if not free and not is_free_of_password(listing.output, _answer(allowed)):
+        answer = _asks(session, listing, _allowed(allowed))
+        if answer is Answer.UNKNOWN:
+            look = f"{self._shell.typed(terminal=True)} sudo -ll"
+            return f"`sudo {command}`: {UNTOLD}, and its password must not become the command's input. Look: {look}"
+        if answer is Answer.ASKS:
             self._with_password.add(command)
         return ""
 
@@ -293,6 +302,14 @@ def is_same_process(age_s: float, expected_age_s: float) -> bool:
     return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
 
 
+def _asks(session: Session, listing: CommandResult, command: str) -> Answer:
+    """Find out whether sudo asks for a password; -k, because one that was given shortly before is not asked for."""
+    is_validated = session.run("sudo -k -n -v", QUESTION_S).status == 0
+    if listing.status != 0:
+        return Answer.UNKNOWN
+    return asks_for_password(listing.output, command, is_validated)
+
+
 def _words(command: str) -> Sequence[str]:
     """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers all of it."""
     return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
@@ -303,7 +320,7 @@ def _reason(result: CommandResult) -> str:
     return replace(result, output=without_noise(result.output)).said.rstrip(".")
 
 
-def _answer(result: CommandResult) -> str:
+def _allowed(result: CommandResult) -> str:
     """Return the line in which sudo answers."""
     return _last_line(replace(result, output=without_noise(result.output)))
 

@@ -59,7 +59,7 @@ class SshHost:
             LOG.debug("%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error)
             raise
         LOG.debug("%s: logged in after %.2f s", self._target, time.monotonic() - began)
-        return SshSession(transport, login.links, str(self._target))
+        return SshSession(transport, login.links, str(self._target), login.no_secrets)
 
     @contextmanager
     def session(self) -> Iterator["SshSession"]:
@@ -169,12 +169,13 @@ class SshConnections:
 
 
 class SshSession:
-    """An open connection to a host."""
+    """An open connection to a host; ``no_secrets`` says why no password may be sent over it, if it may not."""
 
-    def __init__(self, transport: paramiko.Transport, links: Links, where: str) -> None:
+    def __init__(self, transport: paramiko.Transport, links: Links, where: str, no_secrets: str = "") -> None:
         self._transport = transport
         self._links = links
         self._where = where
+        self._no_secrets = no_secrets
 
     def close(self) -> None:
         """End the connection."""
@@ -195,6 +196,8 @@ class SshSession:
         before the command is sent, and what it says against it keeps it from being sent. Raises `SshError`, with ``sent``
         where the command may have been run, and its end was not seen.
         """
+        if secret is not None and self._no_secrets:
+            raise SshError(f"{self._where}: {self._no_secrets}")
         began, sent = time.monotonic(), False
         name = shown or command
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.

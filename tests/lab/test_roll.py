@@ -174,7 +174,7 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_would_add_it(lab: Lab
     known.write_text("")
     finished = roll(lab)
     refused(lab, finished, "its host key is not known (ssh-ed25519 SHA256:")
-    assert f"ssh-keyscan -p 22022 {lab.hosts[0].address} >> " in finished.stderr
+    assert f"ssh-keyscan -t ed25519 -p 22022 {lab.hosts[0].address} >> " in finished.stderr
     assert "found 3 problems" in finished.last_line
 
 

@@ -173,7 +173,8 @@ def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sud
         "id -u": (0, "1000"),
         "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
         "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
-        "sudo -n -v": (1, "sudo: a password is required"),
+        "sudo -n -v": (0, ""),  # a password was given shortly before, and will not be remembered for long
+        "sudo -k -n -v": (1, "sudo: a password is required"),
         "env LC_ALL=C sudo -n -ll": (0, listing),
     }
     (problem,) = host(FakeShell(answers)).preflight(JVM).problems
@@ -187,7 +188,7 @@ NOISE = "sudo: unable to resolve host vm: Name or service not known"
 def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt(said: str) -> None:
     answers = {
         "id -u": (0, "1000"),
-        "sudo -n -v": (0, NOISE),
+        "env LC_ALL=C sudo -n -ll": (0, f"{NOISE}\n{FREE_STOP}"),
         "sudo -n -l service kafka stop": (0, f"/usr/sbin/service kafka stop\n{NOISE}"),
         "sudo -n -l service kafka strat": (1, said),
     }
@@ -227,6 +228,25 @@ def test_what_sudo_says_besides_does_not_hide_the_command_that_it_allows(said: s
     assert host(FakeShell(answers)).preflight(JVM).problems == ()
 
 
+@pytest.mark.parametrize(
+    "listing",
+    [
+        (0, "Sudoers entry:\n Commands:\n ALL\nSudoers entry:\n Options: !authenticate\n Commands:\n sha224:00 ALL\n"),
+        (1, ""),
+    ],
+)
+def test_a_sudo_of_which_it_is_unknown_whether_it_asks_is_a_problem(listing: tuple[int, str]) -> None:
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
+        "env LC_ALL=C sudo -n -ll": listing,
+    }
+    problems = host(FakeShell(answers)).preflight(JVM).problems
+    assert len(problems) == 2
+    assert all("the listing of sudo does not tell whether it asks for a password" in one for one in problems)
+
+
 def test_a_command_that_is_not_there_is_a_problem() -> None:
     (problem,) = host(FakeShell(), "svc -d kafka").preflight(JVM).problems
     assert "no command 'svc'" in problem
@@ -256,6 +276,19 @@ ENTRY = "Sudoers entry:\n RunAsUsers: root\n Commands:\n ALL\n"
 FREE_STOP = (
     ENTRY + "Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka stop\n"
 )
+
+
+@pytest.mark.parametrize(
+    "last", ["^/usr/sbin/service kafka .*$", "sha224:00 /usr/sbin/service", "/usr/sbin/service ^kafka .*$"]
+)
+def test_a_password_that_may_become_the_input_of_a_command_is_not_sent_with_it(last: str) -> None:
+    shell = with_password(f"{ENTRY}Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n {last}\n")
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    problems = broker_host.preflight(JVM).problems
+    assert len(problems) == 2
+    assert all("does not tell whether it asks" in one and "Look: ssh -t n1 sudo -ll" in one for one in problems)
+    finish(broker_host.stop(10))
+    assert shell.secrets[shell.ran[-1]] is None
 
 
 def test_a_password_goes_to_sudo_as_input_and_never_into_a_line() -> None:

@@ -211,6 +211,16 @@ class FakeTransport:
         return FakeChannel(fails=not self._sends)
 
 
+def test_a_secret_is_not_sent_to_a_host_whose_key_nobody_has_compared() -> None:
+    transport = FakeTransport()
+    session = SshSession(transport, Links(), "n1", "no password was sent, because")  # type: ignore[arg-type]
+    with pytest.raises(SshError, match="n1: no password was sent, because") as raised:
+        session.run("sudo -S -v", 1, Secret("hunter2"))
+    assert not raised.value.sent and transport.timeout is None
+    with pytest.raises(SshError, match="did not end within"):
+        session.run("true", 0.05)
+
+
 @pytest.mark.parametrize(
     ("transport", "sent", "words"),
     [
