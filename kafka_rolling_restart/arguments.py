@@ -197,11 +197,16 @@ def how_called(program: str, arguments: Sequence[str], folder: str) -> Call:
     return Call((os.path.abspath(path),), tuple(arguments), folder)
 
 
-def resume_line(call: Call, began: datetime, ids: Sequence[int]) -> str:
-    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
+def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
+    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all.
+
+    Where ``began`` is None they are restarted in any case.
+    """
     words = iter(call.arguments)
     kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
-    chosen = [BROKER_IDS, ",".join(ranges(ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    chosen = [BROKER_IDS, ",".join(ranges(ids))]
+    if began is not None:
+        chosen += [STARTED_BEFORE, began.isoformat(timespec="seconds")]
     line = shlex.join([*call.program, *kept, *chosen])
     if call.folder and call.needs_folder:
         return f"cd {shlex.quote(call.folder)} && {line}"
