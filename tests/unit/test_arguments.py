@@ -99,6 +99,11 @@ def test_the_resume_line_is_the_command_with_just_what_is_left_and_the_directory
     assert parse(shlex.split(command)[1:]).broker_ids == [2, 3]
 
 
+def test_without_a_beginning_the_brokers_are_restarted_in_any_case() -> None:
+    call = Call((PROGRAM,), ("-t", "main", "--started-before=2h"), "/tmp")
+    assert resume_line(call, None, [2, 3]) == f"{PROGRAM} -t main --broker-ids 2,3"
+
+
 def test_a_directory_that_was_removed_is_not_named() -> None:
     line = resume_line(Call((PROGRAM,), ("-t", "main", "--task", "x"), ""), BEGAN, [2, 3])
     assert line == f"{PROGRAM} -t main --task x {REST}"
