@@ -236,6 +236,7 @@ class Restart:
         self._blind = False  # its process could not be looked for the last time
         self._unsent = ""  # why a start command did not reach the host, as it was told last
         self._stop: Command | None = None
+        self._starts: list[Command] = []
         self._first_start_at: float | None = None
         self.stop_was_sent = True  # or may have been
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
@@ -315,16 +316,20 @@ class Restart:
             self._stop_may_act()  # asked early, because a process that was born after its end needs no further wait
             sight = self._sight()
             now = self._clock.now()
-            if self._is_back(sight) and (now >= deadline or self._lets_it_live(command, now)):
-                return self._welcome(sight, command)
+            if self._is_back(sight):
+                if all(self._lets_it_live(one, now) for one in self._starts):
+                    return self._welcome(sight, command)
+                self._give_news(sight, self._awaited(sight))
+                self._rest(sight, command)
+                continue
             seen_alive = seen_alive or (sight.answers and self._is_new(sight.reading))
             missing_since = (missing_since or now) if self._is_missing(sight, command) else None
             may_have_met_old = not self._was_gone_before(command)
             missing_for = 0.0 if missing_since is None else now - missing_since
             again = self._may_start_again(command, tries, now, missing_for, quickly=seen_alive or may_have_met_old)
             if now >= deadline:
-                is_last = extended or missing_since is None or command.ended_at is None or not may_have_met_old
-                if is_last:
+                is_at_work = command.is_over(now) is False
+                if extended or missing_since is None or is_at_work or not may_have_met_old:
                     self.is_down = sight.is_absent
                     raise BrokerDown(self._did_not_come(sight, command, tries))
                 # The last start may have found the old process alive: one more, and time to see what it does.
@@ -476,7 +481,9 @@ class Restart:
         if not self._unsent:  # else it is tried again and again: that was said
             self._voice.say("starting it")
         now = self._clock.now()
-        return Command(self._host.start(max(deadline - now, self._limits.settle)), now)
+        command = Command(self._host.start(max(deadline - now, self._limits.settle)), now)
+        self._starts.append(command)
+        return command
 
     def _hear_start(self, command: Command) -> None:
         if not command.hear(self._clock.now()):
@@ -524,7 +531,7 @@ class Restart:
         One that ended well does not. One that never ends, as where the broker runs in the foreground, is not waited for
         for ever.
         """
-        if now - command.sent_at >= self._limits.start_gives_up:
+        if command.not_sent or now - command.sent_at >= self._limits.start_gives_up:
             return True
         if command.ended_at is None or not command.is_over(now):
             return False
