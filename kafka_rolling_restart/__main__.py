@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from typing import NoReturn
 
 from kafka_rolling_restart.errors import ExitStatus
 from kafka_rolling_restart.text import describe_all
@@ -16,14 +17,24 @@ def run() -> None:
     _hold_streams()
     threading.excepthook = _show
     try:
-        from kafka_rolling_restart.main import main  # here, because a Ctrl-C may come while it is loaded
+        # Loaded and parsed here, because a Ctrl-C may come meanwhile; from then on main() handles all that may end it.
+        from kafka_rolling_restart import arguments
+        from kafka_rolling_restart.main import main
 
-        status = main(sys.argv[1:])
+        options = arguments.parse(sys.argv[1:])
     except KeyboardInterrupt:
         print("kafka-rolling-restart: ended by SIGINT; no broker was touched", file=sys.stderr)
-        status = 128 + 2
+        _leave(128 + 2)
     except SystemExit as end:  # argparse's
-        status = end.code if isinstance(end.code, int) else ExitStatus.USAGE
+        _leave(end.code if isinstance(end.code, int) else ExitStatus.USAGE)
+    except BaseException as error:
+        _print(error)
+        _leave(ExitStatus.DEFECT)
+    try:
+        status = main(sys.argv[1:], options)
+    except KeyboardInterrupt:  # before main() listens to signals, or after its last word
+        print("kafka-rolling-restart: ended by SIGINT", file=sys.stderr)
+        status = 128 + 2
     except BaseException as error:
         _print(error)
         status = ExitStatus.DEFECT
@@ -50,7 +61,7 @@ def _hold_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(STDERR, "w", closefd=False)
 
 
-def _leave(status: int) -> None:
+def _leave(status: int) -> NoReturn:
     """End with this status, whatever a task printed that cannot be written: a full disk would make it 120."""
     flushing = threading.Thread(target=_flush, daemon=True)
     flushing.start()

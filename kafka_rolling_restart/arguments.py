@@ -5,8 +5,11 @@ import math
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from kafka_rolling_restart import __version__, cluster, config
@@ -21,6 +24,8 @@ BROKER_IDS = "--broker-ids"
 STARTED_BEFORE = "--started-before"
 PATTERN = re.compile(r"[A-Za-z0-9_:*?\[][A-Za-z0-9._:%*?-]*\]?")
 DRY_RUN = "--dry-run"
+TASK = "--task"
+MAX_PORT = 65535
 LONG_OPTION = re.compile(r"--[a-z-]+")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 MAX_S = 1_000_000
@@ -32,18 +37,19 @@ Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the
 next only while the cluster is healthy: all brokers that were registered in
 ZooKeeper at the start are registered, run and answer fresh metrics, none has
 under-replicated or offline partitions, and one controller is active. A stop is
-over when the broker is proven to be gone, a start when a new JVM is seen in its
-place. Nothing is touched before all brokers and hosts were looked at and you
-said yes.
+over when the old process is proven gone, a start when a new JVM is seen to run
+in its place. Nothing is touched before all brokers and hosts were looked at and
+you said yes.
 """
 EPILOG = """\
 what is done with each broker:
   1. wait until the cluster is healthy
   2. run the pre-stop tasks
-  3. stop it, and wait until its registration, its metrics and its process are
-     gone
+  3. stop it, and wait until its old process is proven gone, and neither its
+     registration nor fresh metrics contradict that
   4. run the post-stop tasks
-  5. start it, up to three times, and wait until a new JVM is registered
+  5. start it, again if need be, and wait until a new JVM is registered and
+     runs, and the stop command has ended
   6. wait until the cluster is healthy, and run the post-start tasks
 
 signals:
@@ -98,9 +104,9 @@ examples:
   kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
       without a configuration file: show the plan, ask, and restart the brokers
 
-  kafka-rolling-restart -t main --no-confirm --quiet --report ~/roll.json
-      from cron: say nothing unless something is wrong, and keep the state of
-      the run as JSON
+  /usr/local/bin/kafka-rolling-restart -t main --no-confirm --quiet
+      from cron, which needs the full path: say nothing unless something is
+      wrong; add --report ~/roll.json to keep the state of the run as JSON
 
   kafka-rolling-restart -t main --skip 2 --task upgrade --task-args "--to 3.9.1"
       leave out the first two brokers, and run the tasks in upgrade.py for each
@@ -174,12 +180,46 @@ def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str
     return config.known_names(parsed_args.cluster_type or "", places)
 
 
-def resume_line(argv: Sequence[str], began: datetime, ids: Sequence[int]) -> str:
-    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all."""
-    words = iter(argv)
+@dataclass(frozen=True)
+class Call:
+    """How this run was called, so that it can be called again. ``folder`` is the working directory, empty if unknown."""
+
+    program: tuple[str, ...]
+    arguments: tuple[str, ...]
+    folder: str
+
+    @property
+    def needs_folder(self) -> bool:
+        """Tell whether the working directory matters: the modules of tasks, and a checkout's own, are looked up there."""
+        if any(word.partition("=")[0] == TASK for word in self.arguments):
+            return True
+        return len(self.program) > 1 and Path(__file__).parents[1] == Path(self.folder)
+
+
+def how_called(program: str, arguments: Sequence[str], folder: str) -> Call:
+    """Return how this run was called. ``program`` is ``sys.argv[0]``: a script, or what ``python -m`` makes of a module."""
+    path = Path(folder, program)
+    if path.name == "__main__.py":
+        return Call((sys.executable, "-m", __package__), tuple(arguments), folder)
+    if not path.is_file():  # whatever that is, it was found by its name
+        return Call((program,), tuple(arguments), folder)
+    return Call((os.path.abspath(path),), tuple(arguments), folder)
+
+
+def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
+    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all.
+
+    ``began`` is None where tasks are to be run for all of them, whoever restarted them meanwhile.
+    """
+    words = iter(call.arguments)
     kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
-    chosen = [BROKER_IDS, ",".join(ranges(ids)), STARTED_BEFORE, began.isoformat(timespec="seconds")]
-    return _joined(["kafka-rolling-restart", *kept, *chosen])
+    chosen = [BROKER_IDS, ",".join(ranges(ids))]
+    if began is not None:
+        chosen += [STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    line = _joined([*call.program, *kept, *chosen])
+    if call.folder and call.needs_folder:
+        return f"cd {shlex.quote(call.folder)} && {line}"
+    return line
 
 
 def _joined(words: Sequence[str]) -> str:
@@ -291,6 +331,11 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         help="one proxy for all brokers; needs {host} in --jmxproxy-prefix",
     )
     group.add_argument(
+        "--allow-cached-metrics",
+        action="store_true",
+        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on numbers as old as that",
+    )
+    group.add_argument(
         "--metrics-timeout",
         type=_positive_seconds,
         default=30.0,
@@ -373,16 +418,26 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago such as 2h",
     )
     group.add_argument(
-        DRY_RUN, action="store_true", help="plan, preflight and one health check; touch and lock nothing (0 or 3)"
+        DRY_RUN,
+        action="store_true",
+        help="plan, preflight and one health check; touch and lock nothing (status 0, 3, or 6 if another run goes on)",
     )
     group.add_argument(
-        "--stop-command", default="service kafka stop", metavar="CMD", help="run with sudo (default: %(default)s)"
+        "--stop-command",
+        type=_command,
+        default="service kafka stop",
+        metavar="CMD",
+        help="run with sudo (default: %(default)s)",
     )
     group.add_argument(
-        "--start-command", default="service kafka start", metavar="CMD", help="run with sudo (default: %(default)s)"
+        "--start-command",
+        type=_command,
+        default="service kafka start",
+        metavar="CMD",
+        help="run with sudo (default: %(default)s)",
     )
     group.add_argument(
-        "--task", action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
+        TASK, action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
     )
     group.add_argument(
         "--task-args",
@@ -437,9 +492,19 @@ def _number(text: str) -> float:
 
 
 def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
     return int(text)
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty: give the command to run on a broker's host")
+    return text
 
 
 def _ids(text: str) -> list[int]:
@@ -475,6 +540,11 @@ def _age(text: str) -> float:
 
 
 def _prefix(text: str) -> str:
+    if "://" in text or text.startswith("//"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a URL: give only its path, such as jmxproxy/localhost:9099/; scheme, host and port are "
+            "--jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
+        )
     if re.search(r"[{}]", text.replace(HOST, "")):
         raise argparse.ArgumentTypeError(f"{text!r}: the one thing that braces can stand around is {HOST}")
     if not text.isprintable() or re.search(r"[\s?#]", text):
@@ -515,10 +585,7 @@ def _user(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    value = _natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not enough: at least 1 check is needed")
-    return value
+    return _whole(text, 1)
 
 
 def _login_name(text: str) -> str:
@@ -535,7 +602,6 @@ def _template(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    value = _natural(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
-    return value
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to {MAX_PORT})")
+    return int(text)

@@ -84,6 +84,14 @@ class Reading:
     no_proxy: bool = False
     url: str = ""  # what a person asks to see the same
 
+    @property
+    def cached(self) -> str:
+        """Tell how old the answers may be, where the proxy keeps them and may not be emptied; else nothing."""
+        if self.emptied or self.cache_s == 0:
+            return ""
+        age = "for an unknown time" if self.cache_s is None else f"for {self.cache_s:g} s"
+        return f"its JMXProxy refuses to empty its cache (DELETE), and keeps answers {age}"
+
 
 @dataclass(frozen=True)
 class CommandResult:

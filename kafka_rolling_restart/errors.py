@@ -1,5 +1,6 @@
 """The ways a run can end other than well: each kind knows its exit status and says the next step."""
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -93,3 +94,11 @@ class SshError(Exception):
     def __init__(self, message: str, *, sent: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+Objection = Callable[[], str]  # what there is against sending a command at this moment; nothing: it may be sent
+
+
+def no_objection() -> str:
+    """Say nothing against sending a command."""
+    return ""

@@ -67,11 +67,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class HealthRule:
-    """``count`` consecutive healthy checks, ``interval`` s apart, with at most ``limit`` s unhealthy meanwhile."""
+    """``count`` consecutive healthy checks, ``interval`` s apart, with at most ``limit`` s unhealthy meanwhile.
+
+    ``longest_check`` is how long (s) one check may take: more than that from one check to the next is a pause of
+    this process, and says nothing of the cluster.
+    """
 
     count: int
     interval: float
     limit: float
+    longest_check: float = float("inf")
 
 
 class NeverHealthy(Exception):
@@ -84,9 +89,15 @@ def judge(
     readings: Mapping[int, Reading],
     freshness: Freshness,
     lives: Lives,
+    allow_cached: bool = False,
 ) -> Verdict:
-    """Judge one check. ``registered`` is None where ZooKeeper did not answer: that is not healthy."""
+    """Judge one check. ``registered`` is None where ZooKeeper did not answer: that is not healthy.
+
+    Metrics that may come out of a cache count only with ``allow_cached`` (--allow-cached-metrics).
+    """
     wrong = _unregistered(expected, registered) + _unread(readings) + _unsound(readings) + _restarted(readings, lives)
+    if not allow_cached:
+        wrong += _cached(readings)
     stale, waiting = _stale(readings, freshness)
     if wrong or stale:
         return Verdict(Health.UNHEALTHY, tuple(wrong + stale))
@@ -158,6 +169,14 @@ def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
     return reasons
 
 
+def _cached(readings: Mapping[int, Reading]) -> list[Reason]:
+    return [
+        Reason(f"cached {broker_id}", f"the metrics of broker {broker_id} may be old: {reading.cached}")
+        for broker_id, reading in readings.items()
+        if reading.metrics is not None and reading.cached
+    ]
+
+
 def _some(separator: str, parts: Sequence[str], what: str) -> str:
     more = [f"and {len(parts) - SAID} more {what}"] if len(parts) > SAID else []
     return separator.join([*parts[:SAID], *more])
@@ -193,7 +212,7 @@ def wait_until_healthy(
     time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An unknown verdict
     neither counts nor breaks the row, and is bounded by the age that `judge` allows a reading.
     """
-    healthy, unhealthy, since = 0, 0.0, clock.now()
+    healthy, unhealthy, since, pause = 0, 0.0, clock.now(), 0.0
     while True:
         began = clock.now()
         verdict = check()
@@ -201,7 +220,8 @@ def wait_until_healthy(
         if verdict.health is Health.HEALTHY:
             healthy += 1
         elif verdict.health is Health.UNHEALTHY:
-            healthy, unhealthy = 0, unhealthy + (now - since)
+            healthy = 0
+            unhealthy += min(now - since, max(pause, 0.0) + rule.longest_check)
         since = now
         tell(verdict, healthy)
         if healthy >= rule.count:

@@ -48,23 +48,29 @@ from kafka_rolling_restart.roll import (
     Roll,
     last_resort,
     look_at_end,
+    require_complete,
     restart_broker,
     run_post_start_tasks,
     wait,
     wait_after_tasks,
 )
 from kafka_rolling_restart.signals import Signals
-from kafka_rolling_restart.text import describe, said
+from kafka_rolling_restart.text import describe
 from kafka_rolling_restart.watch import ClusterWatch
 from kafka_rolling_restart.writer import Writer
+
+ZOOKEEPER_QUESTIONS = 3  # of one health check, each of which may take its whole timeout
 
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n)."""
-    options = arguments.parse(argv)
+def main(argv: Sequence[str], parsed: argparse.Namespace | None = None) -> int:
+    """Run the command. Return its exit status (see `ExitStatus`; 128+n for signal n).
+
+    ``parsed`` are the options of ``argv`` where they were parsed before.
+    """
+    options = parsed or arguments.parse(argv)
     asks = not options.no_confirm and not options.dry_run
     writer = Writer(screen.choose(options.quiet, options.verbose), spare=PlainScreen())
     report = Report(writer, options.verbose, options.quiet, asks)
@@ -90,7 +96,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         return Outcome(int(error.status), str(error))
     except ZooKeeperUnavailable as error:
         return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
-    except Exception as error:
+    except BaseException as error:  # SystemExit and its like included: no task decides about our exit status
         report.traceback(error)
         line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
         return Outcome(ExitStatus.DEFECT, line)
@@ -98,6 +104,7 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
 
 def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
     clock, now = SystemClock(), datetime.now().astimezone()
+    call = arguments.how_called(sys.argv[0], argv, _folder())  # now, because a task may go to another folder
     # 1. Anything wrong here: nothing is contacted.
     _require_somebody_to_ask(options)
     cluster = _cluster(options)
@@ -105,8 +112,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     reach = from_options(options, os.environ, _asker(report), report.warn)
     metrics, ensemble = access.of_metrics(options, reach.secrets), access.of_zookeeper(options, reach.secrets)
     tasks = task.load(options.task, options.task_args)  # only now: they get an environment without our passwords
+    signals.listen_again()
     if options.report is not None:
-        report.file = _report_file(options, argv, cluster, report, now, clock)
+        report.file = _report_file(options, call, cluster, report, now, clock)
 
     from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
 
@@ -115,7 +123,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
         # 2. The plan.
         zookeeper.connect()
         roll = _make_roll(options, metrics, zookeeper, tasks, reach, report, signals)
-        roll.resume = partial(arguments.resume_line, argv, now)
+        roll.resume = partial(arguments.resume_line, call, None if tasks.any else now)
         controller = zookeeper.controller()
         _show_plan(options, cluster, controller, roll)
         # 3. The preflight.
@@ -141,7 +149,7 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
             roll.signals.deafen()  # from here on no signal replaces what ended the run
     except (RollingRestartError, Interrupted) as error:
         ended_by = error
-    except Exception as error:
+    except BaseException as error:  # as above: whatever it is, a broker may be down
         roll.report.traceback(error)
         ended_by = Defect(f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}")
     standing = look_at_end(roll, ended_by)
@@ -165,15 +173,20 @@ def _roll(roll: Roll, lock: "Lock") -> None:
         run_post_start_tasks(roll, broker)
     # 6. The last wait is over, unless the last tasks may have changed something.
     wait_after_tasks(roll)
+    require_complete(roll)
 
 
 def _summarize(roll: Roll, standing: Standing, outcome: Outcome) -> None:
     resume = ""
-    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and standing.untouched:
-        in_hand = [standing.in_hand] if standing.in_hand else []
-        resume = roll.resume([broker.id for broker in [*in_hand, *standing.untouched]])
+    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and _is_left(roll, standing):
+        resume = roll.resume([broker.id for broker in standing.left])
     roll.enter(Step.ENDED)
     roll.report.summary(roll.progress, standing, resume)
+
+
+def _is_left(roll: Roll, standing: Standing) -> bool:
+    """Tell whether more is left than a broker that only has to be started."""
+    return bool(standing.untouched) or (roll.tasks.any and bool(standing.left))
 
 
 def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
@@ -185,7 +198,7 @@ def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
 
 def _report_file(
     options: argparse.Namespace,
-    argv: Sequence[str],
+    call: arguments.Call,
     cluster: config.ClusterConfig,
     report: Report,
     now: datetime,
@@ -195,7 +208,7 @@ def _report_file(
         options.report,
         Run(
             tool=__version__,
-            command=["kafka-rolling-restart", *argv],
+            command=["kafka-rolling-restart", *call.arguments],
             cluster=cluster.label,
             zookeeper=cluster.zookeeper,
             configuration=str(cluster.path) if cluster.path else None,
@@ -203,7 +216,7 @@ def _report_file(
             began=now,
             now=clock.now(),
             start_command=options.start_command,
-            resume=partial(arguments.resume_line, argv),
+            resume=lambda began, ids: arguments.resume_line(call, None if options.task else began, ids),
         ),
         report.warn,
     )
@@ -255,11 +268,8 @@ def _make_roll(
 
     brokers = zookeeper.brokers(options.listener)
     if not brokers:
-        there = said(", ".join(zookeeper.children("/"))) or "nothing"
-        raise Refused(
-            f"no broker is registered in /brokers/ids at {zookeeper.hosts}, where there is: {there}. Look at the chroot, the "
-            "path behind the servers, and whether the brokers run"
-        )
+        where = plan.wrong_chroot(zookeeper.hosts, zookeeper.chroots())
+        raise Refused(f"no broker is registered in /brokers/ids at {zookeeper.hosts}. {where}")
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, options.skip, options.broker_ids)
     clock = SystemClock()
@@ -268,9 +278,16 @@ def _make_roll(
         brokers=brokers,
         plan=chosen,
         hosts=reach.hosts(brokers, chosen),
-        watch=ClusterWatch(brokers, zookeeper, proxies, clock, options.metrics_timeout),
+        watch=ClusterWatch(
+            brokers, zookeeper, proxies, clock, options.metrics_timeout, allow_cached=options.allow_cached_metrics
+        ),
         tasks=tasks,
-        rule=HealthRule(options.check_count, options.check_interval, options.unhealthy_time_limit),
+        rule=HealthRule(
+            options.check_count,
+            options.check_interval,
+            options.unhealthy_time_limit,
+            longest_check=options.metrics_timeout + ZOOKEEPER_QUESTIONS * zookeeper.timeout,
+        ),
         clock=clock,
         report=report,
         signals=signals,
@@ -310,7 +327,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``lock_problem`` is why the
     lock could not be taken later, if anything.
     """
-    roll.report.step(f"preflight: looking at {len(roll.brokers)} brokers, and at the hosts of {len(roll.plan)}")
+    roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
     readings = roll.watch.look_first()
     if age_s is not None:
         moment, before = roll.clock.now() - age_s, roll.plan
@@ -323,7 +340,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
     def tell(looked: int) -> None:
         roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
 
-    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell)
+    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem, about)
@@ -337,7 +354,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
             f"the preflight found {counted(count, 'problem')}, see above{_home_hint()}; no broker was touched"
         )
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
-    roll.report.say("preflight: every host lets us in, both commands are allowed, all metrics answer")
+    roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
 
 
 def _home_hint() -> str:
@@ -352,9 +369,10 @@ def _look_once(roll: Roll, lock_holder: str) -> Outcome:
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
         raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")
-    what = counted(len(roll.plan), "broker")
-    line = f"dry run: the cluster is healthy, and {what} would be restarted; nothing was touched"
-    return Outcome(ExitStatus.DONE, line)
+    what = f"{counted(len(roll.plan), 'broker')} would be restarted"
+    if not roll.plan:
+        what = "no broker would be restarted, so no host was checked"
+    return Outcome(ExitStatus.DONE, f"dry run: the cluster is healthy, and {what}; nothing was touched")
 
 
 def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
@@ -370,9 +388,9 @@ def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: R
 
 def _says_yes(report: Report, question: str) -> bool:
     """Ask at the terminal, and tell whether the answer is yes."""
-    report.ask(question)
     answer = ""
     try:
+        report.ask(question)
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
         raise Refused(f"no answer could be read ({describe(error)}); no broker was touched") from error
@@ -380,6 +398,14 @@ def _says_yes(report: Report, question: str) -> bool:
         if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
             report.end_line()
     return answer.strip().lower() in ("y", "yes")
+
+
+def _folder() -> str:
+    """Return the working directory, or nothing where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _holder() -> dict[str, object]:

@@ -12,7 +12,8 @@ class Standing:
     """Where the brokers of the plan stood when the run ended.
 
     ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` was stopped by us and not seen back. ``gone``
-    and ``unseen`` are among ``done``: restarted by us, and not there any more, or not to be looked at.
+    and ``unseen`` are among ``done``: restarted by us, and not there any more, or not to be looked at. ``left`` are all
+    for which something of the plan was not done, be it a task; ``touched``: this run did something about a broker.
     """
 
     done: tuple[Broker, ...] = ()
@@ -21,6 +22,8 @@ class Standing:
     untouched: tuple[Broker, ...] = ()
     gone: tuple[Broker, ...] = ()
     unseen: tuple[Broker, ...] = ()
+    left: tuple[Broker, ...] = ()
+    touched: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,32 @@ def _and_gone(standing: Standing, start_line: Callable[[Broker], str]) -> str:
 def _where_we_are(
     ended_by: RollingRestartError | Interrupted, standing: Standing, resume: Callable[[Sequence[int]], str]
 ) -> str:
-    if isinstance(ended_by, Interrupted):
-        state = "every broker that was stopped is back" if standing.done else "no broker was touched"
-        cut = ", none is left to restart, and the last wait for health was cut short"
-        ended = f"; {state}{cut if standing.done and not standing.untouched else ''}"
-    else:
-        ended = ""
+    ended = _ended(standing) if isinstance(ended_by, Interrupted) else ""
     if ended_by.status == ExitStatus.REFUSED:
         return ended
-    if not standing.untouched:
+    if not standing.left:
         return ended or ". No broker is left to restart"
-    return f"{ended}. To go on with the rest: {resume([broker.id for broker in standing.untouched])}"
+    return f"{ended}{_once_more(standing)}. To go on with the rest: {resume([broker.id for broker in standing.left])}"
+
+
+def _ended(standing: Standing) -> str:
+    """Say what a signal left behind."""
+    if not standing.touched:
+        return "; no broker was touched"
+    if not standing.done:
+        return "; no broker was stopped, but tasks were run"
+    cut = ", none is left to restart, and the last wait for health was cut short" if not standing.left else ""
+    return f"; every broker that was stopped is back{cut}"
+
+
+def _once_more(standing: Standing) -> str:
+    """Name those that were restarted and are left all the same."""
+    again = [broker for broker in standing.left if broker in (*standing.done, *standing.skipped)]
+    if not again:
+        return ""
+    if len(again) == 1:
+        return f". {again[0]} will be restarted once more, because its tasks did not complete"
+    return f". {_names(again)} will be restarted once more, because their tasks did not complete"
 
 
 def _names(brokers: Sequence[Broker]) -> str:

@@ -67,11 +67,14 @@ def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
 
 
 class Background(Generic[V]):
-    """A call on a thread of its own. Ask for its result once it has ended: it raises what the call raised."""
+    """A call on another thread. Ask for its result once it has ended: it raises what the call raised."""
 
-    def __init__(self, call: Callable[[], V]) -> None:
+    def __init__(self, call: Callable[[], V], standby: "Standby | None" = None) -> None:
         self._call = call
         self._result: Callable[[], V] | None = None
+        if standby is not None:
+            standby.hand_over(self._run)
+            return
         try:
             threading.Thread(target=self._run, daemon=True).start()
         except RuntimeError:  # no more threads: then it is made here, because a broker may be waiting for it
@@ -90,6 +93,58 @@ class Background(Generic[V]):
 
     def _run(self) -> None:
         self._result = _outcome(self._call)
+
+
+class Standby:
+    """Threads that were made before they are needed, for a moment in which the system may have no more of them.
+
+    Raises `RuntimeError` where even ``count`` of them cannot be had.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._count = 0
+        for _ in range(count):
+            self._hire()
+
+    def hand_over(self, job: Callable[[], None]) -> None:
+        """Have a thread do this. Raises `RuntimeError` where all are at work and there can be no other."""
+        with self._lock:
+            if self._idle <= 0:
+                self._hire()
+            self._idle -= 1
+        self._jobs.put(job)
+
+    def call(self, call: Callable[[], V], limit: float | None = None) -> V:
+        """Make a call and wait for it where a signal reaches us.
+
+        Raises what the call raises, `NotInTime` when it has not returned after ``limit`` s, and `RuntimeError` as above.
+        """
+        returned: SimpleQueue[Callable[[], V]] = SimpleQueue()
+        self.hand_over(lambda: returned.put(_outcome(call)))
+        try:
+            outcome = returned.get(timeout=limit)
+        except Empty as error:
+            raise NotInTime(f"no answer within {limit:g} s") from error
+        return outcome()
+
+    def dismiss(self) -> None:
+        """Let the threads end once they have done what they were given."""
+        for _ in range(self._count):
+            self._jobs.put(None)
+
+    def _hire(self) -> None:
+        threading.Thread(target=self._work, daemon=True).start()
+        self._idle += 1
+        self._count += 1
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            with self._lock:
+                self._idle += 1
 
 
 class _Crew(Generic[K, V]):

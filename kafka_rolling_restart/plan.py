@@ -42,6 +42,28 @@ def started_before(moment: float, reading: Reading) -> bool:
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
+def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    servers, _, path = hosts.partition("/")
+    ours = f"/{path.strip('/')}"
+    if ours in chroots:
+        others = [chroot for chroot in chroots if chroot != ours]
+        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        return f"It is there, and empty: start the brokers{elsewhere}"
+    if not chroots:
+        return (
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "KRaft cluster has none, and is not supported"
+        )
+    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
+    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
+
+
+def _some(chroots: Sequence[str]) -> str:
+    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
+    return f"{', '.join(chroots[:FEW])}{more}"
+
+
 def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     """Refuse several brokers on one host, where a stop command would not know which of them is meant."""
     by_host: dict[str, list[int]] = {}
@@ -113,11 +135,13 @@ class Finding:
 
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    host_seen: bool = True
 
     def __str__(self) -> str:
         if self.problems:
             return f"{counted(len(self.problems), 'problem')}, see below"
-        return "ok, see the notes" if self.notes else "ok"
+        good = "ok" if self.host_seen else "metrics ok"
+        return f"{good}, see the notes" if self.notes else good
 
 
 @dataclass(frozen=True)
@@ -175,6 +199,7 @@ def preflight(
     readings: Mapping[int, Reading],
     tell: Callable[[int], None] = lambda _looked: None,
     every: float = NEWS_S,
+    allow_cached: bool = False,
 ) -> dict[int, Finding]:
     """Look at the hosts of the plan. Return what was found of every broker of the cluster.
 
@@ -191,9 +216,24 @@ def preflight(
         ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
-        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""))
+        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""), allow_cached)
         for broker in brokers.values()
     }
+
+
+def looking(known: int, planned: int) -> str:
+    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned`` are restarted."""
+    if not planned:
+        return f"preflight: looking at {counted(known, 'broker')}, and at no host"
+    return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
+
+
+def good(known: int, planned: int) -> str:
+    """Return the line about a preflight that found no problem; it claims nothing of hosts that were not looked at."""
+    if not planned:
+        return "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
+    return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
 
 
 def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
@@ -237,10 +277,14 @@ def _in_general(text: str, broker: Broker) -> str:
     return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
-def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
+def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
     problems = [_metrics_problem(reading), shared]
-    notes = [_cache_note(reading)]
+    notes = []
+    if allow_cached:
+        notes.append(_cache_note(reading))
+    else:
+        problems.append(_cache_problem(reading))
     if ready is not None:
         problems += ready.problems
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
@@ -248,13 +292,24 @@ def _finding(reading: Reading, ready: Readiness | None, shared: str) -> Finding:
                 "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
                 "registration and its metrics alone"
             )
-    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)))
+    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
 
 
 def _metrics_problem(reading: Reading) -> str:
     if reading.metrics is not None:
         return ""
-    return f"no metrics: {reading.reason}. Try: curl -i {shlex.quote(reading.url)}"
+    return f"no metrics: {reading.reason}. {_metrics_option(reading)}Try: curl -i {shlex.quote(reading.url)}"
+
+
+def _metrics_option(reading: Reading) -> str:
+    """Say which option may be wrong where there are no metrics, unless the reason names one itself."""
+    if "--" in reading.reason:
+        return ""
+    if reading.no_proxy:
+        return "Look whether JMXProxy runs there, and at --jmxproxy-port. "
+    if reading.silent:
+        return "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. "
+    return "Look at --jmxproxy-port and --jmxproxy-prefix. "
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:
@@ -280,7 +335,15 @@ def _others(broker: Broker, same: Sequence[Broker]) -> str:
 
 
 def _cache_note(reading: Reading) -> str:
-    if reading.emptied or reading.metrics is None:
+    if reading.metrics is None or not reading.cached:
         return ""
-    keeps = f"for {reading.cache_s:g} s" if reading.cache_s is not None else "for an unknown time"
-    return f"its JMXProxy does not let us empty its cache, which keeps answers {keeps}; each check waits for newer ones"
+    return f"{reading.cached}; health checks rest on numbers as old as that (--allow-cached-metrics)"
+
+
+def _cache_problem(reading: Reading) -> str:
+    if reading.metrics is None or not reading.cached:
+        return ""
+    return (
+        f"{reading.cached}: a partition could be under-replicated for as long without being seen. Allow DELETE there, or "
+        "set its cache duration to 0, or accept it with --allow-cached-metrics"
+    )

@@ -54,7 +54,7 @@ def from_options(
         port=options.ssh_port,
         template=options.ssh_host,
     )
-    config = SshConfig(environ, ssh, warn)
+    config = SshConfig(environ, ssh)
     secrets = Secrets(environ, ask)
     passwords = secrets.passwords(options.ask_ssh_password, options.ask_sudo_password)
     return Reach(ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn)

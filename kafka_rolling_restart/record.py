@@ -8,10 +8,14 @@ from kafka_rolling_restart.health import Health, Reason
 
 
 class State(Enum):
-    """Where a broker of the plan stands. SKIPPED: somebody else restarted it since the run began."""
+    """Where a broker of the plan stands. SKIPPED: somebody else restarted it since the run began.
+
+    DOWN: it was stopped by this run, did not come back, and nothing of it was seen at last.
+    """
 
     UNTOUCHED = "untouched"
     IN_HAND = "in hand"
+    DOWN = "down"
     RESTARTED = "restarted"
     SKIPPED = "skipped"
 
@@ -33,12 +37,15 @@ class Step(Enum):
 class Record:
     """One broker of the plan. Times are monotonic s; None is what has not happened or was not seen.
 
+    ``complete``: all that the plan wants of it was done, its tasks included; ``had_tasks``: one was run for it.
     ``whole_at`` is when the first check of the healthy row after its restart began, ``settled_at`` when the last
     of that row had ended.
     """
 
     broker: Broker
     state: State = State.UNTOUCHED
+    complete: bool = False
+    had_tasks: bool = False
     old: Jvm | None = None
     new: Jvm | None = None
     stopped_at: float | None = None
@@ -62,7 +69,12 @@ class Record:
     @property
     def kind(self) -> State | None:
         """The same for brokers of which a window may leave some out; None for one that is always shown."""
-        return None if self.trouble or self.state is State.IN_HAND else self.state
+        return None if self.trouble or self.state in (State.IN_HAND, State.DOWN) else self.state
+
+    @property
+    def is_touched(self) -> bool:
+        """Tell whether this run did anything about it."""
+        return self.had_tasks or self.stopped_at is not None
 
     @property
     def result(self) -> str:
@@ -107,6 +119,11 @@ class Progress:
     def having(self, *states: State) -> list[Record]:
         """Return the records in these states, in the order of the plan."""
         return [record for record in self.records if record.state in states]
+
+    @property
+    def left(self) -> list[Broker]:
+        """The brokers for which not all was done that the plan wants, in its order."""
+        return [record.broker for record in self.records if not record.complete]
 
     @property
     def place(self) -> int:

@@ -35,7 +35,6 @@ ROOT = 0
 MAX_LINKS = 40  # as Linux has it
 MAX_SIZE = 64 * 2**20  # bytes; one of 1,000 brokers has 411 kB
 MAX_HOST = 255
-FINISHED = (State.RESTARTED.value, State.SKIPPED.value)
 NAMES = ("kafka-rolling-restart", "kafka_rolling_restart")  # the command, and the module as in python -m
 OPEN_S = 10.0  # for the first time it is written: a mount that does not answer is found out before anything is touched
 
@@ -317,6 +316,7 @@ def _record(place: int, record: Record, when: Callable[[float | None], str | Non
         "id": record.broker.id,
         "host": record.broker.host,
         "state": record.state.value,
+        "complete": record.complete,
         "stopped": when(record.stopped_at),
         "gone": when(record.gone_at),
         "back": when(record.back_at),
@@ -335,7 +335,7 @@ def _may_be_down(progress: Progress, outcome: Outcome | None) -> list[dict[str, 
     return [
         {"id": record.broker.id, "host": record.broker.host, "start_command": record.start_line}
         for record in progress.records
-        if record.state is State.IN_HAND or record.broker in lost
+        if record.state in (State.IN_HAND, State.DOWN) or record.broker in lost
     ]
 
 
@@ -392,7 +392,7 @@ def _left_by(path: Path) -> _Left | None:
     try:
         found = _own_content(path)
         down = tuple(_broker(one) for one in found["may_be_down"])
-        rest = tuple(_id(one) for one in found["brokers"] if one["state"] not in FINISHED)
+        rest = tuple(_id(one) for one in found["brokers"] if not one["complete"])
         if found["ended"] is not None or not down:
             return None
         return _Left(_id({"id": found["pid"]}), datetime.fromisoformat(found["began"]), down, rest)

@@ -1,20 +1,23 @@
 """A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of the runbook."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kafka_rolling_restart import task
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.cluster import Broker, Jvm
+from kafka_rolling_restart.cluster import Broker, Jvm, counted
 from kafka_rolling_restart.errors import (
+    BrokerDown,
     Interrupted,
+    Objection,
     Refused,
     RollingRestartError,
     Stopped,
     ZooKeeperUnavailable,
 )
-from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, Verdict, wait_until_healthy
+from kafka_rolling_restart.health import Health, HealthRule, NeverHealthy, Reason, Verdict, wait_until_healthy
 from kafka_rolling_restart.host import BrokerHost
 from kafka_rolling_restart.outcome import Standing
 from kafka_rolling_restart.parallel import reminding
@@ -23,13 +26,15 @@ from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.restart import Limits, Restart
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
-from kafka_rolling_restart.watch import ClusterWatch
+from kafka_rolling_restart.watch import ClusterWatch, MetricsSource
 
 if TYPE_CHECKING:
     from kafka_rolling_restart.zookeeper import Lock
 
 LAST_LOOK_S = 10.0  # at what was restarted, before its state is told
 LAST_LOOK_OF_INTERRUPTED_S = 1.0  # somebody who pressed Ctrl-C waits for it
+SEND_WITHIN_S = 5.0  # of the last look at lock and health; a ZooKeeper session lives for 10 s
+FORKED = 70  # exit status of a task's child process that took itself for us
 MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
 TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
 LAST_RESORT_S = 15.0  # from one start to the next
@@ -66,7 +71,7 @@ class Roll:
     @property
     def in_flight(self) -> Broker | None:
         """The broker that is stopped by our hand, if any."""
-        return next((record.broker for record in self.progress.having(State.IN_HAND)), None)
+        return next((record.broker for record in self.progress.having(State.IN_HAND, State.DOWN)), None)
 
     @property
     def done(self) -> list[Broker]:
@@ -86,8 +91,8 @@ class Roll:
     def note(self, **changes: Any) -> None:
         """Remember how far the run has come, and show it."""
         self.progress = replace(self.progress, **changes, now=self.clock.now())
-        left = self.progress.having(State.UNTOUCHED, State.IN_HAND)
-        line = self.resume([record.broker.id for record in left]) if left else ""
+        left = self.progress.left
+        line = self.resume([broker.id for broker in left]) if left else ""
         self.report.progress(replace(self.progress, resume=line))
 
     def enter(self, step: Step, broker: Broker | None = None) -> None:
@@ -102,6 +107,11 @@ class Roll:
                 for record in self.progress.records
             )
         )
+
+    @property
+    def touched(self) -> bool:
+        """Tell whether this run did something about a broker, be it a task."""
+        return any(record.is_touched for record in self.progress.records)
 
     def trouble_of(self, broker: Broker) -> str:
         """Return what went wrong with a broker of the plan so far."""
@@ -120,6 +130,7 @@ class RollVoice:
 
     def __init__(self, roll: Roll, broker: Broker) -> None:
         self._roll = roll
+        self._broker = broker
         self._label = roll.label(broker)
 
     def say(self, text: str) -> None:
@@ -130,6 +141,8 @@ class RollVoice:
     def warn(self, text: str) -> None:
         """Tell what went wrong, though the run goes on."""
         self._roll.report.warn(text, self._label)
+        if self._broker == self._roll.in_flight:
+            self._roll.mark(self._broker, trouble=text)
         self._roll.note(detail="")  # whoever looks at the live area sees the warning above it
 
 
@@ -155,9 +168,9 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
         seen = f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): {reasons}"
-        if not roll.done:
-            raise Refused(f"{seen}. No broker was touched; mend that, then try again") from reasons
-        raise Stopped(f"{seen}. Mend that before you go on") from reasons
+        if not roll.touched:
+            raise Refused(f"{seen}. No broker was touched; fix this, then try again") from reasons
+        raise Stopped(f"{seen}. Fix this before continuing") from reasons
     _settle(roll, row_began)
     return always
 
@@ -181,38 +194,67 @@ def _tell_restarted(roll: Roll, broker: Broker) -> None:
 
 def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
     """Restart one broker (steps 5.2 to 5.5 of the runbook)."""
-    voice = RollVoice(roll, broker)
     if _hold_lock(roll, lock, broker):
         wait(roll)
     if roll.tasks.pre_stop:
         roll.enter(Step.PRE_STOP, broker)
         _run_tasks(roll, roll.tasks.pre_stop, broker, "was not stopped:")
         roll.healthy_at = float("-inf")  # they may have taken long, or have changed something
-    restart = Restart(
-        broker,
-        roll.hosts[broker.id],
-        roll.watch.source(broker),
-        roll.watch.registry,
-        roll.clock,
-        Limits(roll.rule.limit),
-        voice,
-    )
     try:
-        _renew_news(roll, lock, broker)  # the tasks are over
-        seen = restart.look_before()
-        while _renew_news(roll, lock, broker):
-            seen = restart.look_before()
-        if _was_restarted(roll, broker, seen):
-            roll.jvms[broker.id] = seen
-            roll.mark(broker, state=State.SKIPPED, new=seen)
-            roll.report.say("was restarted by somebody else since this run began: left alone", roll.label(broker))
-            return
-        roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
-        with roll.signals.put_off():
-            _stop_and_start(roll, broker, restart)
+        with roll.watch.source(broker) as metrics:
+            _restart_on_news(roll, broker, lock, metrics)
     finally:
         if roll.in_flight is None:  # else it may yet have to be started
             roll.hosts[broker.id].close()
+
+
+def _restart_on_news(roll: Roll, broker: Broker, lock: "Lock", metrics: MetricsSource) -> None:
+    """Look at the broker; then, with the lock and news of the cluster's health that is fresh, restart it."""
+    restart = Restart(
+        broker,
+        roll.hosts[broker.id],
+        metrics,
+        roll.watch.registry,
+        roll.clock,
+        Limits(roll.rule.limit),
+        RollVoice(roll, broker),
+    )
+    _renew_news(roll, lock, broker)  # the tasks are over
+    seen = restart.look_before()
+    while _renew_news(roll, lock, broker):
+        seen = restart.look_before()
+    objection = _too_late(roll)
+    if _was_restarted(roll, broker, seen):
+        _leave_alone(roll, broker, seen)
+        return
+    roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
+    with roll.signals.put_off():
+        _stop_and_start(roll, broker, restart, objection)
+
+
+def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
+    """Leave a broker alone that somebody else restarted; where tasks were to be run, it is left for another run."""
+    roll.jvms[broker.id] = seen
+    trouble = "its tasks were not completed" if roll.tasks.any else ""
+    roll.mark(broker, state=State.SKIPPED, new=seen, complete=not roll.tasks.any, trouble=trouble)
+    left = f", though {trouble}" if trouble else ""
+    roll.report.say(f"was restarted by somebody else since this run began: left alone{left}", roll.label(broker))
+
+
+def _too_late(roll: Roll) -> Objection:
+    """Return what there is against a stop that is sent too long after the lock and the health were seen.
+
+    This process may be held up in between (Ctrl-Z, a machine that is paused, a disk), and lose its lock meanwhile.
+    """
+    looked_at = roll.clock.now()
+
+    def objection() -> str:
+        age = roll.clock.now() - looked_at
+        if age <= SEND_WITHIN_S:
+            return ""
+        return f"this process was held up for {age:.0f} s after it had seen the lock and the cluster's health"
+
+    return objection
 
 
 def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
@@ -220,7 +262,18 @@ def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
     if roll.tasks.post_start and broker in roll.done:
         roll.enter(Step.POST_START, broker)
         _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back, but")
+        roll.mark(broker, complete=True)
         roll.healthy_at = float("-inf")
+
+
+def require_complete(roll: Roll) -> None:
+    """See that nothing of the plan is left to be done. Raises `Stopped`."""
+    left = roll.progress.left
+    if left:
+        names = ", ".join(map(str, left))
+        raise Stopped(
+            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}"
+        )
 
 
 def wait_after_tasks(roll: Roll) -> None:
@@ -246,13 +299,47 @@ def _renew_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
     return changed or retaken
 
 
-def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
+def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> None:
     """The critical section: nothing ends it with the broker left down while it can still be started."""
     roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
+    in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run")
+    roll.note(health=Health.UNHEALTHY, reasons=(in_hand,), healthy=0)
     roll.enter(Step.STOPPING, broker)
     roll.report.save()
+    trouble = _stop(roll, broker, restart, objection)
+    if restart.came_back and not roll.tasks.post_stop:
+        trouble = ""  # it runs anew, and nothing was to be done in between
+    # A task that is to run while the broker is stopped does not run where that was not seen.
+    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker)
+    failed_task = roll.trouble_of(broker) if failure else ""
+    roll.enter(Step.STARTING, broker)
+    jvm = _start(roll, broker, restart)
+    if restart.is_from_others and roll.tasks.post_stop and not failure and not trouble:
+        trouble = f"{broker} was started by something else than this run while its post-stop tasks were running"
+    wrong = failure or trouble
+    roll.jvms[broker.id] = jvm
+    roll.watch.expect(broker, jvm)
+    roll.mark(
+        broker,
+        state=State.RESTARTED,
+        new=jvm,
+        back_at=roll.clock.now(),
+        complete=not roll.tasks.post_start and not (wrong and roll.tasks.post_stop),
+        trouble=failed_task or trouble.removeprefix(f"{broker} "),
+    )
+    record = roll.progress.records[roll.plan.index(broker)]
+    RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
+    if failure:
+        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
+    if trouble:
+        left_out = ", and its post-stop tasks did not do their work" if roll.tasks.post_stop else ""
+        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
+
+
+def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> str:
+    """Stop the broker; return what went wrong with that, though the broker is gone or may go."""
     try:
-        trouble = restart.stop()
+        trouble = restart.stop(objection)
     except Stopped:
         if restart.stop_was_sent:
             roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
@@ -260,25 +347,20 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart) -> None:
             roll.mark(broker, state=State.UNTOUCHED, stopped_at=None, trouble="the stop did not reach its host")
         raise
     if trouble:
-        roll.mark(broker, trouble=trouble)
+        roll.mark(broker, trouble=trouble.removeprefix(f"{broker} "))
     else:
         roll.mark(broker, gone_at=roll.clock.now())
-    if restart.came_back and not roll.tasks.post_stop:
-        trouble = ""  # it runs anew, and nothing was to be done in between
-    # A task that is to run while the broker is stopped does not run where that was not seen.
-    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker)
-    roll.enter(Step.STARTING, broker)
-    jvm = restart.start()
-    roll.jvms[broker.id] = jvm
-    roll.watch.expect(broker, jvm)
-    roll.mark(broker, state=State.RESTARTED, new=jvm, back_at=roll.clock.now())
-    record = roll.progress.records[roll.plan.index(broker)]
-    RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
-    if failure:
-        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
-    if trouble:
-        left_out = ", and no post-stop task was run" if roll.tasks.post_stop else ""
-        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
+    return trouble
+
+
+def _start(roll: Roll, broker: Broker, restart: Restart) -> Jvm:
+    try:
+        return restart.start()
+    except BrokerDown:
+        if restart.is_down:
+            roll.mark(broker, state=State.DOWN)
+        roll.mark(broker, trouble=roll.trouble_of(broker) or "it was told to start, and did not come back")
+        raise
 
 
 def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
@@ -317,6 +399,8 @@ def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
 
 
 def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
+    roll.mark(broker, had_tasks=True)
+    process = os.getpid()
     for one in tasks:
         until = "; the broker is down until it ends" if roll.progress.step is Step.POST_STOP else ""
         kind = roll.progress.step.value.removesuffix("s")
@@ -330,6 +414,10 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
             failure = f"task {type(one).__name__} failed on {broker.host}: {describe(error).rstrip('.: ')}"
             roll.mark(broker, trouble=failure)
             raise Stopped(f"{broker} {consequence} {failure}") from error
+        finally:
+            if os.getpid() != process:
+                os._exit(FORKED)  # a child of the task that came out of it here: it is not to restart brokers, too
+            roll.signals.listen_again()
 
 
 def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
@@ -359,35 +447,77 @@ def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) 
     except Exception as error:  # what ended the run, and which broker is down, is said all the same
         roll.report.traceback(error)
         gone, unseen = [], roll.done
-    return Standing(
+    standing = Standing(
         done=tuple(roll.done),
         skipped=tuple(roll.skipped),
         in_hand=roll.in_flight,
         untouched=tuple(roll.untouched),
         gone=tuple(gone),
         unseen=tuple(unseen),
+        left=tuple(roll.progress.left),
+        touched=roll.touched,
     )
+    _note_what_is_away(roll, standing)
+    return standing
+
+
+def _note_what_is_away(roll: Roll, standing: Standing) -> None:
+    """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
+    away = [broker for broker in (standing.in_hand, *standing.gone, *standing.unseen) if broker is not None]
+    if away:
+        reasons = tuple(Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN") for one in away)
+        roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
 
 
 def last_resort(roll: Roll) -> str:
     """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down.
 
-    The start is sent several times, because the first may find the old process still on its way out, and do nothing.
+    The start is sent until it cannot have found the old process on its way out, which would make it do nothing.
     """
-    if roll.in_flight is None:
+    broker = roll.in_flight
+    if broker is None:
         return "no broker was stopped at that moment"
-    host = roll.hosts[roll.in_flight.id]
-    sent = [_send_blindly(host, roll.clock) for _ in range(LAST_RESORT_STARTS)]
+    host = roll.hosts[broker.id]
+    old = roll.progress.records[roll.plan.index(broker)].old
+    until = roll.clock.now() + roll.rule.limit
+    sent = 0
+    while True:
+        was_gone, over = _is_surely_gone(host, old), roll.clock.now() >= until
+        said = _send_blindly(host, roll.clock)
+        sent += 1
+        if (was_gone and said.is_well) or (over and sent >= LAST_RESORT_STARTS):
+            break
     return (
-        f"{roll.in_flight} may be DOWN; it was told to start {len(sent)} times, and the last time: {sent[-1]}. "
+        f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
         f"Look whether it runs; if not, run: {host.start_line}"
     )
 
 
-def _send_blindly(host: BrokerHost, clock: Clock) -> str:
+def _is_surely_gone(host: BrokerHost, old: Jvm | None) -> bool:
+    """Tell whether no process has the pid of the old one any more, whatever else there is."""
+    if old is None or old.pid is None or not host.sees_process:
+        return False
+    try:
+        return host.process_age(old.pid) is None
+    except Exception:  # it is not known
+        return False
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What came of a start that was sent blindly."""
+
+    text: str
+    is_well: bool = False
+
+
+def _send_blindly(host: BrokerHost, clock: Clock) -> _Sent:
     try:
         command = host.start(LAST_RESORT_S)
         clock.sleep(LAST_RESORT_S)
-        return str(command.result()) if command.ended else f"no end of the start command within {LAST_RESORT_S:g} s"
+        if not command.ended:
+            return _Sent(f"no end of the start command within {LAST_RESORT_S:g} s")
+        result = command.result()
+        return _Sent(str(result), is_well=result.status == 0)
     except Exception as error:  # it is the last try, and its failure is told
-        return str(error)
+        return _Sent(str(error))

@@ -268,13 +268,16 @@ def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
 
 def _stopped_at(progress: Progress) -> float | None:
     """Return when the broker in hand was told to stop; None where the step's broker is not down by our hand."""
-    in_hand: list[Record] = progress.having(State.IN_HAND)
+    in_hand: list[Record] = progress.having(State.IN_HAND, State.DOWN)
     return next((record.stopped_at for record in in_hand if record.broker == progress.broker), None)
 
 
 def _how_far(progress: Progress, now: float) -> str:
     ready = len(progress.having(State.RESTARTED, State.SKIPPED))
-    others = [(len(progress.having(State.IN_HAND)), "stopped"), (len(progress.having(State.UNTOUCHED)), "untouched")]
+    others = [
+        (len(progress.having(State.IN_HAND, State.DOWN)), "stopped"),
+        (len(progress.having(State.UNTOUCHED)), "untouched"),
+    ]
     counts = [f"{ready} of {len(progress.records)} restarted"] + [f"{count} {what}" for count, what in others if count]
     text = f"{', '.join(counts)}; {duration(now - progress.began)} so far"
     rest = progress.left_s(now)

@@ -29,12 +29,17 @@ class Signals:
         self._deaf = False
         self._pending: int | None = None
         self._first_at = 0.0
+        self._obeyed: tuple[signal.Signals, ...] = ()
 
     def listen(self) -> None:
         """Install the handlers; a signal that was already ignored (nohup) stays ignored."""
-        for number in OBEYED:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self.handle)
+        self._obeyed = tuple(number for number in OBEYED if signal.getsignal(number) is not signal.SIG_IGN)
+        self.listen_again()
+
+    def listen_again(self) -> None:
+        """Take the signals back from a task that may have put handlers of its own there, if they were ours."""
+        for number in self._obeyed:
+            signal.signal(number, self.handle)
 
     def handle(self, number: int, _frame: FrameType | None = None) -> None:
         """Raise `Interrupted`; within the critical section only the second signal does, and never a SIGHUP."""
@@ -66,6 +71,7 @@ class Signals:
     @contextmanager
     def put_off(self) -> Iterator[None]:
         """Obey what came before; then hold back the first signal until the block has ended, and obey it."""
+        self.listen_again()
         self.obey()
         self._critical = True
         stoppers = {number: signal.signal(number, signal.SIG_IGN) for number in NEVER_STOPPED_BY}

@@ -8,7 +8,16 @@ from kafka_rolling_restart.config import expanded
 from kafka_rolling_restart.errors import UsageError
 
 NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
-HUNG_UP = ("EOF occurred", "handshake failure", "reset by peer", "without response", "Broken pipe", "connection broken")
+REFUSED = "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
+HUNG_UP = (
+    "EOF occurred",
+    "(EOF)",
+    "handshake failure",
+    "reset by peer",
+    "without response",
+    "Broken pipe",
+    "connection broken",
+)
 MEANINGS = (  # what OpenSSL says, and what it means; in this order
     ("mismatch", "its certificate is for another name ({found})"),
     ("is not valid for", "its certificate is for another name ({found})"),
@@ -44,11 +53,19 @@ class Tls:
             return f"{wish} {self.option}-cert"
         for said, meaning in MEANINGS:
             if said in found:
-                return meaning.format(found=found.rpartition("failed: ")[2].partition(" (_ssl")[0], option=self.option)
+                return meaning.format(found=_plain(found), option=self.option)
+        if REFUSED in found:
+            doubt = "it refuses our client certificate" if self.has_cert else "it wants a client certificate: give"
+            return f"it refuses to speak TLS with us ({_plain(found)}). Probably {doubt} {self.option}-cert"
         if any(said in found for said in HUNG_UP):
             doubt = "refuse our" if self.has_cert else "want a"
             return f"{found}: does it speak TLS on this port, and {doubt} client certificate ({self.option}-cert)?"
         return found
+
+
+def _plain(found: str) -> str:
+    """Return what OpenSSL says, without its code and the place in its source."""
+    return found.rpartition("failed: ")[2].rpartition("] ")[2].partition(" (_ssl")[0]
 
 
 def load_tls(option: str, ca: str | None, cert: str | None, key: str | None) -> Tls:

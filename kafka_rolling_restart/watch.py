@@ -1,19 +1,21 @@
 """Look at every broker of the cluster at once, for a health check."""
 
 import resource
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
-from kafka_rolling_restart.errors import ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
 from kafka_rolling_restart.health import RUNNING, Verdict, judge
 from kafka_rolling_restart.history import Freshness, Lasting, Lives
-from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
+from kafka_rolling_restart.parallel import NotInTime, Standby, in_parallel
 
 READERS = 400  # brokers that are read at a time, at the most
 WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
+READING_THREADS = 2  # one may be waiting for a silent address
 GRACE_S = 0.5  # for those that give up by themselves, and say why
 
 
@@ -32,19 +34,28 @@ class MetricsSource(Protocol):
 
 
 class _Bounded:
-    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of which is silent."""
+    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of which is silent.
+
+    Its threads are made here, before a broker is stopped. A reading that could not be made tells nothing of the broker.
+    """
 
     def __init__(self, source: MetricsSource, clock: Clock, limit: float) -> None:
         self._source = source
         self._clock = clock
         self._limit = limit
+        self._threads = Standby(READING_THREADS)  # may raise `RuntimeError`
 
     def read(self) -> Reading:
         asked_at = self._clock.now()
         try:
-            return aside(self._source.read, self._limit + GRACE_S)
+            return self._threads.call(self._source.read, self._limit + GRACE_S)
         except NotInTime:
             return _late(asked_at, self._clock.now(), self._limit)
+        except RuntimeError as error:
+            return _unmade(asked_at, self._clock.now(), error)
+
+    def close(self) -> None:
+        self._threads.dismiss()
 
 
 class ClusterWatch:
@@ -60,12 +71,14 @@ class ClusterWatch:
         metrics: Mapping[int, MetricsSource],
         clock: Clock,
         patience: float | None = None,
+        allow_cached: bool = False,
     ) -> None:
         self.expected = dict(expected)
         self.metrics = dict(metrics)
         self.registry = registry
         self._clock = clock
         self._patience = patience
+        self.allow_cached = allow_cached
         self._freshness = Freshness()
         self._lives = Lives()
         self._lasting = Lasting()
@@ -80,7 +93,12 @@ class ClusterWatch:
 
         calls = {broker_id: partial(read, broker_id) for broker_id in self.metrics}
         limit = None if self._patience is None else self._patience + GRACE_S
-        found = in_parallel(calls, limit=limit, most=readers(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        most = readers(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        try:
+            found = in_parallel(calls, limit=limit, most=most)
+        except RuntimeError as error:
+            now = self._clock.now()
+            return {one: _unmade(began, now, error) for one in self.metrics}
         return {one: found.get(one) or self._late(began, one in asked) for one in self.metrics}
 
     def _late(self, began: float, asked: bool) -> Reading:
@@ -89,10 +107,21 @@ class ClusterWatch:
             return _late(began, now, limit)
         return Reading(began, now, reason=f"it could not be asked within {limit:g} s: {WAITED_FOR}")
 
-    def source(self, broker: Broker) -> MetricsSource:
-        """Return the metrics of one broker; reading them takes as long as a look at all, at the most."""
-        one = self.metrics[broker.id]
-        return one if self._patience is None else _Bounded(one, self._clock, self._patience)
+    @contextmanager
+    def source(self, broker: Broker) -> Iterator[MetricsSource]:
+        """Give the metrics of one broker for the block; reading them takes as long as a look at all, at the most.
+
+        Raises `Stopped` where the system has no more threads.
+        """
+        if self._patience is None:
+            yield self.metrics[broker.id]
+            return
+        try:
+            bounded = _Bounded(self.metrics[broker.id], self._clock, self._patience)
+        except RuntimeError as error:
+            raise Stopped(f"{broker} was not stopped: the system has no more threads for us: {error}") from error
+        with closing(bounded):
+            yield bounded
 
     def look_first(self) -> dict[int, Reading]:
         """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
@@ -107,7 +136,8 @@ class ClusterWatch:
     def check(self) -> Verdict:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()
-        verdict = judge(self.expected, self._registered(), readings, self._freshness, self._lives)
+        registered = self._registered()
+        verdict = judge(self.expected, registered, readings, self._freshness, self._lives, self.allow_cached)
         return verdict.dated(self._lasting, self._clock.now())
 
     def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
@@ -155,6 +185,10 @@ class ClusterWatch:
 
 def _late(asked_at: float, now: float, limit: float) -> Reading:
     return Reading(asked_at, now, reason=f"its metrics were not all there within {limit:g} s")
+
+
+def _unmade(asked_at: float, now: float, error: Exception) -> Reading:
+    return Reading(asked_at, now, reason=f"they could not be asked for: {error}")
 
 
 def readers(files: int) -> int:

@@ -4,8 +4,9 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from kafka_rolling_restart.errors import (
     ZooKeeperUnavailable,
     held_by,
 )
-from kafka_rolling_restart.parallel import NotInTime, aside, in_parallel
+from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
 from kafka_rolling_restart.text import clean, said
 
 IDS = "/brokers/ids"
@@ -39,6 +40,11 @@ MAX_REGISTRATION = 64 * 1024  # bytes; a broker's are less than 2 KiB, and ZooKe
 MAX_HOST = 255  # characters of a name in DNS
 SHOWN = 80  # characters of what somebody registered
 FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
+SEARCH_DEPTH = 3  # names in a chroot that is searched for: /kafka/prod/east
+SEARCH_WIDTH = 300  # nodes of one depth that are looked at
+NO_CHROOTS = {"zookeeper", "brokers", "config", "admin", "controller", "consumers", "kafka-rolling-restart"}
+POLL_S = 0.02
+SOON_S = 0.3  # a server that is well answers within that
 HOME = "/kafka-rolling-restart"
 LOCK = f"{HOME}/lock"
 ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
@@ -67,29 +73,51 @@ class ZooKeeper:
     def connect(self) -> None:
         """Connect for the first time; kazoo reconnects by itself afterwards.
 
-        Raises `ZooKeeperUnavailable`; that is `ZooKeeperDenied` where the login is refused.
+        Raises `ZooKeeperUnavailable`: at once where no server can be reached, else after ``timeout`` s; that is
+        `ZooKeeperDenied` where the login is refused.
         """
         self._listener.heard = ""
         try:
-            aside(partial(self._client.start, timeout=self.timeout), self.timeout + GOODBYE_S)
+            self._start()
             self._client.sync_async("/").get(timeout=self.timeout)  # a login by SASL may fail only now
         except (*FAILURES, NotInTime, ValueError) as error:
             raise self._not_connected(error) from error
         self._opened = True
 
+    def _start(self) -> None:
+        """Start the client. At first find out meanwhile whether it can succeed: kazoo tries in silence until the end."""
+        starting = Background(partial(self._client.start, timeout=self.timeout))
+        trying: dict[str, Background[Exception | None]] = {}
+        began = time.monotonic()
+        while not starting.ended:
+            waited = time.monotonic() - began
+            if waited > self.timeout + GOODBYE_S:
+                raise NotInTime(f"no answer within {self.timeout:g} s")
+            if waited > SOON_S and not trying and not self._opened:
+                trying = {server: Background(partial(_try, server)) for server in self._servers}
+            if trying and all(one.ended and _is_definite(one.result()) for one in trying.values()):
+                why = ", ".join(f"{server}: {_plain(one.result())}" for server, one in trying.items())
+                raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} cannot be reached: {why}")
+            time.sleep(POLL_S)
+        starting.result()
+
+    @property
+    def _servers(self) -> list[str]:
+        return [server.strip() for server in self.hosts.partition("/")[0].split(",")]
+
     def _not_connected(self, error: Exception) -> ZooKeeperUnavailable:
         if self._listener.login_failed:
             return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
-        # What the server did to the connection tells more than that it accepts one.
-        why = heard if heard and ACCEPTS in seen and not heard.startswith(TIMED_OUT) else seen or said(str(error))
+        # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
+        telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
+        why = heard if telling else seen or said(str(error))
         return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
 
     def _why_not(self) -> str:
         """Try each server once, because kazoo does not tell why it could not connect."""
-        servers = [server.strip() for server in self.hosts.partition("/")[0].split(",")]
-        seen = in_parallel({one: partial(_reach, one) for one in servers}, limit=GOODBYE_S)
-        return ", ".join(f"{one}: {seen.get(one, 'no connection')}" for one in servers)
+        seen = in_parallel({one: partial(_reach, one) for one in self._servers}, limit=GOODBYE_S)
+        return ", ".join(f"{one}: {seen.get(one, 'no connection')}" for one in self._servers)
 
     def close(self) -> None:
         """End the session; the lock goes with it."""
@@ -150,6 +178,34 @@ class ZooKeeper:
             return sorted(self._ask(self._client.get_children_async(path), patience, path))
         except NoNodeError:
             return []
+
+    def chroots(self) -> list[str]:
+        """Return the chroots of this ensemble that have a /brokers/ids, the root as ``/``; a search of bounded depth.
+
+        Raises `ZooKeeperUnavailable`.
+        """
+        whole = ZooKeeper(",".join(self._servers), self.timeout, self._access)
+        with closing(whole):
+            whole.connect()
+            return whole._search()
+
+    def _search(self) -> list[str]:
+        found, level = [], [""]
+        for _ in range(SEARCH_DEPTH + 1):
+            asked = {path: self._client.exists_async(f"{path}{IDS}") for path in level}
+            found += [path or "/" for path, answer in asked.items() if self._answer_if_any(answer)]
+            below = {path: self._client.get_children_async(path or "/") for path in level}
+            names = {path: self._answer_if_any(answer) or [] for path, answer in below.items()}
+            level = [f"{path}/{one}" for path in level for one in sorted(names[path]) if one not in NO_CHROOTS]
+            level = level[:SEARCH_WIDTH]
+        return found
+
+    def _answer_if_any(self, answer: Any) -> Any:
+        """Return an answer; None where there is no such node, or where it may not be read."""
+        try:
+            return self._ask(answer)
+        except (NoNodeError, ZooKeeperDenied):
+            return None
 
     @contextmanager
     def lock(self, holder: dict[str, object]) -> Iterator["Lock"]:
@@ -257,16 +313,30 @@ class ZooKeeper:
         return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
 
 
-def _reach(server: str) -> str:
-    """Say what comes of connecting to a server, as `host`, `host:port` or `[address]:port`."""
+def _try(server: str) -> Exception | None:
+    """Connect to a server, as `host`, `host:port` or `[address]:port`; return what it failed with, if it did."""
     host, colon, port = server.rpartition(":")
     if not colon or server.endswith("]"):
         host, port = server, str(CLIENT_PORT)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=GOODBYE_S).close()
     except (OSError, ValueError) as error:
-        return str(getattr(error, "strerror", None) or error)
-    return ACCEPTS
+        return error
+    return None
+
+
+def _is_definite(error: Exception | None) -> bool:
+    """Tell whether to wait would be in vain: a name that is unknown or a port that is refused, and not mere silence."""
+    return error is not None and not isinstance(error, TimeoutError)
+
+
+def _plain(error: Exception | None) -> str:
+    return ACCEPTS if error is None else str(getattr(error, "strerror", None) or error)
+
+
+def _reach(server: str) -> str:
+    """Say what comes of connecting to a server."""
+    return _plain(_try(server))
 
 
 def controller_id(registration: bytes) -> int:

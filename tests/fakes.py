@@ -10,7 +10,7 @@ from requests.adapters import BaseAdapter
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
-from kafka_rolling_restart.errors import SshError, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Objection, SshError, ZooKeeperUnavailable, no_objection
 from kafka_rolling_restart.outcome import Outcome
 from kafka_rolling_restart.record import Progress
 from kafka_rolling_restart.report import plain
@@ -44,12 +44,24 @@ class FakeClock:
 
 
 class FakePending:
-    """A command that runs on a host for a while."""
+    """A command that runs on a host for a while; where its connection breaks after ``seconds``, it goes on there.
 
-    def __init__(self, clock: Clock, seconds: float, outcome: CommandResult | SshError) -> None:
+    ``runs`` is for how long (s) it runs, ``hidden`` that its host does not tell.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        seconds: float,
+        outcome: CommandResult | SshError,
+        runs: float | None = None,
+        hidden: bool = False,
+    ) -> None:
         self._clock = clock
         self._ends_at = clock.now() + seconds
+        self._runs_until = clock.now() + (seconds if runs is None else runs)
         self._outcome = outcome
+        self._hidden = hidden
 
     @property
     def ended(self) -> bool:
@@ -59,6 +71,11 @@ class FakePending:
         if isinstance(self._outcome, SshError):
             raise self._outcome
         return self._outcome
+
+    def still_runs(self) -> bool:
+        if self._hidden:
+            raise SshError("it could not be looked for whether the command runs")
+        return self._clock.now() < self._runs_until
 
 
 class FakeBroker:
@@ -83,8 +100,11 @@ class FakeBroker:
         self.stop_takes_effect, self.start_takes_effect = True, True
         self.stop_returns_after, self.process_ends_after = 3.0, 2.5
         self.start_returns_after = 0.1
+        self.start_delay = 0.0  # before a process is there
         self.stop_delay = 0.0  # before the stop command does anything
         self.stop_breaks = False  # the connection is cut while the stop command runs
+        self.commands_hidden = False  # the host does not tell whether a command runs
+        self.kills_at: float | None = None  # s after the stop: whatever runs then is killed by it
         self.stop_is_not_sent = False
         self.reading_takes = 0.0
         self.reads = 0
@@ -117,16 +137,24 @@ class FakeBroker:
         return Reading(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
 
     # The host
-    def stop(self, limit: float) -> FakePending:
+    def prepare(self) -> None:
+        pass
+
+    def stop(self, limit: float, objection: Objection = no_objection) -> FakePending:
         if self.ssh_down or self.stop_is_not_sent:
             return self._refused()
+        if against := objection():
+            return FakePending(self.clock, 0.0, SshError(f"`service kafka stop` was not sent: {against}"))
         self.stops.append(self.clock.now())
         if self.stop_takes_effect:
             self.clock.plan(self.stop_delay + 0.3, self._unregister)
             self.clock.plan(self.stop_delay + 0.7, self._silence)
             self.clock.plan(self.process_ends_after, self._end)
+        if self.kills_at is not None:
+            self.clock.plan(self.kills_at, self.kill)
         if self.stop_breaks:
-            return FakePending(self.clock, 1.0, SshError("the connection broke", sent=True))
+            broken = SshError("the connection broke", sent=True)
+            return FakePending(self.clock, 1.0, broken, self.stop_returns_after, self.commands_hidden)
         ended = CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
         return FakePending(self.clock, self.stop_returns_after, ended)
 
@@ -134,11 +162,15 @@ class FakeBroker:
         if self.ssh_down:
             return self._refused()
         self.starts.append(self.clock.now())
-        if self.start_takes_effect and self.process is None:
-            self.process, self.born, self.metrics = 200, self.clock.now(), True
-            self.clock.plan(4, self._register)
+        if self.start_takes_effect:
+            self.clock.plan(self.start_delay, self._launch)
         ended = CommandResult("service kafka start", self.start_status, "", self.start_returns_after)
         return FakePending(self.clock, self.start_returns_after, ended)
+
+    def _launch(self) -> None:
+        if self.process is None:
+            self.process, self.born, self.metrics = 200, self.clock.now(), True
+            self.clock.plan(4, self._register)
 
     def process_age(self, pid: int | None) -> float | None:
         self._reach_host()
@@ -149,6 +181,18 @@ class FakeBroker:
 
     def close(self) -> None:
         self.closes.append(self.clock.now())
+
+    def kill(self) -> None:
+        """End the process without a goodbye: its registration lasts until its session times out."""
+        if self.process is None:
+            return
+        self.process, self.metrics = None, False
+        czxid = self.czxid
+        self.clock.plan(18, lambda: self._expire(czxid))
+
+    def _expire(self, czxid: int) -> None:
+        if self.czxid == czxid:
+            self.registered = False
 
     def _refused(self) -> FakePending:
         return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused"))
@@ -167,7 +211,12 @@ class FakeBroker:
         self.process = None
 
     def _register(self) -> None:
-        self.registered, self.czxid = True, self.czxid + 7
+        if self.process is None:
+            return
+        if self.registered:  # the node of the process before it is there yet
+            self.clock.plan(1, self._register)
+        else:
+            self.registered, self.czxid = True, self.czxid + 7
 
 
 class FakeProxy(BaseAdapter):

@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka_rolling_restart import main
 from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
-from kafka_rolling_restart.errors import SshError, Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Objection, SshError, Stopped, ZooKeeperUnavailable, no_objection
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.record import Progress
 from kafka_rolling_restart.report import Report
@@ -54,7 +54,8 @@ class Brief:
 class Deed(Brief):
     """What one command does: whether it works, after how long (s), and what is heard of it, and when.
 
-    A stop may at last kill (s) whatever runs by then, as scripts do; they go on where their connection broke.
+    A command may at last kill (s) whatever runs by then, as scripts do, and return; what it killed dies ``lag`` s later.
+    Commands go on where their connection broke. ``told``: their host tells whether they run.
     """
 
     works: bool = True
@@ -62,6 +63,18 @@ class Deed(Brief):
     returns: float | None = 0.1  # None: it hangs
     status: int = 0
     kills: float | None = None
+    lag: float = 0.0
+    told: bool = True
+
+    @property
+    def runs(self) -> float:
+        """For how long (s) it runs."""
+        return FOREVER if self.returns is None else max(self.returns, self.kills or 0.0)
+
+    @property
+    def acts(self) -> float:
+        """For how long (s) it may take a process down at its end."""
+        return 0.0 if self.kills is None else self.kills + self.lag
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +111,10 @@ class Kind(Enum):
     STARTED = "is told to start by somebody else"
     SSH = "its host does not let us in"
     SSH_SLOW = "its host does not answer"
+    SSH_CUT = "its connections break"
+    THREADS = "the system has no more threads for the tool"
+    PAUSED = "the tool stands still, and its clock does not"
+    HELD_UP = "the tool is held up when it writes its report the next time"
     PROXY_STALE = "its proxy answers out of its cache and pretends otherwise"
     PROXY_GARBAGE = "its proxy answers nonsense"
     PROXY_DOWN = "its proxy is down"
@@ -153,6 +170,8 @@ class Schedule(Brief):
     signals: tuple[Signal, ...] = ()
     pre_stop: Job | None = None
     post_stop: Job | None = None
+    post_start: Job | None = None
+    allow_cached: bool = True
 
 
 class WorldClock:
@@ -160,13 +179,18 @@ class WorldClock:
 
     def __init__(self) -> None:
         self.time = 1000.0
+        self.is_killed = False  # the tool: whatever it does now raises
         self._planned: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
     def now(self) -> float:
+        if self.is_killed:
+            raise Killed
         return self.time
 
     def sleep(self, seconds: float) -> None:
+        if self.is_killed:
+            raise Killed
         until = self.time + max(seconds, 0)
         while self._planned and self._planned[0][0] <= until:
             at, _, event = heappop(self._planned)
@@ -194,7 +218,7 @@ class Life:
     told_to_stop: bool = False
     frozen_until: float = 0.0
     registered_at: float | None = None
-    killed_by_stop: bool = False  # by the stop of the broker that our start had launched
+    killed_by_us: bool = False  # by a command of ours, at its end
 
 
 @dataclass(frozen=True)
@@ -210,16 +234,23 @@ class Sent:
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
     on_disk: Progress | None = None  # what its report file said
+    acts_until: float = 0.0  # when it can no longer take a process down at its end
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 
 
 class Pending(FakePending):
     """A command that runs on a host; its connection may be lost."""
 
+    host: "Host"
+
     def break_off(self) -> None:
         """Lose the connection over which it runs."""
         if not self.ended:
             self._ends_at, self._outcome = self._clock.now(), SshError("the connection broke", sent=True)
+
+    def still_runs(self) -> bool:
+        self.host.reach()
+        return super().still_runs()
 
 
 class Server:
@@ -424,29 +455,41 @@ class Host:
 
     def go_down(self, seconds: float, slow: bool) -> None:
         self.down_until, self.slow = max(self.down_until, self._clock.now() + seconds), slow
+        self.cut()
+
+    def cut(self) -> None:
         for command in self._running:
             command.break_off()
 
-    def stop(self, limit: float) -> Pending:
+    def prepare(self) -> None:
+        pass
+
+    def stop(self, limit: float, objection: Objection = no_objection) -> Pending:
         if self.down:
             return self._refused()
+        if against := objection():
+            return self._pending(0.0, SshError(against))
         self._world.stopped(self._server)
         deed = self._server.nature.stop
         if deed.kills is not None:
-            self._clock.plan(deed.kills, self._kill)
+            self._clock.plan(deed.kills, lambda: self._kill(deed.lag))
         return self._send(deed, limit, self._take_stop)
 
     def start(self, limit: float) -> Pending:
         if self.down:
             return self._refused()
+        if self._world.has_no_threads:
+            return self._pending(0.0, SshError("can't start new thread"))
         deeds = self._server.nature.starts
         deed = deeds[self._starts] if self._starts < len(deeds) else Deed()
         self._starts += 1
-        self._world.started(self._server)
+        self._world.started(self._server, deed)
+        if deed.kills is not None:  # it gives up waiting for what it started
+            self._clock.plan(deed.kills, lambda: self._kill(deed.lag))
         return self._send(deed, limit, self._server.launch)
 
     def process_age(self, pid: int | None) -> float | None:
-        self._reach()
+        self.reach()
         life = self._server.life
         there = self._server.nature.visible and life.alive and life.pid == pid
         return float(int(self._clock.now() - life.born)) if there else None
@@ -458,28 +501,35 @@ class Host:
         self._server.wanted = False
         self._server.terminate()
 
-    def _kill(self) -> None:
-        server, life = self._server, self._server.life
-        life.killed_by_stop = any(sent.server is server and sent.at <= life.born for sent in self._world.starts)
-        server.die(life)
+    def _kill(self, lag: float) -> None:
+        life = self._server.life
+        life.killed_by_us = life.alive
+        self._clock.plan(lag, lambda: self._server.die(life))
 
     def _send(self, deed: Deed, limit: float, effect: Callable[[], None]) -> Pending:
         if deed.works:
             self._clock.plan(deed.effect, effect)
-        if deed.returns is None or deed.returns > limit:
-            pending = Pending(self._clock, limit, SshError("did not end", sent=True))
+        if deed.runs > limit:
+            pending = self._pending(limit, SshError("did not end", sent=True), deed)
         else:
-            result = CommandResult("service", deed.status, "", deed.returns)
-            pending = Pending(self._clock, deed.returns, result)
+            result = CommandResult("service", deed.status, "", deed.runs)
+            pending = self._pending(deed.runs, result, deed)
         self._running.append(pending)
+        return pending
+
+    def _pending(self, seconds: float, outcome: CommandResult | SshError, deed: Deed | None = None) -> Pending:
+        runs, hidden = (seconds, False) if deed is None else (deed.runs, not deed.told)
+        pending = Pending(self._clock, seconds, outcome, runs, hidden)
+        pending.host = self
         return pending
 
     def _refused(self) -> Pending:
         after = QUESTION_S if self.slow else 0.0
-        return Pending(self._clock, after, SshError("Connection refused"))
+        return self._pending(after, SshError("Connection refused"))
 
-    def _reach(self) -> None:
+    def reach(self) -> None:
         self._world.pay()
+        self._world.require_threads()
         if self.down:
             self._clock.sleep(QUESTION_S if self.slow else 0.0)
             raise SshError("Connection refused")
@@ -498,6 +548,7 @@ class Proxy:
         self.news = 0  # how many new answers the health checks had since the last stop
 
     def read(self) -> Reading:
+        self._world.require_threads()
         if threading.current_thread() is not threading.main_thread():
             self.debt = self._duration
             reading = self._answer(self._clock.now())
@@ -610,6 +661,20 @@ class Task:
         self._world.busy_until = self._world.clock.now()
         if self._job.raises:
             raise RuntimeError("the task failed")
+        self._world.tasks_done.append((self, int(host.removeprefix("n"))))
+
+
+class ReportFile(FakeReportFile):
+    """A report file in whose writing the tool may be held up."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+
+    def flush(self) -> bool:
+        self._world.clock.sleep(self._world.held_up)
+        self._world.held_up = 0.0
+        return super().flush()
 
 
 @dataclass
@@ -635,11 +700,17 @@ class World:
     starts: list[Sent] = field(default_factory=list)
     checks: list[tuple[float, float]] = field(default_factory=list)
     signalled: list[tuple[float, int]] = field(default_factory=list)  # when, and which
+    tasks_done: list[tuple[Task, int]] = field(default_factory=list)  # in their order, with the broker's id
 
     def __post_init__(self) -> None:
         self.began = self.clock.now()
         self._czxid = 10
         self.zookeeper_until = self.ours_until = 0.0
+        self.tasks = Tasks(
+            self._tasks(self.schedule.pre_stop),
+            self._tasks(self.schedule.post_stop),
+            self._tasks(self.schedule.post_start),
+        )
         self.busy_until = 0.0
         self.calm = False
         self.servers = [Server(self, place, nature) for place, nature in enumerate(self.schedule.natures)]
@@ -650,7 +721,9 @@ class World:
         self.lock = Lock(self.registry, self.clock)
         self.lines = Collector()
         self.report = Report(self.lines, clock=self.clock)
-        self.file = FakeReportFile()
+        self.file = ReportFile(self)
+        self.threads_from = 0.0  # when there are threads again
+        self.held_up = 0.0
         self.report.file = self.file  # type: ignore[assignment]
         self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
@@ -665,6 +738,14 @@ class World:
     @property
     def zookeeper_away_from_us(self) -> bool:
         return self.ours_until > self.clock.now()
+
+    @property
+    def has_no_threads(self) -> bool:
+        return self.threads_from > self.clock.now()
+
+    def require_threads(self) -> None:
+        if self.has_no_threads:
+            raise RuntimeError("can't start new thread")
 
     @property
     def whole(self) -> bool:
@@ -705,7 +786,7 @@ class World:
 
     def look_for_excuse(self, place: int) -> None:
         """Note whether there is a reason not to send a start to a broker now. Called at each look of the tool."""
-        away = self.zookeeper_away or self.zookeeper_away_from_us or self.hosts[place].down
+        away = self.zookeeper_away or self.zookeeper_away_from_us or self.hosts[place].down or self.has_no_threads
         if away or self.servers[place].alive or self.proxies[place].lying:
             self.excused[place] = self.clock.now()
 
@@ -721,6 +802,7 @@ class World:
             self.lock.held_at,
             self.lock.gap,
             self.file.on_disk,
+            self.clock.now() + server.nature.stop.acts,
             min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
@@ -728,9 +810,10 @@ class World:
             proxy.news = 0
         self._anchor(len(self.stops))
 
-    def started(self, server: Server) -> None:
+    def started(self, server: Server, deed: Deed) -> None:
         self.excused[server.id - 1] = self.clock.now()
-        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None))
+        acts = self.clock.now() + deed.acts
+        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None, acts_until=acts))
 
     # What goes wrong
     def _anchor(self, stop: int) -> None:
@@ -745,6 +828,7 @@ class World:
         if self.calm:
             return
         if one.kill:
+            self.clock.is_killed = True
             raise Killed
         self.signalled.append((self.clock.now(), one.number))
         self.signals.handle(one.number)
@@ -767,6 +851,10 @@ class World:
             Kind.STARTED: server.launch,
             Kind.SSH: lambda: host.go_down(fault.lasts, slow=False),
             Kind.SSH_SLOW: lambda: host.go_down(fault.lasts, slow=True),
+            Kind.SSH_CUT: host.cut,
+            Kind.THREADS: lambda: setattr(self, "threads_from", until),
+            Kind.PAUSED: lambda: self.clock.sleep(fault.lasts),
+            Kind.HELD_UP: lambda: setattr(self, "held_up", fault.lasts),
             Kind.PROXY_STALE: lambda: setattr(proxy, "stale_until", until),
             Kind.PROXY_GARBAGE: lambda: setattr(proxy, "garbage_until", until),
             Kind.PROXY_DOWN: lambda: setattr(proxy, "down_until", until),
@@ -799,10 +887,13 @@ class World:
         self.roll = self._roll()
         try:
             outcome = main._roll_and_report(self.roll, self.lock)  # type: ignore[arg-type]
-            self.report.end(outcome)
-            return outcome.status
+            if not self.clock.is_killed:
+                self.report.end(outcome)
+                return outcome.status
         except Killed:
-            return None
+            pass
+        self.clock.is_killed = False  # the world goes on
+        return None
 
     def _end(self, status: int | None) -> End:
         defect = next((line for line in self.lines.lines if "Traceback" in line), "")
@@ -821,9 +912,15 @@ class World:
             brokers=brokers,
             plan=list(brokers.values()),
             hosts=hosts,
-            watch=ClusterWatch(brokers, self.registry, dict(zip(brokers, self.proxies, strict=True)), self.clock),
-            tasks=Tasks(self._tasks(schedule.pre_stop), self._tasks(schedule.post_stop)),
-            rule=HealthRule(schedule.count, schedule.interval, schedule.limit),
+            watch=ClusterWatch(
+                brokers,
+                self.registry,
+                dict(zip(brokers, self.proxies, strict=True)),
+                self.clock,
+                allow_cached=schedule.allow_cached,
+            ),
+            tasks=self.tasks,
+            rule=HealthRule(schedule.count, schedule.interval, schedule.limit, longest_check=3 * QUESTION_S),
             clock=self.clock,
             report=self.report,
             signals=self.signals,

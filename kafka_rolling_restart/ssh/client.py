@@ -10,7 +10,7 @@ from typing import Any
 import paramiko
 
 from kafka_rolling_restart.cluster import CommandResult
-from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh.config import Target
@@ -24,6 +24,10 @@ COOL_DOWN_S = 10.0
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
 DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
 LOOK_S = 0.02
+
+
+class _Objected(Exception):
+    """Why a command was not sent."""
 
 
 class SshHost:
@@ -47,12 +51,15 @@ class SshHost:
         except NotInTime as error:
             login.links.close()
             raise SshError(f"{self._target}: not logged in after {limit:g} s. Try: {self.typed()} true") from error
+        except RuntimeError as error:  # no more threads
+            login.links.close()
+            raise SshError(f"{self._target}: not logged in: {error}") from error
         except BaseException as error:
             login.links.close()
             LOG.debug("%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error)
             raise
         LOG.debug("%s: logged in after %.2f s", self._target, time.monotonic() - began)
-        return SshSession(transport, login.links, str(self._target))
+        return SshSession(transport, login.links, str(self._target), login.no_secrets)
 
     @contextmanager
     def session(self) -> Iterator["SshSession"]:
@@ -90,21 +97,29 @@ class SshConnections:
         return self._on(self._connect_unless_refused(), command, limit, secret)
 
     def run(
-        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        may_log_in: bool = True,
+        shown: str = "",
+        objection: Objection = no_objection,
     ) -> CommandResult:
         """Run a command once. Raises `SshError`, with ``sent`` where it may have been run.
 
-        What was seen before a login is old after it, so a command that rests on that may be kept from logging in.
+        What was seen before a login is old after it, so a command that rests on that may be kept from logging in. For
+        ``shown`` and ``objection`` see `SshSession.run`.
         """
         if session := self._take():
             try:
-                return self._on(session, command, limit, secret)
+                return self._on(session, command, limit, secret, shown, objection)
             except SshError as error:
                 if error.sent or not may_log_in:
                     raise
         if not may_log_in:
-            raise SshError(f"no connection is open over which `{command}` could be sent at once")
-        return self._on(self._host.connect(), command, limit, secret)
+            raise SshError(f"no connection is open over which `{shown or command}` could be sent at once")
+        return self._on(self._host.connect(), command, limit, secret, shown, objection)
 
     def close(self) -> None:
         """Hang up; what still runs keeps its connection until it has ended."""
@@ -118,9 +133,17 @@ class SshConnections:
         except IndexError:
             return None
 
-    def _on(self, session: "SshSession", command: str, limit: float, secret: Secret | None) -> CommandResult:
+    def _on(
+        self,
+        session: "SshSession",
+        command: str,
+        limit: float,
+        secret: Secret | None,
+        shown: str = "",
+        objection: Objection = no_objection,
+    ) -> CommandResult:
         try:
-            result = session.run(command, limit, secret)
+            result = session.run(command, limit, secret, shown=shown, objection=objection)
         except BaseException:
             session.close()
             self._hang_up()  # the others may have broken with it, and trying each of them takes its time
@@ -146,52 +169,67 @@ class SshConnections:
 
 
 class SshSession:
-    """An open connection to a host."""
+    """An open connection to a host; ``no_secrets`` says why no password may be sent over it, if it may not."""
 
-    def __init__(self, transport: paramiko.Transport, links: Links, where: str) -> None:
+    def __init__(self, transport: paramiko.Transport, links: Links, where: str, no_secrets: str = "") -> None:
         self._transport = transport
         self._links = links
         self._where = where
+        self._no_secrets = no_secrets
 
     def close(self) -> None:
         """End the connection."""
         self._links.close()
 
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+    def run(
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        shown: str = "",
+        objection: Objection = no_objection,
+    ) -> CommandResult:
         """Run a command without a terminal, reading both streams, for ``limit`` s at most.
 
-        Its input is ``secret`` in a line of its own, or nothing. Raises `SshError`, with ``sent`` where it may have been
-        run, and its end was not seen.
+        Its input is ``secret`` in a line of its own, or nothing; messages call it ``shown``. ``objection`` is asked right
+        before the command is sent, and what it says against it keeps it from being sent. Raises `SshError`, with ``sent``
+        where the command may have been run, and its end was not seen.
         """
+        if secret is not None and self._no_secrets:
+            raise SshError(f"{self._where}: {self._no_secrets}")
         began, sent = time.monotonic(), False
+        name = shown or command
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
         watchdog = threading.Timer(limit + GRACE_S, self._links.close)
         watchdog.daemon = True
         try:
             watchdog.start()
             channel: Any = self._transport.open_session(timeout=OPEN_S)
+            if against := objection():
+                raise _Objected(against)
             sent = True
             channel.exec_command(command)
             if secret is not None:
                 channel.sendall(f"{secret.reveal()}\n".encode())
             channel.shutdown_write()
             status, output = _follow(channel, began + limit)
+        except _Objected as error:
+            raise SshError(f"`{name}` was not sent: {error}") from error
         except Exception as error:  # as above
             why = str(error) or type(error).__name__
-            LOG.debug("%s: `%s` broke off: %s", self._where, command, why)
+            LOG.debug("%s: `%s` broke off: %s", self._where, name, why)
             seen = (
-                f"the connection broke while `{command}` ran"
-                if sent
-                else f"the connection broke before `{command}` was sent"
+                f"the connection broke while `{name}` ran" if sent else f"the connection broke before `{name}` was sent"
             )
             raise SshError(f"{seen}: {why}", sent=sent) from error
         finally:
             watchdog.cancel()
         if status is None:
             after = time.monotonic() - began
-            LOG.debug("%s: `%s` did not end within %.0f s", self._where, command, after)
-            raise SshError(f"`{command}` did not end within {after:.0f} s", sent=True)
-        result = CommandResult(command, status, output, time.monotonic() - began)
+            LOG.debug("%s: `%s` did not end within %.0f s", self._where, name, after)
+            raise SshError(f"`{name}` did not end within {after:.0f} s", sent=True)
+        result = CommandResult(name, status, output, time.monotonic() - began)
         LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
         return result
 

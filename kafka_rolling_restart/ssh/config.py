@@ -4,7 +4,7 @@ import os
 import pwd
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,15 +12,21 @@ from kafka_rolling_restart.cluster import HOST
 from kafka_rolling_restart.config import expanded, home
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.ssh import config_file
-from kafka_rolling_restart.ssh.config_file import Found, Lookup, Query, SettingsReader, first
+from kafka_rolling_restart.ssh.config_file import NONE, Found, Lookup, Query, SettingsReader, first, flag
 
 SYSTEM_FOLDER = Path("/etc/ssh")
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 SSH_PORT = 22
 MAX_HOPS = 8
-NONE = "none"
-ADDS_UNKNOWN = ("accept-new", "no", "off")  # a key that changed is refused all the same
+ADDS_UNKNOWN = ("accept-new", "no", "off", "false")  # a key that changed is refused all the same
+CHECKS = ("yes", "true", "ask", *ADDS_UNKNOWN)
+PUBLIC_KEY, KEYBOARD, PASSWORD = "publickey", "keyboard-interactive", "password"
+METHODS = {
+    PUBLIC_KEY: "pubkeyauthentication",
+    KEYBOARD: "kbdinteractiveauthentication",
+    PASSWORD: "passwordauthentication",
+}
 HOP = re.compile(r"(?:ssh://)?(?:(?P<user>.+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@\[\]]+))(?::(?P<port>\d+))?/?")
 USER = re.compile(r"(?!-)[^\s'\"`$;&<>|(){}\x00-\x1f\x7f]+(?<!\\)")  # what OpenSSH takes; it goes into shells by %r
 
@@ -53,7 +59,8 @@ class SshOptions:
 class Target:
     """One host and how it is reached: through the hops of ``via``, the first of them by ``proxy_command`` if it has one.
 
-    ``names_keys`` tells whether ``keys`` were named for this host, or are only what lies in ~/.ssh.
+    ``names_keys`` tells whether ``keys`` were named for this host, or are only what lies in ~/.ssh; ``methods`` are the
+    ways to log in that may be tried.
     """
 
     name: str
@@ -66,8 +73,10 @@ class Target:
     alias: str = ""
     known_hosts: tuple[Path, ...] = ()
     system_known_hosts: tuple[Path, ...] = ()
+    revoked_keys: Path | None = None
     adds_unknown: bool = False
     hashes_names: bool = False
+    methods: frozenset[str] = frozenset(METHODS)
     proxy_command: str = ""
     via: tuple["Target", ...] = ()
     options: tuple[str, ...] = ()
@@ -77,7 +86,7 @@ class Target:
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """Its names in known_hosts; a key that was noted without the port is as good, as in OpenSSH."""
+        """Its names in known_hosts: the second is looked up where nothing is said of the first, as in OpenSSH."""
         if self.alias:
             return (self.alias,)
         if self.port == SSH_PORT:
@@ -96,7 +105,6 @@ class SshConfig:
         self,
         environ: Mapping[str, str],
         options: SshOptions | None = None,
-        warn: Callable[[str], None] = lambda line: None,
         system: Path = SYSTEM_FOLDER,
     ) -> None:
         self._options = options or SshOptions()
@@ -104,21 +112,21 @@ class SshConfig:
         self._home = home(environ)
         self._system = system
         self.shell = environ.get("SHELL") or "/bin/sh"
-        self._lookup = Lookup(tuple(self._settings(warn)), config_file.runner(self.shell))
+        self._lookup = Lookup(tuple(self._settings()), config_file.runner(self.shell))
 
     def host(self, name: str) -> Target:
         """Return how a host is reached. Raises `UsageError` for a configuration that makes no sense."""
         target = self._target(name, self._options.user, self._options.port, ())
         return replace(target, options=self._options.words)
 
-    def _settings(self, warn: Callable[[str], None]) -> list[config_file.Setting]:
+    def _settings(self) -> list[config_file.Block | config_file.Setting]:
         folder, chosen = self._home / ".ssh", self._options.config
-        own = SettingsReader(folder, self._home, chosen is None, warn)
+        own = SettingsReader(folder, self._home, chosen is None)
         if chosen is not None:
             return list(own.read(chosen))
         settings = list(own.read(folder / "config")) if (folder / "config").exists() else []
         general = self._system / "ssh_config"
-        reader = SettingsReader(self._system, self._home, False, warn)
+        reader = SettingsReader(self._system, self._home, False)
         return [*settings, *(reader.read(general) if general.exists() else ())]
 
     def _target(self, name: str, user: str, port: int | None, visited: tuple[str, ...], has_way: bool = True) -> Target:
@@ -144,12 +152,14 @@ class SshConfig:
             user=_user(first(found, "user", query.login)),
             keys=keys,
             names_keys="identityfile" in found,
-            identities_only=first(found, "identitiesonly").lower() == "yes",
-            alias=first(found, "hostkeyalias"),
+            identities_only=flag(found, "identitiesonly"),
+            alias=first(found, "hostkeyalias").lower(),
             known_hosts=tuple(self._paths(query, found, "userknownhostsfile", KNOWN_HOSTS)),
             system_known_hosts=tuple(self._paths(query, found, "globalknownhostsfile", self._system_known_hosts)),
-            adds_unknown=first(found, "stricthostkeychecking").lower() in ADDS_UNKNOWN,
-            hashes_names=first(found, "hashknownhosts").lower() == "yes",
+            revoked_keys=next(iter(self._paths(query, found, "revokedhostkeys", ())), None),
+            adds_unknown=_adds_unknown(first(found, "stricthostkeychecking", "ask").lower()),
+            hashes_names=flag(found, "hashknownhosts"),
+            methods=_methods(found),
         )
 
     @property
@@ -172,7 +182,7 @@ class SshConfig:
 
     def _via(self, query: Query, found: Found, visited: tuple[str, ...]) -> tuple[Target, ...]:
         """Return the hops. Only the first has a way of its own: the others are reached from the one before."""
-        text = config_file.expanded(",".join(found.get("proxyjump", (NONE,))), config_file.tokens(query, found))
+        text = config_file.expanded(first(found, "proxyjump", NONE), config_file.tokens(query, found))
         if text.lower() == NONE:
             return ()
         hops = [self._hop(one, visited, has_way=place == 0) for place, one in enumerate(text.split(","))]
@@ -192,6 +202,21 @@ class SshConfig:
 
     def _login(self) -> str:
         return self._environ.get("USER") or self._environ.get("LOGNAME") or _login_name()
+
+
+def _adds_unknown(checking: str) -> bool:
+    if checking not in CHECKS:
+        raise UsageError(f"StrictHostKeyChecking {checking[:80]!r} is none of {', '.join(CHECKS)}")
+    return checking in ADDS_UNKNOWN
+
+
+def _methods(found: Found) -> frozenset[str]:
+    """Return the ways to log in that the configuration leaves: each may be off, or not be among the preferred ones."""
+    preferred = first(found, "preferredauthentications", ",".join(METHODS)).split(",")
+    also = ("unbound", "host-bound")
+    return frozenset(
+        method for method, keyword in METHODS.items() if method in preferred and flag(found, keyword, True, also)
+    )
 
 
 def _given(user: str, port: int | None) -> dict[str, tuple[str, ...]]:

@@ -5,11 +5,12 @@ matched, and lets `Match exec` read our standard input.
 """
 
 import glob
+import ipaddress
 import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,35 +19,60 @@ from kafka_rolling_restart.errors import UsageError
 
 MAX_DEPTH = 16  # of Include, as in OpenSSH
 EXEC_S = 10.0
-LINE = re.compile(r"(\w+)(?:\s*=\s*|\s+)(.*)")
-WORD = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"']\S*))\s*""")
-ESCAPED = re.compile(r"""\\(["\\])""")  # within quotes
+# Lines end at \n alone, and what separates words is not Python's idea of a space: a form feed or U+2028 in a comment would
+# make a setting of its rest.
+SPACE = " \t\r\n"
+LINE = re.compile(r"([A-Za-z0-9]+)(?:[ \t\r]*=[ \t\r]*|[ \t\r]+)(.+)", re.DOTALL)
 TOKEN = re.compile(r"%(.)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
-RAW = ("proxycommand", "localcommand", "remotecommand", "knownhostscommand")  # go to a shell as they are written
+RAW = ("proxycommand", "proxyjump", "localcommand", "remotecommand", "knownhostscommand")  # taken as they are written
 REPEATABLE = ("identityfile", "certificatefile")
-PROXIES = ("proxyjump", "proxycommand")  # whichever comes first keeps the other from being looked at
+SEVERAL = ("userknownhostsfile", "globalknownhostsfile", "canonicaldomains", "canonicalizepermittedcnames")
+SINGLE = (
+    *("hostname", "user", "port", "identityfile", "identitiesonly", "hostkeyalias", "hashknownhosts"),
+    *("stricthostkeychecking", "revokedhostkeys", "preferredauthentications", "passwordauthentication"),
+    *("kbdinteractiveauthentication", "pubkeyauthentication", "canonicalizehostname", "canonicalizemaxdots"),
+)
+ALIASES = {
+    "challengeresponseauthentication": "kbdinteractiveauthentication",
+    "skeyauthentication": "kbdinteractiveauthentication",
+    "tisauthentication": "kbdinteractiveauthentication",
+    "dsaauthentication": "pubkeyauthentication",
+}
+NONE = "none"
 HOST_LINE = "Host"  # differs from Match host and Match originalhost
-ALONE = ("all", "final", "canonical")
-CRITERIA = (*ALONE, "host", "originalhost", "user", "localuser", "exec")
+LAST_PASS = ("final", "canonical")  # hold in the second pass, whatever was the cause of that
+ALONE = ("all", *LAST_PASS)
+CRITERIA = ("host", "originalhost", "user", "localuser", "exec")
+UNSUPPORTED = ("localnetwork", "tagged", "command", "sessiontype", "version")  # each has an argument
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One criterion of a Match or Host line."""
+    """One criterion of a Match line, or all the patterns of a Host line."""
 
     kind: str
     argument: str = ""
     negated: bool = False
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A Host or Match line. ``outer`` is the block in which its file is included, ``where`` its file and line."""
+
+    conditions: tuple[Condition, ...]
+    where: str
+    outer: "Block | None" = None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A line that says something of the hosts that meet all the conditions."""
+    """A line that says something of the hosts that meet the conditions of its block; None: of all."""
 
     keyword: str
     words: tuple[str, ...]
-    conditions: tuple[Condition, ...]
+    block: Block | None
 
 
 @dataclass(frozen=True)
@@ -63,37 +89,41 @@ Found = dict[str, tuple[str, ...]]
 
 
 class SettingsReader:
-    """Reads a file and those that it includes. ``base`` is where relative names are, ``home`` is ``~``."""
+    """Reads a file and those that it includes. ``base`` is where relative names are, ``home`` is ``~``.
 
-    def __init__(self, base: Path, home: Path, strict: bool, warn: Callable[[str], None]) -> None:
+    ``strict``: refuse a file that others may write; what is included is always refused then, as in OpenSSH.
+    """
+
+    def __init__(self, base: Path, home: Path, strict: bool) -> None:
         self._base = base
         self._home = home
         self._strict = strict
-        self._warn = warn
 
-    def read(self, path: Path, outer: tuple[Condition, ...] = (), depth: int = 0) -> Iterator[Setting]:
-        """Return the settings in their order. Raises `UsageError` for a file that makes no sense."""
+    def read(self, path: Path, outer: Block | None = None, depth: int = 0) -> Iterator[Block | Setting]:
+        """Return the blocks and settings in their order. Raises `UsageError` for a file that makes no sense."""
         if depth > MAX_DEPTH:
             raise UsageError(f"{path}: Include goes deeper than {MAX_DEPTH} files: does it include itself?")
         current = outer
-        for number, line in enumerate(self._lines(path), 1):
+        for number, line in enumerate(self._lines(path, self._strict or depth > 0), 1):
             where = f"{path}, line {number}"
             keyword, text = _keyword(line, where)
             if keyword == "host":
-                current = (*outer, Condition(HOST_LINE, ",".join(_words(text, where))))
+                current = Block((_host_line(text, where),), where, outer)
+                yield current
             elif keyword == "match":
-                current = (*outer, *self._conditions(_words(text, where), where))
+                current = Block(tuple(_conditions(_words(text, where), where)), where, outer)
+                yield current
             elif keyword == "include":
                 for file in self._files(_words(text, where)):
                     yield from self.read(file, current, depth + 1)
             elif keyword:
-                yield Setting(keyword, (text,) if keyword in RAW else _words(text, where), current)
+                yield Setting(keyword, _values(keyword, text, where), current)
 
-    def _lines(self, path: Path) -> list[str]:
+    def _lines(self, path: Path, strict: bool) -> list[str]:
         try:
-            if self._strict:
+            if strict:
                 _require_ours(path)
-            return path.read_text(encoding="utf-8").splitlines()
+            return path.read_bytes().decode("utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: cannot be used: {error}") from error
 
@@ -102,68 +132,106 @@ class SettingsReader:
             whole = self._base / (self._home / pattern[2:] if pattern.startswith("~/") else pattern)
             yield from map(Path, sorted(glob.glob(str(whole))))
 
-    def _conditions(self, words: tuple[str, ...], where: str) -> Iterator[Condition]:
-        rest = iter(words)
-        for word in rest:
-            kind = word.lstrip("!").lower()
-            if kind not in CRITERIA:
-                self._warn(f"{where}: Match {kind} is not supported: what follows it is taken not to match")
-                yield Condition("all", negated=True)
-                return
-            argument = "" if kind in ALONE else next(rest, None)
-            if argument is None:
-                raise UsageError(f"{where}: Match {kind} has no argument")
-            yield Condition(kind, argument, word.startswith("!"))
-
 
 class Lookup:
     """Finds what the settings say of a host; as in OpenSSH, the first that says something wins."""
 
-    def __init__(self, settings: tuple[Setting, ...], run: Callable[[str], bool]) -> None:
-        self._settings = settings
+    def __init__(self, lines: tuple[Block | Setting, ...], run: Callable[[str], bool]) -> None:
+        self._lines = lines
         self._run = run
+        blocks = [line for line in lines if isinstance(line, Block)]
+        self._has_final = any(one.kind == "final" for block in blocks for one in block.conditions)
 
     def find(self, query: Query) -> Found:
-        """Return the settings of a host, not yet expanded."""
+        """Return the settings of a host, not yet expanded. Raises `UsageError` for what only ssh itself can tell."""
         found: Found = {key: tuple(words) for key, words in query.given.items()}
         self._pass(query, found, final=False)
-        if any(one.kind == "final" for setting in self._settings for one in setting.conditions):
+        canonical = flag(found, "canonicalizehostname", also=("always",))
+        if canonical:
+            _require_whole_name(query, found)
+        if self._has_final or canonical:
+            found["hostname"] = (address(query, found).replace("%", "%%"),)  # which nothing can change any more
             self._pass(query, found, final=True)
         return found
 
     def _pass(self, query: Query, found: Found, final: bool) -> None:
-        for setting in self._settings:
-            if not _is_open(setting, found) or not all(
-                self._holds(one, query, found, final) for one in setting.conditions
-            ):
-                continue
-            earlier = found.get(setting.keyword, ())
-            found[setting.keyword] = tuple(dict.fromkeys((*earlier, *setting.words)))
+        """Go through all lines. Whether a block holds is decided at its head, before what it says changes the answer."""
+        holds: dict[Block | None, bool] = {None: True}
+        for line in self._lines:
+            if isinstance(line, Block):
+                holds[line] = holds[line.outer] and self._holds(line, query, found, final)
+            elif holds[line.block] and _is_open(line.keyword, found):
+                earlier = found.get(line.keyword, ())
+                found[line.keyword] = tuple(dict.fromkeys((*earlier, *line.words)))
 
-    def _holds(self, condition: Condition, query: Query, found: Found, final: bool) -> bool:
-        return self._is_met(condition, query, found, final) is not condition.negated
+    def _holds(self, block: Block, query: Query, found: Found, final: bool) -> bool:
+        known = [one for one in block.conditions if one.kind not in UNSUPPORTED]
+        for condition in known:
+            if self._is_met(condition, query, found, final) is condition.negated:
+                return False
+        for condition in block.conditions:
+            if condition.kind in UNSUPPORTED:
+                raise UsageError(
+                    f"{block.where}: Match {condition.kind} is not supported, and decides here what holds for {query.name}. "
+                    "Write a file without it, and name that file with --ssh-config"
+                )
+        return True
 
     def _is_met(self, condition: Condition, query: Query, found: Found, final: bool) -> bool:
-        if condition.kind in ALONE:
-            return {"all": True, "final": final, "canonical": False}[condition.kind]
+        if condition.kind == "all":
+            return True
+        if condition.kind in LAST_PASS:
+            return final
+        if condition.kind == HOST_LINE:
+            return matches(condition.patterns, address(query, found) if final else query.name)
         if condition.kind == "exec":
             return self._run(expanded(condition.argument, tokens(query, found)))
-        return matches(condition.argument.split(","), _subject(condition.kind, query, found, final))
+        patterns = condition.argument.split(",")
+        if condition.kind == "host":
+            return host_matches(patterns, address(query, found))
+        if condition.kind == "originalhost":
+            return host_matches(patterns, query.name)
+        if condition.kind == "user":
+            return matches(patterns, first(found, "user", query.login))
+        return matches(patterns, query.login)
 
 
-def _is_open(setting: Setting, found: Found) -> bool:
-    """Tell whether a setting may still say something."""
-    if setting.keyword in PROXIES:
-        return not any(proxy in found for proxy in PROXIES)
-    return setting.keyword not in found or setting.keyword in REPEATABLE
+def _is_open(keyword: str, found: Found) -> bool:
+    """Tell whether a setting may still say something. A proxy that comes first keeps the other kind out."""
+    if keyword == "proxyjump":
+        return "proxyjump" not in found and "proxycommand" not in found
+    if keyword == "proxycommand" and first(found, "proxyjump", NONE).lower() != NONE:
+        return False
+    return keyword not in found or keyword in REPEATABLE
 
 
-def _subject(kind: str, query: Query, found: Found, final: bool) -> str:
-    if kind == "host" or (kind == HOST_LINE and final):  # as `ssh -G` shows
-        return address(query, found)
-    if kind in (HOST_LINE, "originalhost"):
-        return query.name
-    return first(found, "user", query.login) if kind == "user" else query.login
+def _require_whole_name(query: Query, found: Found) -> None:
+    """Refuse a name that ssh would look up in the name service and replace by another one."""
+    name = address(query, found)
+    dots = first(found, "canonicalizemaxdots", "1")
+    is_left_alone = dots.isascii() and dots.isdigit() and name.count(".") > int(dots)
+    if is_address(name) or (is_left_alone and _is_none(found, "canonicalizepermittedcnames")):
+        return
+    if _is_none(found, "canonicaldomains") and _is_none(found, "canonicalizepermittedcnames"):
+        return
+    raise UsageError(
+        f"CanonicalizeHostname is not supported where it may replace the name {name}. Give the whole name with "
+        "--ssh-host, or set CanonicalizeHostname no for this host"
+    )
+
+
+def _is_none(found: Found, keyword: str) -> bool:
+    return first(found, keyword, NONE).lower() == NONE
+
+
+def flag(found: Found, keyword: str, default: bool = False, also: Sequence[str] = ()) -> bool:
+    """Return what a setting says, which is yes or no; ``also`` are further words for yes. Raises `UsageError`."""
+    word = first(found, keyword, "yes" if default else "no").lower()
+    if word in ("yes", "true", *also):
+        return True
+    if word in ("no", "false"):
+        return False
+    raise UsageError(f"{keyword} {word[:80]!r} is neither yes nor no")
 
 
 def first(found: Found, keyword: str, default: str = "") -> str:
@@ -173,7 +241,17 @@ def first(found: Found, keyword: str, default: str = "") -> str:
 
 def address(query: Query, found: Found) -> str:
     """Return the name or address that is connected to."""
-    return expanded(first(found, "hostname", query.name), {"h": query.name})
+    name = expanded(first(found, "hostname", query.name), {"h": query.name})
+    return name if is_address(name) else name.lower()
+
+
+def is_address(name: str) -> bool:
+    """Tell whether this is an IP address and no name."""
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def tokens(query: Query, found: Found) -> dict[str, str]:
@@ -217,11 +295,16 @@ def with_variables(text: str, environ: Mapping[str, str]) -> str:
     return VARIABLE.sub(value, text)
 
 
-def matches(patterns: list[str], text: str) -> bool:
+def host_matches(patterns: Sequence[str], name: str) -> bool:
+    """Tell whether a host name matches a list of patterns, in capitals or not: as Match host, and as in known_hosts."""
+    return matches([pattern.lower() for pattern in patterns], name.lower())
+
+
+def matches(patterns: Sequence[str], text: str) -> bool:
     """Tell whether a text matches a list of patterns with ``*``, ``?`` and ``!``, as in ssh_config(5)."""
     met = False
     for pattern in patterns:
-        if _pattern(pattern.lstrip("!").lower()).fullmatch(text.lower()):
+        if _pattern(pattern.removeprefix("!")).fullmatch(text):
             if pattern.startswith("!"):
                 return False
             met = True
@@ -254,31 +337,99 @@ def runner(shell: str) -> Callable[[str], bool]:
 
 
 def _keyword(line: str, where: str) -> tuple[str, str]:
-    line = line.strip()
+    line = line.rstrip(SPACE + "\f").lstrip(SPACE)
     if not line or line.startswith("#"):
         return "", ""
     match = LINE.fullmatch(line)
     if not match:
         raise UsageError(f"{where}: {line[:80]!r} is no setting with a value")
-    return match[1].lower(), match[2].strip()
+    keyword = match[1].lower()
+    return ALIASES.get(keyword, keyword), match[2]
+
+
+def _values(keyword: str, text: str, where: str) -> tuple[str, ...]:
+    """Return the words of a setting. Raises `UsageError` where ssh refuses their number."""
+    if keyword == "proxyjump":
+        return (text.lstrip(f"{SPACE}=").partition("#")[0].rstrip(SPACE),)
+    if keyword in RAW:
+        return (text.lstrip(f"{SPACE}="),)
+    words = _words(text, where)
+    if keyword in (*SINGLE, *SEVERAL) and not all(words or ("",)):
+        raise UsageError(f"{where}: {keyword} has no value")
+    if keyword in SINGLE and len(words) > 1:
+        raise UsageError(f"{where}: {keyword} has more than one value: {text[:80]!r}")
+    if keyword in SEVERAL and len(words) > 1 and NONE in map(str.lower, words):
+        raise UsageError(f"{where}: {keyword} has {NONE!r} beside another value")
+    return words
+
+
+def _host_line(text: str, where: str) -> Condition:
+    """Read the patterns of a Host line: spaces separate them, and a comma is a part of a name."""
+    patterns = _words(text, where)
+    if not all(patterns or ("",)):
+        raise UsageError(f"{where}: Host has no pattern")
+    return Condition(HOST_LINE, patterns=patterns)
+
+
+def _conditions(words: tuple[str, ...], where: str) -> Iterator[Condition]:
+    rest = list(words)
+    if not rest:
+        raise UsageError(f"{where}: Match has no criterion")
+    found = 0
+    while rest:
+        word, _, value = rest.pop(0).partition("=")  # Match host=NAME is the same as Match host NAME
+        if value:
+            rest.insert(0, value)
+        kind, negated = word.removeprefix("!").lower(), word.startswith("!")
+        if kind == "all" and (rest or found > 1):
+            raise UsageError(f"{where}: Match all stands beside other criteria")
+        if kind not in (*ALONE, *CRITERIA, *UNSUPPORTED):
+            raise UsageError(f"{where}: Match {kind[:80]!r} is no criterion that is known")
+        argument = ""
+        if kind not in ALONE:
+            if rest[:1] == ["="]:
+                rest.pop(0)
+            if not rest or not rest[0]:
+                raise UsageError(f"{where}: Match {kind} has no argument")
+            argument = rest.pop(0)
+        found += 1
+        yield Condition(kind, argument, negated)
 
 
 def _words(text: str, where: str) -> tuple[str, ...]:
-    """Split at spaces outside quotes, up to a comment; unlike in a shell a backslash is a backslash (DOMAIN\\user)."""
-    words, at = [], 0
+    """Split at spaces outside quotes, up to a comment; unlike in a shell most backslashes are backslashes (DOMAIN\\user)."""
+    words: list[str] = []
+    word: str | None = None  # None: between two words
+    quote, at = "", 0
     while at < len(text):
-        match = WORD.match(text, at)
-        if not match:
-            raise UsageError(f"{where}: {text[at:][:80]!r} has a quote without its partner")
-        if (match[3] or "").startswith("#"):
+        one, following = text[at], text[at + 1 : at + 2]
+        at += 1
+        if word is None and one in " \t":
+            continue
+        if word is None and one == "#":
             break
-        words.append(ESCAPED.sub(r"\1", match[1] or "") or match[2] or match[3] or "")
-        at = match.end()
-    return tuple(words)
+        word = word or ""
+        if one == "\\" and following and (following in "'\"\\" or (following == " " and not quote)):
+            word += following
+            at += 1
+        elif one in " \t" and not quote:
+            words.append(word)
+            word = None
+        elif one in "'\"" and not quote:
+            quote = one
+        elif one == quote:
+            quote = ""
+        else:
+            word += one
+    if quote:
+        raise UsageError(f"{where}: {text[:80]!r} has a quote without its partner")
+    return tuple(words) if word is None else (*words, word)
 
 
 def _require_ours(path: Path) -> None:
     """Refuse a file that others may write: it names commands that we run. OpenSSH refuses it, too."""
     status = path.stat()
-    if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o022:
+    if status.st_uid not in (0, os.getuid()):
+        raise UsageError(f"{path}: belongs to uid {status.st_uid}, so ssh refuses it, too: it must be yours or root's")
+    if status.st_mode & 0o022:
         raise UsageError(f"{path}: others may write it, so ssh refuses it, too: chmod go-w {shlex.quote(str(path))}")

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import paramiko
@@ -22,6 +22,7 @@ SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
 KEEPALIVE_S = 10
 SILENCE = ("No existing session", "Error reading SSH protocol banner")
 ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}  # the others are called as their keys are
+SCANNED = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}  # what ssh-keyscan -t calls them; the others are ecdsa
 
 
 class Link(Protocol):
@@ -61,6 +62,28 @@ class Links:
         return next((link.said for link in self._links if isinstance(link, ProxyProcess)), "")
 
 
+class AddedKeys:
+    """The host keys that this run has added to known_hosts. Nobody has compared them: no password goes there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._added: set[tuple[str, HostKey]] = set()
+
+    def add(self, target: Target, key: HostKey) -> Judgement:
+        """Add an unknown key to the first of a host's files, unless another login was faster."""
+        name = target.known_as[0]
+        with self._lock:
+            found = known_hosts.add(target.known_hosts[0], name, key, target.hashes_names)
+            if found.trust is Trust.KNOWN and found.entry is None:
+                self._added.add((name, key))
+            return found
+
+    def has(self, target: Target, key: HostKey) -> bool:
+        """Tell whether a host's key is one of them."""
+        with self._lock:
+            return any((name, key) in self._added for name in target.known_as)
+
+
 @dataclass(frozen=True)
 class Access:
     """What all logins have in common: who we are, the shell of ProxyCommand, and who hears of a new host key."""
@@ -68,6 +91,7 @@ class Access:
     credentials: Credentials
     shell: str
     say: Callable[[str], None]
+    added: AddedKeys = field(default_factory=AddedKeys)
 
 
 class Connecting:
@@ -77,6 +101,7 @@ class Connecting:
         self._target = target
         self._access = access
         self.links = Links()
+        self.no_secrets = ""  # why no password may be sent to the host; empty: it may
 
     def connect(self) -> Any:
         """Log in to each host on the way, and last to ours; return the connection to that. Raises `SshError`."""
@@ -108,15 +133,22 @@ class Connecting:
         _prefer(transport, known_hosts.kinds(entries, target.known_as))
         transport.start_client(timeout=CONNECT_S)
         key = transport.get_remote_server_key()
-        self._verify(target, entries, HostKey(key.get_name(), key.asbytes()))
+        host_key = HostKey(key.get_name(), key.asbytes())
+        self._verify(target, entries, host_key)
         transport.auth_timeout = CONNECT_S
-        self._access.credentials.log_in(transport, target)
+        is_last = target is self._target
+        if is_last and self._access.added.has(target, host_key):
+            self.no_secrets = _unseen(target, host_key)
+        self._access.credentials.log_in(transport, target, is_last, self.no_secrets)
         transport.set_keepalive(KEEPALIVE_S)
 
     def _verify(self, target: Target, entries: Sequence[Entry], key: HostKey) -> None:
+        revoked = known_hosts.revoked_in(target.revoked_keys, key) if target.revoked_keys else ""
+        if revoked:
+            raise SshError(f"{self._place(target)}: {_revoked(key, revoked)}")
         found = known_hosts.judge(entries, target.known_as, key)
         if found.trust is Trust.UNKNOWN and target.adds_unknown and target.known_hosts:
-            found = known_hosts.add(target.known_hosts[0], target.known_as[0], key, target.hashes_names)
+            found = self._access.added.add(target, key)
             if found.entry is None:
                 self._access.say(f"{target}: its host key was not known, and is now in {target.known_hosts[0]}: {key}")
         if found.trust is not Trust.KNOWN:
@@ -152,21 +184,35 @@ def _distrust(target: Target, found: Judgement, key: HostKey) -> str:
     name = target.known_as[0]
     line = found.entry.where if found.entry else ""
     if found.trust is Trust.REVOKED:
-        return f"its host key ({key}) is revoked in {line}: nobody is to log in there"
+        return _revoked(key, line)
     if found.trust is Trust.CHANGED:
         return (
             f"its host key ({key}) is not the one in {line}: it was made anew, or somebody is in between. Find out which. "
-            f"If the new key is right: ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && {_add(target, file)}"
+            f"If the new key is right: ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && {_add(target, file, key)}"
         )
     authority = f" ({AUTHORITY} lines are not supported)" if found.has_authority else ""
-    return f"its host key is not known{authority} ({key}). Compare it with the host's own, then add it: {_add(target, file)}"
+    return f"its host key is not known{authority} ({key}). Compare it with the host's own, then add it: {_add(target, file, key)}"
 
 
-def _add(target: Target, file: object) -> str:
-    """Return what adds a host key; ssh-keyscan knows neither hops nor aliases."""
+def _revoked(key: HostKey, where: str) -> str:
+    return f"its host key ({key}) is revoked in {where}: nobody must log in there"
+
+
+def _unseen(target: Target, key: HostKey) -> str:
+    return (
+        f"no password was sent, because this run has added the host key ({key}) and nobody has compared it. Compare it with "
+        f"the host's own; if it is the same, and is in {target.known_hosts[0]}, run the command again"
+    )
+
+
+def _add(target: Target, file: object, key: HostKey) -> str:
+    """Return what adds the host key that was seen, and none of another kind; ssh-keyscan knows neither hops nor aliases."""
     if target.via or target.proxy_command or target.alias:
-        return f"ssh -o StrictHostKeyChecking=accept-new {target.typed().removeprefix('ssh ')} true"
-    return f"ssh-keyscan -p {target.port} {target.address} >> {shlex.quote(str(file))}"
+        algorithms = ",".join(ALGORITHMS.get(key.kind, (key.kind,)))
+        only = f"-o HostKeyAlgorithms={algorithms} -o UpdateHostKeys=no"
+        return f"ssh -o StrictHostKeyChecking=accept-new {only} {target.typed().removeprefix('ssh ')} true"
+    kind = SCANNED.get(key.kind, "ecdsa")
+    return f"ssh-keyscan -t {kind} -p {target.port} {target.address} >> {shlex.quote(str(file))}"
 
 
 def _prefer(transport: Any, known: Sequence[str]) -> None:

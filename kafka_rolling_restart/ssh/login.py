@@ -1,11 +1,13 @@
 """Prove who we are to a host: the agent's keys, key files and a password, in an order that wastes no try."""
 
 import base64
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import paramiko
@@ -13,13 +15,13 @@ import paramiko
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secret, Secrets
-from kafka_rolling_restart.ssh.config import Target
+from kafka_rolling_restart.ssh.config import KEYBOARD, PASSWORD, PUBLIC_KEY, Target
 
 KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
-KEYBOARD = "keyboard-interactive"
 OPENSSH = b"openssh-key-v1\0"
 AGENT_S = 5.0
 TRIES = 3  # for a passphrase that is typed
+PRIVATE = b"PRIVATE KEY-----"
 
 
 class Locked(Exception):
@@ -57,24 +59,27 @@ class Credentials:
             if _public(path) not in held:
                 self._unlock(path, any(path in host.keys and self._needs(host, held) for host in hosts))
 
-    def log_in(self, transport: Any, target: Target) -> None:
-        """Log in on a connection whose host key was verified. Raises `paramiko.SSHException` with what was tried."""
+    def log_in(self, transport: Any, target: Target, is_last: bool = True, no_password: str = "") -> None:
+        """Log in on a connection whose host key was verified. Raises `paramiko.SSHException` with what was tried.
+
+        The password is for the last host alone, never for one on the way; ``no_password`` says why it must not be sent
+        there either.
+        """
         refused: list[str] = []
-        with closing(paramiko.Agent()) as agent:
-            allowed = _offer_keys(transport, target.user, self._offers(target, agent.get_keys()), refused)
+        allowed: Sequence[str] = ()
+        if PUBLIC_KEY in target.methods:
+            with closing(paramiko.Agent()) as agent:
+                allowed = _offer_keys(transport, target.user, self._offers(target, agent.get_keys()), refused)
         if transport.is_authenticated():
             return
-        if self._password is not None and transport.is_active():
-            try:
-                transport.auth_password(target.user, self._password.reveal())
-            except paramiko.BadAuthenticationType as error:
-                allowed = error.allowed_types
-                if KEYBOARD in allowed:  # paramiko has tried that, and tells of its first try
-                    refused.append("the password")
-            except paramiko.AuthenticationException:
-                refused.append("the password")
+        kept_back = ""
+        if self._password is not None and is_last and transport.is_active():
+            kept_back = no_password or _switched_off(target)
+            if not kept_back:
+                allowed = _offer_password(transport, target, self._password, refused) or allowed
         if not transport.is_authenticated():
-            raise paramiko.AuthenticationException(self._why(transport, target, refused, allowed))
+            why = self._why(transport, target, refused, allowed)
+            raise paramiko.AuthenticationException("; ".join(filter(None, [why, kept_back])))
 
     def _offers(self, target: Target, held: Sequence[Any]) -> list[Offer]:
         """Return the keys in the order in which they are tried, each of them once.
@@ -94,7 +99,8 @@ class Credentials:
 
     def _needs(self, host: Target, held: set[bytes]) -> bool:
         """Tell whether a host's locked keys are worth a question."""
-        others = self._password is not None or bool(held) or any(path in self._keys for path in host.keys)
+        has_password = self._password is not None and not _switched_off(host)
+        others = has_password or bool(held) or any(path in self._keys for path in host.keys)
         return host.names_keys or not others
 
     def _try(self, path: Path, passphrases: Sequence[Secret | None] | None = None) -> bool:
@@ -107,7 +113,7 @@ class Credentials:
             except Locked as error:
                 self._closed[path] = str(error)
             except (OSError, ValueError, paramiko.SSHException) as error:
-                self._closed[path] = f"{path} cannot be read: {error}"
+                self._closed[path] = f"{path} cannot be used: {error}"
                 return True
             else:
                 self._closed.pop(path, None)
@@ -152,6 +158,40 @@ def _offer_keys(transport: Any, user: str, offers: Iterable[Offer], refused: lis
     return ()
 
 
+def _switched_off(target: Target) -> str:
+    """Say why a host is given no password by its configuration; empty where it is."""
+    if target.methods & {PASSWORD, KEYBOARD}:
+        return ""
+    return "no password was sent, because PasswordAuthentication or PreferredAuthentications excludes it"
+
+
+def _offer_password(transport: Any, target: Target, password: Secret, refused: list[str]) -> Sequence[str]:
+    """Try the password by the ways that the configuration leaves; return those that the server allows, where it says so."""
+    allowed: Sequence[str] = ()
+    for method in (PASSWORD, KEYBOARD):
+        if method not in target.methods or transport.is_authenticated() or not transport.is_active():
+            continue
+        try:
+            if method == PASSWORD:
+                further = transport.auth_password(target.user, password.reveal(), fallback=False)
+            else:
+                further = transport.auth_interactive(target.user, partial(_answers, password))
+            if further:  # the password is right, and not enough
+                return list(further)
+        except paramiko.BadAuthenticationType as error:
+            allowed = error.allowed_types
+        except paramiko.AuthenticationException:
+            refused.append("the password")
+            return allowed  # servers count tries, and it is the same password
+    return allowed
+
+
+def _answers(password: Secret, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
+    """Answer one question whose answer is not to be shown, which is the one for the password; none of another kind."""
+    questions = [shows for _, shows in prompts]
+    return [password.reveal()] if questions == [False] else ["" for _ in questions]
+
+
 def _held_by_agent() -> set[bytes]:
     """Return the keys that the agent has, none where it does not answer."""
     with suppress(NotInTime, paramiko.SSHException, OSError), closing(aside(paramiko.Agent, AGENT_S)) as agent:
@@ -173,6 +213,7 @@ def _load(path: Path, passphrase: Secret | None) -> tuple[Offer, ...]:
 
 
 def _private(path: Path, passphrase: Secret | None) -> Any:
+    _require_unshared(path)
     why: Exception | None = None
     for kind in _kinds(path):
         try:
@@ -187,6 +228,16 @@ def _private(path: Path, passphrase: Secret | None) -> Any:
     if passphrase is not None:
         raise Locked(f"{path} is encrypted, and not opened by the passphrase: run ssh-add {path}") from why
     raise paramiko.SSHException(f"it is no key of a kind that is supported (ed25519, ECDSA, RSA): {why}") from why
+
+
+def _require_unshared(path: Path) -> None:
+    """Refuse a private key of ours that others may read, as OpenSSH does. Raises `ValueError`."""
+    status = path.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o077 and PRIVATE in path.read_bytes():
+        mode = f"{status.st_mode & 0o777:04o}"
+        raise ValueError(
+            f"others may use it (its mode is {mode}), so ssh refuses it, too: chmod 600 {quote(str(path))}"
+        )
 
 
 def _kinds(path: Path) -> list[Any]:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,9 @@ from .daemon import LabError
 from .host_scripts.process import wait_until
 
 MODULE = "kafka_rolling_restart"
+PROGRAM = [sys.executable, "-m", MODULE]
 CLOSE_TIMEOUT = 5.0  # s, for the readers to see the end of the output
+HEARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,40 @@ def environment(home: Path) -> dict[str, str]:
 
 def command_line(arguments: Sequence[str]) -> list[str]:
     """Build the command that runs the tool with this Python."""
-    return [sys.executable, "-m", MODULE, *arguments]
+    return [*PROGRAM, *arguments]
+
+
+def type_elsewhere(line: str, env: Mapping[str, str], timeout: float) -> Finished:
+    """Run a command line that the tool printed, in a shell in another directory than the tool was in."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        line,
+        shell=True,
+        cwd="/",
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+
+
+@contextmanager
+def signals_as_at_a_terminal() -> Iterator[None]:
+    """Let no signal be ignored in what is launched meanwhile, though nohup or a shell's background made us ignore it.
+
+    What a process ignores, its children ignore; a handler of ours is the default in them.
+    """
+    ignored = [number for number in HEARD if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Running:
@@ -71,7 +107,7 @@ class Running:
         stdin = subprocess.DEVNULL
         if terminal:
             self._keyboard, stdin = os.openpty()
-        with open(output or os.devnull, "ab") as file:
+        with open(output or os.devnull, "ab") as file, signals_as_at_a_terminal():
             stream = file if output else subprocess.PIPE
             self._process = subprocess.Popen(
                 command_line(arguments),

@@ -12,7 +12,7 @@ from .jars import Jars
 from .jmxproxy import JmxProxy
 from .sshd import Sshd
 
-STOP_MODES = ("normal", "early", "nothing", "fail", "hang", "stuck", "loud")
+STOP_MODES = ("normal", "early", "nothing", "fail", "hang", "stuck", "loud", "kills")
 START_MODES = ("normal", "nothing", "fail", "hang", "stuck", "dies", "loud")
 SUDO_MODES = ("free", "password", "denied", "asks")
 
@@ -46,8 +46,9 @@ class Service:
     """How the stand-ins for service, sudo, id and ps behave on a host.
 
     stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never returns and does
-    nothing; `loud` prints 4 MiB on each stream, then stops. start_mode: `dies` starts a JVM that exits by itself after
-    2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing; `fail` says so and exits 1.
+    nothing; `kills` signals, and 45 s later kills whatever runs then, and returns; `loud` prints 4 MiB on each stream,
+    then stops. start_mode: `dies` starts a JVM that exits by itself after 2 s or so; `hang` starts and never returns;
+    `stuck` never returns and does nothing; `fail` says so and exits 1.
     sudo: `password` wants one, and takes it by -S; `asks` lists every command as allowed but wants a password to run
     it, because another entry is free.
     start_takes: for how long (s) `service kafka start` waits before it starts the JVM, as an `ExecStartPre` does.

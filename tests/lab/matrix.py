@@ -38,18 +38,18 @@ sigkill          -9        -9         -9        -9::1  -9::1     -9:1   -9:1    
 
 start-fails      5::1      5::1       5::1      5::1   5::1      5::1   5:1:2   a
 start-hangs      0:1       0:1        0:1       0:1    0:1       0:1    0:1,2   a
-stop-hangs       0:1       0:1        0:1       0:1    b         b      0:1,2   b
+stop-hangs       5:1       5:1        5:1       5:1    b         b      5:1,2   b
 stop-fails       4         4          4         4      b         b      4:1     b
 jvm-exits        0:1       0:1        0:1       0:1    0:1       0:1    5:1:1   5:1:1
 
-other-killed     3::3      3::3       3::3      4:1:3  4:1:3     4:1:3  4:1:3   4:1:3
-other-frozen     3::3      3::3       3::3      4:1:3  4:1:3     4:1:3  4:1:3   4:1:3
-metrics-hang     3         3          3         4:1    4:1       4:1    4:1     4:1
-metrics-stale    3         3          3         4:1    4:1       4:1    4:1     4:1
-metrics-garbage  3         3          3         4:1    4:1       4:1    4:1     4:1
+other-killed     3::3      3::3       4::3      4:1:3  4:1:3     4:1:3  4:1:3   4:1:3
+other-frozen     3::3      3::3       4::3      4:1:3  4:1:3     4:1:3  4:1:3   4:1:3
+metrics-hang     3         3          4         4:1    4:1       4:1    4:1     4:1
+metrics-stale    3         3          4         4:1    4:1       4:1    4:1     4:1
+metrics-garbage  3         3          4         4:1    4:1       4:1    4:1     4:1
 
 zookeeper-10s    0:1|3     0:1        0:1       0:1    0:1       0:1    0:1,2   0:1
-zookeeper-gone   3         3          3         5      5::1      5::1   4:1     4:1
+zookeeper-gone   3         3          4         5      5::1      5::1   4:1     4:1
 
 ssh-refused      3         4          4         5::1   5::1      0:1    4:1     0:1
 ssh-hangs        3         4          4         5::1   5::1      0:1    4:1     0:1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 APT_GET = "apt-get"
 POLICY = Path("/usr/sbin/policy-rc.d")
+LOCK = Path("/run/kafka-rolling-restart-lab.lock")
+APT_LOCK_S = 300  # how long to wait for somebody else's apt-get
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -57,7 +60,10 @@ def missing() -> str | None:
         return "the lab needs Linux: one loopback address per host, and /proc"
     lacking = absent()
     if lacking and os.geteuid() == 0 and shutil.which(APT_GET):
-        _install(sorted({need.package for need in lacking}))
+        with one_at_a_time(LOCK):
+            lacking = absent()  # the other worker may have installed it meanwhile
+            if lacking:
+                _install(sorted({need.package for need in lacking}))
         lacking = absent()
     if not lacking:
         return None
@@ -75,7 +81,16 @@ def _install(packages: list[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_service_starts():
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-            subprocess.run([APT_GET, "-qq", *arguments], env=environment, stdout=sys.stderr, check=False)
+            command = [APT_GET, "-qq", "-o", f"DPkg::Lock::Timeout={APT_LOCK_S}", *arguments]
+            subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Let no two processes be in the block: there are two workers, and apt-get refuses to run beside itself."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

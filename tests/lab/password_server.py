@@ -27,6 +27,7 @@ class PasswordServer:
     def __init__(self, address: str, keyboard: bool = False) -> None:
         self._key = paramiko.RSAKey.generate(2048)
         self._keyboard = keyboard
+        self.seen: list[str] = []  # the passwords that were sent to it
         self._listener = socket.create_server((address, SSH_PORT))
 
     @property
@@ -51,23 +52,26 @@ class PasswordServer:
                 transport = paramiko.Transport(connection)
                 transport.add_server_key(self._key)
                 with suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=_Door(self._keyboard))
+                    transport.start_server(server=_Door(self._keyboard, self.seen))
 
 
 class _Door(paramiko.ServerInterface):
-    def __init__(self, keyboard: bool) -> None:
+    def __init__(self, keyboard: bool, seen: list[str]) -> None:
         self._way = "keyboard-interactive" if keyboard else "password"
+        self._seen = seen
 
     def get_allowed_auths(self, username: str) -> str:
         return self._way
 
     def check_auth_password(self, username: str, password: str) -> int:
+        self._seen.append(password)
         return _result(self._way == "password" and password == PASSWORD)
 
     def check_auth_interactive(self, username: str, submethods: str) -> Any:
         return InteractiveQuery("", "", ("Password: ", False))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
+        self._seen += responses
         return _result(responses == [PASSWORD])
 
     def check_channel_request(self, kind: str, chanid: int) -> int:

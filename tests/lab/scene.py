@@ -11,8 +11,7 @@ import shlex
 import signal
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,8 +108,7 @@ def play(lab: Lab, folder: Path, cell: Cell) -> tuple[Scene, Finished]:
     elif cell.step is Step.FIRST_WAIT:
         _hold_waits(lab)
     output = folder / "output" if cell.fault == "disk-full" else None
-    with _signals_as_at_a_terminal():
-        run = lab.launch(*_arguments(cell, folder), cwd=folder, output=output)
+    run = lab.launch(*_arguments(cell, folder), cwd=folder, output=output)
     scene = Scene(lab, cell, folder, run)
     _reach(scene)
     FAULTS[cell.fault](scene)
@@ -126,21 +124,6 @@ def _arguments(cell: Cell, folder: Path) -> list[str]:
         words = shlex.join(["--in", TASKS[cell.step], "--folder", str(folder)])
         arguments += ["--task", "scenetask", "--task-args", words]
     return arguments
-
-
-@contextmanager
-def _signals_as_at_a_terminal() -> Iterator[None]:
-    """Let no signal be ignored in what is launched meanwhile, though nohup or a job of a script made us ignore it."""
-    numbers = (signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        if before[number] is signal.SIG_IGN:
-            signal.signal(number, lambda _number, _frame: None)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _hold_waits(lab: Lab) -> None:

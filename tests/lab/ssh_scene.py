@@ -140,7 +140,7 @@ class SshScene:
     ) -> SshHost:
         """Return a host as our SSH sees it."""
         environ = {"HOME": str(self.home), "USER": getpass.getuser()}
-        config = SshConfig(environ, options, say, system=self.folder / "etc")
+        config = SshConfig(environ, options, system=self.folder / "etc")
         target = config.host(name)
         credentials = Credentials(Secrets({}, ask), passwords or Passwords())
         credentials.open([target])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyte
 
-from .command import command_line
+from .command import command_line, signals_as_at_a_terminal
 from .daemon import LabError
 from .host_scripts.process import wait_until
 
@@ -53,7 +53,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._set_size(columns, lines)
         shell = ["bash", "-m", "-c", script, "bash"] if script else []
-        with _writing_to(stdout, slave) as out, _writing_to(stderr, slave) as err:
+        with _writing_to(stdout, slave) as out, _writing_to(stderr, slave) as err, signals_as_at_a_terminal():
             self._process = subprocess.Popen(
                 [*shell, *command_line(arguments)],
                 env={**({} if term is None else {"TERM": term}), **env},

@@ -14,11 +14,15 @@ from .command import MODULE
 from .lab import Lab
 
 README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+INSTALLED = "/home/me/kafka-rolling-restart/bin"
 CRON = re.compile(r"(?:[\d*]+ +){5}")
 ELSEWHERE = {  # what is typed by others: tox itself, and its environments
-    "python3 -m pip install kafka-rolling-restart": "every environment of tox installs the wheel",
-    "python3 -m pip install tox && tox -e demo": "the demo",
-    "python3 -m pip install tox && tox": ".ci/run",
+    "python3 -m venv ~/kafka-rolling-restart": "as the line of the tests",
+    "~/kafka-rolling-restart/bin/pip install kafka-rolling-restart": "every environment of tox installs the wheel",
+    "apt-get install -y python3-venv": "tests/bare_debian.sh",
+    "python3 -m venv .venv && .venv/bin/pip install tox": ".ci/run",
+    ".venv/bin/tox": ".ci/run",
+    ".venv/bin/tox -e demo": "the demo",
 }
 SHIM = f"""#!/bin/sh
 exec {sys.executable} -m {MODULE} "$@" --check-interval 0.3 --check-count 2
@@ -32,7 +36,9 @@ def commands() -> list[str]:
     """Return the lines of the README's literal blocks that a shell or cron is to run."""
     lines = [line[4:] for line in README.splitlines() if re.match(r"    \S", line)]
     return [
-        line for line in lines if re.match(rf"(?:{CRON.pattern})?(?:kafka-rolling-restart -|python3 -m pip|tox)", line)
+        line
+        for line in lines
+        if re.match(rf"(?:{CRON.pattern})?(?:\S*kafka-rolling-restart[ /]|python3 -m|\.venv/|apt-get )", line)
     ]
 
 
@@ -69,7 +75,7 @@ class Shell:
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
         here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
-        here = here.replace("~/", f"{self.folder}/")
+        here = here.replace("~/", f"{self.folder}/").replace(INSTALLED, str(self.folder))
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
         variables["PATH"] = f"{self.folder}:{variables['PATH']}"
         keyboard, stdin = os.openpty()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import socket
 import ssl
@@ -21,6 +20,7 @@ from kazoo.security import make_acl, make_digest_acl
 from tests.lab import Finished, Lab
 from tests.sockets import listening
 
+from .command import type_elsewhere
 from .daemon import wait_for
 from .jmxproxy import PORT as JMXPROXY_PORT
 from .jmxproxy import OneProxy
@@ -122,13 +122,23 @@ def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restart
     assert lab.observer.downs() == []
 
 
+def test_a_stop_command_that_kills_whatever_runs_45_s_later_takes_no_second_broker_down(lab: Lab) -> None:
+    lab.hosts[0].service.stop_mode = "kills"
+    finished = roll(lab, "--broker-ids", "1,2", "--unhealthy-time-limit", "120")
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 1, 2] and lab.observer.most_down() == 1
+    assert "the stop command has not returned 15 s after the broker was gone" in finished.stderr
+    assert lab.observer.downs()[-1].until is not None
+    lab.wait_healthy()
+
+
 def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab: Lab) -> None:
     lab.hosts[1].service.start_mode = "fail"
     finished = roll(lab, "--unhealthy-time-limit", "30")
     assert finished.status == 5
     assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 starts, " in finished.last_line
-    mend = "Mend that, which may be --start-command itself, then"
-    assert finished.last_line.endswith(f"{mend} run: ssh {lab.hosts[1].address} 'service kafka start'")
+    fix = "Fix this, which may be --start-command itself, then"
+    assert finished.last_line.endswith(f"{fix} run: ssh {lab.hosts[1].address} 'service kafka start'")
     assert "--broker-ids 2,3 --started-before " in finished.stdout
     assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
 
@@ -164,7 +174,7 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_would_add_it(lab: Lab
     known.write_text("")
     finished = roll(lab)
     refused(lab, finished, "its host key is not known (ssh-ed25519 SHA256:")
-    assert f"ssh-keyscan -p 22022 {lab.hosts[0].address} >> " in finished.stderr
+    assert f"ssh-keyscan -t ed25519 -p 22022 {lab.hosts[0].address} >> " in finished.stderr
     assert "found 3 problems" in finished.last_line
 
 
@@ -205,10 +215,30 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run = lab.launch(*QUICK)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    line = run.finish(90).last_line.partition("To go on with the rest: kafka-rolling-restart ")[2]
-    finished = lab.run(*shlex.split(line), timeout=150)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
+
+
+def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at(lab: Lab) -> None:
+    lab.hosts[0].sshd.stop()
+    finished = roll(lab, "--skip", "3", "--dry-run")
+    assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
+    assert finished.last_line.endswith("no broker would be restarted, so no host was checked; nothing was touched")
+
+
+def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
+    done = tmp_path / "done"
+    run = lab.launch(*QUICK, "--task", "labtask", "--task-args", f"--file {done}", cwd=tmp_path)
+    run.wait_for("1/3 broker 1", 60)
+    run.send(signal.SIGTERM)
+    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    assert line.startswith(f"cd {tmp_path} && ")
+    finished = type_elsewhere(line, lab.env, timeout=150)
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert lab.observer.restarted() == [1, 2, 3] and all(host.address in done.read_text() for host in lab.hosts)
 
 
 def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
@@ -286,7 +316,9 @@ def test_without_a_terminal_and_without_no_confirm_nothing_is_contacted(lab: Lab
 def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) -> None:
     file = lab.home / ".kafka_discovery" / "lab.yaml"
     file.write_text(file.read_text().replace("/kafka/lab", "/kafka"))
-    refused(lab, roll(lab), "no broker is registered in /brokers/ids")
+    finished = roll(lab)
+    refused(lab, finished, "no broker is registered in /brokers/ids")
+    assert f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_line
 
 
 def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab: Lab) -> None:

@@ -95,7 +95,8 @@ def test_every_hop_shows_a_key_that_is_known_and_the_error_names_the_hop(scene: 
     scene.known_hosts.write_text(known_hosts_line(scene.address(1), scene.sshd(1).host_key))
     said = error(scene, "n3")
     assert f"@{scene.address(3)} port {SSH_PORT}: its host key is not known" in said
-    assert "ssh -o StrictHostKeyChecking=accept-new n3 true" in said  # ssh-keyscan does not go through hops
+    only = "-o HostKeyAlgorithms=ssh-ed25519 -o UpdateHostKeys=no"
+    assert f"ssh -o StrictHostKeyChecking=accept-new {only} n3 true" in said  # ssh-keyscan does not go through hops
     assert logins(scene, 3) == 0
 
 
@@ -176,7 +177,7 @@ def test_a_proxy_command_that_fails_is_named_with_what_it_said(scene: SshScene) 
 def test_the_proxy_that_comes_first_wins_and_none_is_a_choice(scene: SshScene) -> None:
     scene.configure("Host n3\n  ProxyCommand none\nHost *\n  ProxyJump n2")
     assert scene.run("n3").output == IN
-    scene.configure("Host n1\n  ProxyJump none\nHost n3\n  ProxyJump n1\nHost *\n  ProxyCommand false")
+    scene.configure("Host n1\n  ProxyCommand none\nHost n3\n  ProxyJump n1\nHost *\n  ProxyCommand false")
     assert scene.run("n3").output == IN
     assert (logins(scene, 1), logins(scene, 3)) == (1, 2)
 
@@ -377,6 +378,97 @@ def test_a_password_is_used_where_no_key_is_taken(scene: SshScene, keyboard: boo
         with pytest.raises(SshError, match="the password") as raised:
             run_on(scene.host("n8", wrong), "true")
         assert "wrong" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keyboard", [False, True])
+def test_a_password_is_sent_to_no_host_on_the_way(scene: SshScene, keyboard: bool) -> None:
+    with PasswordServer(scene.address(8), keyboard) as server:
+        line = known_hosts_line(scene.address(8), server.host_key)
+        scene.known_hosts.write_text(scene.known_hosts.read_text() + line)
+        scene.configure("Host n3\n  ProxyJump n8")
+        with pytest.raises(SshError, match=r"port 22022 \(on the way to n3\): login refused"):
+            run_on(scene.host("n3", Passwords(ssh=Secret(PASSWORD))), "true")
+        assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "PreferredAuthentications publickey",
+        "PasswordAuthentication no\n  KbdInteractiveAuthentication no",
+    ],
+)
+@pytest.mark.parametrize("keyboard", [False, True])
+def test_a_password_is_not_sent_where_ssh_would_not_send_it(scene: SshScene, setting: str, keyboard: bool) -> None:
+    with PasswordServer(scene.address(8), keyboard) as server:
+        scene.known_hosts.write_text(known_hosts_line(scene.address(8), server.host_key))
+        scene.configure(f"Host n8\n  {setting}")
+        with pytest.raises(SshError, match="no password was sent, because PasswordAuthentication or Preferred"):
+            run_on(scene.host("n8", Passwords(ssh=Secret(PASSWORD))), "true")
+        assert server.seen == []
+
+
+def test_a_password_is_not_sent_to_a_host_whose_key_this_run_has_added(scene: SshScene) -> None:
+    with PasswordServer(scene.address(8)) as server:
+        scene.known_hosts.write_text("")
+        scene.configure(last="Host *\n  StrictHostKeyChecking accept-new")
+        first = scene.host("n8", Passwords(ssh=Secret(PASSWORD)))
+        for _ in range(2):
+            with pytest.raises(SshError, match="no password was sent, because this run has added the host key"):
+                run_on(first, "true")
+        assert server.seen == [] and scene.address(8) in scene.known_hosts.read_text()
+        later = scene.host("n8", Passwords(ssh=Secret(PASSWORD)))
+        assert run_on(later, "echo logged in").output == IN
+        assert server.seen == [PASSWORD]
+
+
+def test_a_secret_for_a_command_is_not_sent_to_a_host_whose_key_this_run_has_added(scene: SshScene) -> None:
+    scene.known_hosts.write_text(known_hosts_line(scene.address(1), scene.sshd(1).host_key))
+    scene.configure("Host n3\n  ProxyJump n1", last="Host *\n  StrictHostKeyChecking accept-new")
+    first = scene.host("n3")
+    assert run_on(first, "echo logged in").output == IN
+    file = scene.folder / "input"
+    with pytest.raises(SshError, match="no password was sent, because this run has added the host key"):
+        run_on(first, f"cat >{file}", Secret("hunter2"))
+    assert not file.exists()
+    assert run_on(scene.host("n3"), "cat", Secret("hunter2")).output == "hunter2"
+
+
+def test_a_host_whose_key_is_in_the_file_of_revoked_keys_is_refused(scene: SshScene) -> None:
+    revoked = scene.folder / "revoked"
+    revoked.write_text(f"# known to many\n{scene.sshd(3).host_key} stolen\n")
+    scene.configure(f"Host n3 n1\n  RevokedHostKeys {revoked}")
+    assert f"is revoked in {revoked}, line 2: nobody must log in there" in error(scene, "n3")
+    assert scene.run("n1").output == IN
+    subprocess.run([program("ssh-keygen"), "-q", "-k", "-f", str(revoked), f"{scene.ssh / KEY}.pub"], check=True)
+    assert f"RevokedHostKeys {revoked}: is a KRL, which is not supported" in error(scene, "n1")
+    revoked.unlink()
+    assert f"RevokedHostKeys {revoked}: cannot be read" in error(scene, "n1")
+
+
+def test_the_line_that_adds_a_host_key_adds_the_one_that_was_seen_alone(scene: SshScene) -> None:
+    rsa = scene.key("other_host_key", kind="rsa")
+    sshd = scene.sshd(9, HostKey=f"{rsa}\nHostKey {scene.folder / '9' / 'ssh_host_ed25519_key'}")
+    scene.authorize(9, scene.ssh / KEY)
+    scene.known_hosts.write_text("")
+    line = error(scene, "n9").rpartition("then add it: ")[2]
+    assert line == f"ssh-keyscan -t ed25519 -p {SSH_PORT} {scene.address(9)} >> {scene.known_hosts}"
+    subprocess.run(["sh", "-c", line], check=True, capture_output=True)
+    added = [one for one in scene.known_hosts.read_text().split("\n") if one and not one.startswith("#")]
+    assert added == [known_hosts_line(scene.address(9), sshd.host_key).strip()]
+    assert scene.run("n9").output == IN
+
+
+def test_a_private_key_that_others_may_read_is_not_offered(scene: SshScene) -> None:
+    shared = scene.key("shared")
+    scene.authorize(3, shared)
+    shared.chmod(0o644)
+    scene.configure(f"Host n3\n  IdentityFile {shared}\n  IdentitiesOnly yes")
+    said = error(scene, "n3")
+    assert f"{shared} cannot be used: others may use it (its mode is 0644), so ssh refuses it, too" in said
+    command = [program("ssh"), "-F", str(scene.ssh / "config"), "-o", f"UserKnownHostsFile={scene.known_hosts}"]
+    ended = subprocess.run([*command, "-o", "BatchMode=yes", "n3", "true"], capture_output=True, text=True)
+    assert ended.returncode == 255 and "UNPROTECTED PRIVATE KEY FILE" in ended.stderr
 
 
 def test_a_password_is_in_no_process_list_and_no_task_inherits_it(scene: SshScene) -> None:

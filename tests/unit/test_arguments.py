@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.arguments import parse, resume_line
+from kafka_rolling_restart import arguments
+from kafka_rolling_restart.arguments import Call, how_called, parse, resume_line
 
 
 def test_the_defaults_are_those_that_users_know() -> None:
@@ -26,6 +27,10 @@ def test_the_defaults_are_those_that_users_know() -> None:
         ["--skip", "-1"],
         ["--skip", "x"],
         ["--check-count", "0"],
+        ["--stop-command", ""],
+        ["--start-command", " "],
+        ["--jmxproxy-prefix", "http://x/y"],
+        ["--jmxproxy-prefix", "//x/y"],
         ["--check-interval", "-1"],
         ["--check-interval", "nan"],
         ["--unhealthy-time-limit", "inf"],
@@ -67,24 +72,62 @@ BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=timezone.utc)
 REST = "--broker-ids 2,3 --started-before 2026-11-24T03:00:00+00:00"
 
 
+PROGRAM = "/opt/krr/bin/kafka-rolling-restart"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (["-t", "main"], f"kafka-rolling-restart -t main {REST}"),
-        (["--skip", "1", "-t", "main"], f"kafka-rolling-restart -t main {REST}"),
-        (["-t", "main", "--skip=1"], f"kafka-rolling-restart -t main {REST}"),
-        (["-t", "main", "--dry-run"], f"kafka-rolling-restart -t main {REST}"),
-        (["--broker-ids=3", "-t", "main", "--started-before", "2h"], f"kafka-rolling-restart -t main {REST}"),
+        (["-t", "main"], f"{PROGRAM} -t main {REST}"),
+        (["--skip", "1", "-t", "main"], f"{PROGRAM} -t main {REST}"),
+        (["-t", "main", "--skip=1"], f"{PROGRAM} -t main {REST}"),
+        (["-t", "main", "--dry-run"], f"{PROGRAM} -t main {REST}"),
+        (["--broker-ids=3", "-t", "main", "--started-before", "2h"], f"{PROGRAM} -t main {REST}"),
         (
             ["-t", "main", "--task=x", "--task-args", "a b"],
-            f"kafka-rolling-restart -t main --task=x --task-args 'a b' {REST}",
+            f"cd '/home/me/my tasks' && {PROGRAM} -t main --task=x --task-args 'a b' {REST}",
         ),
+        (["-t", "main", "--task", "x"], f"cd '/home/me/my tasks' && {PROGRAM} -t main --task x {REST}"),
     ],
 )
-def test_the_resume_line_is_the_command_with_just_what_is_left(given: list[str], expected: str) -> None:
-    line = resume_line(given, BEGAN, [2, 3])
+def test_the_resume_line_is_the_command_with_just_what_is_left_and_the_directory_of_the_tasks(
+    given: list[str], expected: str
+) -> None:
+    line = resume_line(Call((PROGRAM,), tuple(given), "/home/me/my tasks"), BEGAN, [2, 3])
     assert line == expected
-    assert parse(shlex.split(line)[1:]).broker_ids == [2, 3]
+    command = line.rpartition("&& ")[2]
+    assert parse(shlex.split(command)[1:]).broker_ids == [2, 3]
+
+
+def test_without_a_beginning_the_brokers_are_restarted_in_any_case() -> None:
+    call = Call((PROGRAM,), ("-t", "main", "--started-before=2h"), "/tmp")
+    assert resume_line(call, None, [2, 3]) == f"{PROGRAM} -t main --broker-ids 2,3"
+
+
+def test_a_directory_that_was_removed_is_not_named() -> None:
+    line = resume_line(Call((PROGRAM,), ("-t", "main", "--task", "x"), ""), BEGAN, [2, 3])
+    assert line == f"{PROGRAM} -t main --task x {REST}"
+
+
+def test_the_program_is_named_as_it_was_called_with_its_whole_path(tmp_path: Path) -> None:
+    script = tmp_path / "bin" / "kafka-rolling-restart"
+    script.parent.mkdir()
+    script.touch()
+    for program in (str(script), "bin/kafka-rolling-restart", "./bin/kafka-rolling-restart"):
+        assert how_called(program, [], str(tmp_path)).program == (str(script),)
+    assert how_called("kafka-rolling-restart", [], str(tmp_path)).program == ("kafka-rolling-restart",)
+
+
+def test_a_module_is_named_with_its_python_and_a_checkout_with_its_directory_too() -> None:
+    module = f"{os.getcwd()}/kafka_rolling_restart/__main__.py"
+    words = f"{sys.executable} -m kafka_rolling_restart -t main {REST}"
+    assert resume_line(how_called(module, ["-t", "main"], "/tmp"), BEGAN, [2, 3]) == words
+    root = str(Path(arguments.__file__).parents[1])
+    assert resume_line(how_called(module, ["-t", "main"], root), BEGAN, [2, 3]) == f"cd {root} && {words}"
+
+
+def called(given: list[str]) -> Call:
+    return Call(("kafka-rolling-restart",), tuple(given), "")
 
 
 SECRETS = [
@@ -97,7 +140,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("given", SECRETS)
 def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_given(given: list[str]) -> None:
-    line = resume_line(["-t", "main", *given], BEGAN, [2, 3])
+    line = resume_line(called(["-t", "main", *given]), BEGAN, [2, 3])
     assert "hunter2" not in line
     as_script = f"set -- {line.removeprefix('kafka-rolling-restart ')}; for word; do printf '%s\\0' \"$word\"; done"
     bare = subprocess.run(["sh", "-c", as_script], capture_output=True, text=True, env={})
@@ -113,7 +156,7 @@ def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_g
 
 
 def test_the_variable_of_a_secret_is_called_after_its_option() -> None:
-    line = resume_line(["-t", "main", "--task-args", "--token a", "--task-args=--token b"], BEGAN, [2, 3])
+    line = resume_line(called(["-t", "main", "--task-args", "--token a", "--task-args=--token b"]), BEGAN, [2, 3])
     first = '--task-args "${TASK_ARGS:?set it to the --task-args that this run had}"'
     assert line == (
         f"kafka-rolling-restart -t main {first} "
@@ -156,6 +199,15 @@ def test_a_moment_with_a_zone_is_understood() -> None:
         (["-t", "main", "--jmxproxy-prefix", "j/{host:1"], "braces can stand around is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j/{{host}}:1"], "braces can stand around is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j?x"], "'j?x' is not the path of a URL"),
+        (["-t", "main", "--jmxproxy-prefix", "http://x/y"], "'http://x/y' is a URL: give only its path, such as"),
+        (
+            ["-t", "main", "--stop-command", ""],
+            "--stop-command: '' is empty: give the command to run on a broker's host",
+        ),
+        (["-t", "main", "--start-command", " "], "--start-command: ' ' is empty: give the command"),
+        (["-t", "main", "--check-count", "1e3"], "--check-count: '1e3' is not a whole number of 1 or more"),
+        (["-t", "main", "--check-count", "0"], "--check-count: '0' is not a whole number of 1 or more"),
+        (["-t", "main", "--jmxproxy-port", "x"], "--jmxproxy-port: 'x' is not a port (1 to 65535)"),
         (["-t", "main", "--jmxproxy-user", "me:pw"], "has no colon"),
         (["-t", "main", "--zookeeper-user", ""], "a name is not empty"),
         (["-t", "main", "-qv"], "--quiet and --verbose contradict each other"),

@@ -7,10 +7,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from tests.lab import Running
+from tests.lab.command import environment
+from tests.lab.terminal import Terminal
+
+Started = TypeVar("Started", Running, Terminal)
 COMMAND = [sys.executable, "-m", "kafka_rolling_restart"]
 
 
@@ -171,3 +178,36 @@ def test_a_file_of_tls_that_is_missing_is_said_before_anything_is_contacted(tmp_
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert done.stderr.endswith(f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory\n")
+
+
+@pytest.fixture
+def ignored_signals() -> Iterator[None]:
+    """Ignore what the background of a shell, or nohup, makes us ignore."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def connecting(launch: Callable[[list[str]], Started]) -> Started:
+    """Launch the tool, and wait until it connects to a ZooKeeper, which says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run = launch(["--zookeeper", f"127.0.0.1:{silent.getsockname()[1]}", "--no-confirm"])
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        connection.recv(1000)
+        connection.close()
+    return run
+
+
+@pytest.mark.usefixtures("ignored_signals")
+def test_the_lab_runs_the_tool_as_at_a_terminal_though_the_tests_were_started_in_the_background(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        run = connecting(lambda arguments: Running(arguments, env, None))
+        run.send(number)
+        assert run.finish(30).status == 128 + number
+    terminal = connecting(lambda arguments: Terminal(arguments, env))
+    terminal.type("\x03")
+    assert terminal.finish(30) == 128 + signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -79,10 +79,34 @@ def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
 
 def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long_as_it_may_keep_it() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000, emptied=False), freshness, Lives()) == HEALTHY
-    assert judge(alone, alone, one(200, 50_000, emptied=False), freshness, Lives()).health is Health.UNKNOWN
-    assert judge(alone, alone, one(410, 50_000, emptied=False), freshness, Lives()).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(420, 370_000, emptied=False), freshness, Lives()) == HEALTHY
+
+    def allowed(at: float, uptime_ms: int) -> Verdict:
+        return judge(alone, alone, one(at, uptime_ms, emptied=False), freshness, Lives(), allow_cached=True)
+
+    assert allowed(100, 50_000) == HEALTHY
+    assert allowed(200, 50_000).health is Health.UNKNOWN
+    assert allowed(410, 50_000).health is Health.UNHEALTHY
+    assert allowed(420, 370_000) == HEALTHY
+
+
+def test_a_cache_that_cannot_be_emptied_is_not_healthy_unless_that_is_allowed() -> None:
+    alone = {1: BROKERS[1]}
+    verdict = judge(alone, alone, one(100, 50_000, emptied=False), Freshness(), Lives())
+    assert verdict.health is Health.UNHEALTHY
+    assert "refuses to empty its cache (DELETE), and keeps answers for 300 s" in verdict.why
+
+
+def test_a_pause_of_this_process_is_no_unhealthy_time() -> None:
+    clock = FakeClock()
+    unhealthy = Verdict(Health.UNHEALTHY, (Reason("a", "a"),))
+    verdicts = iter([unhealthy, unhealthy, HEALTHY])
+
+    def check() -> Verdict:
+        clock.sleep(600)  # frozen, each time
+        return next(verdicts)
+
+    wait_until_healthy(check, HealthRule(1, 10, 300, longest_check=30), clock, lambda *_: None)
+    assert next(verdicts, None) is None
 
 
 def test_a_clock_that_drifts_is_not_taken_for_a_cache() -> None:

@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -5,9 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_rolling_restart.cluster import CommandResult, Jvm
-from kafka_rolling_restart.errors import SshError
-from kafka_rolling_restart.host import BrokerHost
-from kafka_rolling_restart.parallel import Background
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
+from kafka_rolling_restart.host import BrokerHost, HostCommand
 from kafka_rolling_restart.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
@@ -21,6 +22,7 @@ class FakeShell:
         self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
         self.refuses = refuses
         self.ran: list[str] = []
+        self.sent: list[str] = []  # the commands that stop and start, as they are sent
         self.asked: list[str] = []
         self.without_login: list[str] = []
         self.secrets: dict[str, Secret | None] = {}
@@ -54,17 +56,27 @@ class FakeConnections:
         return self._shell.run(command, limit, secret)
 
     def run(
-        self, command: str, limit: float, secret: Secret | None = None, *, may_log_in: bool = True
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        may_log_in: bool = True,
+        shown: str = "",
+        objection: Objection = no_objection,
     ) -> CommandResult:
+        if against := objection():
+            raise SshError(against)
         if not may_log_in:
-            self._shell.without_login.append(command)
-        return self._shell.run(command, limit, secret)
+            self._shell.without_login.append(shown)
+        self._shell.sent.append(command)
+        return self._shell.run(shown, limit, secret)
 
     def close(self) -> None:
         pass
 
 
-def finish(command: Background[CommandResult]) -> None:
+def finish(command: HostCommand) -> None:
     """Wait for the end of a command."""
     while not command.ended:
         time.sleep(0.001)
@@ -111,6 +123,7 @@ def test_the_first_process_of_a_container_is_not_looked_for_among_those_of_its_h
         ((0, "process: 2 Ss java 0"), True),
         ((0, "process: 503 Ssl java 0"), False),
         ((0, "process: 503 Ssl java 0\nsetlocale: LC_ALL"), False),
+        ((0, "process: 1100 Ssl java 0"), False),  # our own clock stood still for 600 s: it is the same
     ],
 )
 def test_a_process_is_gone_when_no_java_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
@@ -160,11 +173,78 @@ def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sud
         "id -u": (0, "1000"),
         "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
         "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
-        "sudo -n -v": (1, "sudo: a password is required"),
+        "sudo -n -v": (0, ""),  # a password was given shortly before, and will not be remembered for long
+        "sudo -k -n -v": (1, "sudo: a password is required"),
         "env LC_ALL=C sudo -n -ll": (0, listing),
     }
     (problem,) = host(FakeShell(answers)).preflight(JVM).problems
     assert problem.startswith("`sudo -n service kafka start` is allowed, but sudo would ask for a password")
+
+
+NOISE = "sudo: unable to resolve host vm: Name or service not known"
+
+
+@pytest.mark.parametrize("said", ["", NOISE, f"{NOISE}\n"])
+def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt(said: str) -> None:
+    answers = {
+        "id -u": (0, "1000"),
+        "env LC_ALL=C sudo -n -ll": (0, f"{NOISE}\n{FREE_STOP}"),
+        "sudo -n -l service kafka stop": (0, f"/usr/sbin/service kafka stop\n{NOISE}"),
+        "sudo -n -l service kafka strat": (1, said),
+    }
+    (problem,) = BrokerHost(FakeShell(answers), "service kafka stop", "service kafka strat").preflight(JVM).problems
+    assert problem.startswith(
+        "may not run `sudo -n service kafka strat`: it is not allowed in sudoers, or it is misspelt: sudoers compares a "
+        "command word for word. Compare --start-command with what is allowed: ssh -t n1 sudo -ll. If it is spelt correctly,"
+    )
+    assert "resolve" not in problem
+
+
+def test_a_program_that_sudo_does_not_find_is_not_to_be_put_into_sudoers() -> None:
+    refused = (1, f"{NOISE}\nsudo: systemctll: command not found")
+    shell = FakeShell({"id -u": (0, "1000"), "sudo -n -l systemctll stop kafka": refused})
+    assert host(shell, "systemctll stop kafka").preflight(JVM).problems[0] == (
+        "may not run `sudo -n systemctll stop kafka`: sudo: systemctll: command not found. It is misspelt, or in a folder "
+        "that sudo does not look in: look at --stop-command"
+    )
+
+
+def test_what_sudo_says_besides_is_no_part_of_its_reason() -> None:
+    refused = (1, f"{NOISE}\nsudo: a password is required")
+    problems = host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused})).preflight(JVM).problems
+    assert problems[0].startswith("may not run `sudo -n service kafka stop`: sudo: a password is required. Allow it")
+
+
+@pytest.mark.parametrize("said", ["/usr/sbin/service kafka start\n" + NOISE, NOISE + "\n/usr/sbin/service kafka start"])
+def test_what_sudo_says_besides_does_not_hide_the_command_that_it_allows(said: str) -> None:
+    listing = "Sudoers entry:\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka st*\n"
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        "sudo -n -l service kafka start": (0, said),
+        "sudo -n -v": (1, "sudo: a password is required"),
+        "env LC_ALL=C sudo -n -ll": (0, f"{NOISE}\n{listing}"),
+    }
+    assert host(FakeShell(answers)).preflight(JVM).problems == ()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        (0, "Sudoers entry:\n Commands:\n ALL\nSudoers entry:\n Options: !authenticate\n Commands:\n sha224:00 ALL\n"),
+        (1, ""),
+    ],
+)
+def test_a_sudo_of_which_it_is_unknown_whether_it_asks_is_a_problem(listing: tuple[int, str]) -> None:
+    answers = {
+        "id -u": (0, "1000"),
+        "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
+        "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
+        "env LC_ALL=C sudo -n -ll": listing,
+    }
+    problems = host(FakeShell(answers)).preflight(JVM).problems
+    assert len(problems) == 2
+    assert all("the listing of sudo does not tell whether it asks for a password" in one for one in problems)
 
 
 def test_a_command_that_is_not_there_is_a_problem() -> None:
@@ -198,6 +278,19 @@ FREE_STOP = (
 )
 
 
+@pytest.mark.parametrize(
+    "last", ["^/usr/sbin/service kafka .*$", "sha224:00 /usr/sbin/service", "/usr/sbin/service ^kafka .*$"]
+)
+def test_a_password_that_may_become_the_input_of_a_command_is_not_sent_with_it(last: str) -> None:
+    shell = with_password(f"{ENTRY}Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n {last}\n")
+    broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
+    problems = broker_host.preflight(JVM).problems
+    assert len(problems) == 2
+    assert all("does not tell whether it asks" in one and "Look: ssh -t n1 sudo -ll" in one for one in problems)
+    finish(broker_host.stop(10))
+    assert shell.secrets[shell.ran[-1]] is None
+
+
 def test_a_password_goes_to_sudo_as_input_and_never_into_a_line() -> None:
     shell = with_password(ENTRY)
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
@@ -221,14 +314,14 @@ def test_a_command_that_sudo_asks_no_password_for_gets_none_as_its_input() -> No
 def test_a_password_that_sudo_does_not_take_is_tried_once_and_is_a_problem() -> None:
     shell = FakeShell({"id -u": (0, "1000"), f"{ASKS} -v": (1, "Sorry, try again.")})
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
-    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again.",)
+    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again",)
     assert sum(secret is PASSWORD for secret in shell.secrets.values()) == 1
 
 
 def test_a_command_that_sudo_does_not_allow_is_a_problem_whatever_the_password() -> None:
     shell = with_password(ENTRY)
     (problem,) = BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
-    assert problem == "may not run `sudo svc -u kafka`: sudo does not allow it"
+    assert problem.startswith("may not run `sudo svc -u kafka`: it is not allowed in sudoers, or it is misspelt: ")
 
 
 def test_root_is_given_no_password() -> None:
@@ -255,3 +348,76 @@ def test_a_connection_is_open_before_the_stop_where_there_is_no_process_to_look_
     shell = FakeShell({"true": (0, "")})
     assert host(shell).process_age(pid) is None
     assert shell.asked == ["true"]
+
+
+def test_a_command_runs_under_a_name_by_which_it_is_found_while_it_runs() -> None:
+    shell = FakeShell()
+    broker_host = host(shell)
+    broker_host.preflight(JVM)
+    stop = broker_host.stop(10)
+    finish(stop)
+    line, _, name = shell.sent[-1].rpartition(" ")
+    assert line == "sh -c 'service kafka stop; exit $?'" and name.startswith("kafka-rolling-restart-stop-")
+    asked = f"sh -c 'pgrep -f \"[k]{name[1:]}\" >/dev/null; echo process: $?'"
+    for output, runs in (("process: 0", True), ("hello\nprocess: 1\n", False)):
+        shell.answers[asked] = (0, output)
+        assert stop.still_runs() is runs
+    for output in ("process: 127", "", "process: 2", "process: 0 1"):
+        shell.answers[asked] = (0, output)
+        with pytest.raises(SshError, match="could not be looked for"):
+            stop.still_runs()
+
+
+def test_two_commands_never_have_the_same_name() -> None:
+    shell = FakeShell()
+    broker_host = host(shell)
+    for _ in range(2):
+        finish(broker_host.start(10))
+    assert len({line.rpartition(" ")[2] for line in shell.sent}) == 2
+
+
+def test_shell_syntax_of_root_goes_to_the_login_shell_as_if_it_was_typed() -> None:
+    shell = FakeShell()
+    broker_host = host(shell, "source /etc/kafka && stop 'it now'")
+    broker_host.preflight(JVM)
+    finish(broker_host.stop(10))
+    words = shlex.split(shell.sent[-1])
+    assert words[2] == """"${SHELL:-sh}" -c 'source /etc/kafka && stop '"'"'it now'"'"''; exit $?"""
+
+
+def test_a_marked_line_gives_the_status_of_its_command() -> None:
+    shell = FakeShell()
+    broker_host = host(shell, "exit 7")
+    broker_host.preflight(JVM)
+    finish(broker_host.stop(10))
+    assert subprocess.run(["bash", "-c", shell.sent[-1]], check=False).returncode == 7
+
+
+def test_what_there_is_against_a_stop_is_asked_when_it_is_sent() -> None:
+    shell = FakeShell()
+    stop = host(shell).stop(10, lambda: "held up for 600 s")
+    with pytest.raises(SshError, match="held up for 600 s") as error:
+        finish(stop)
+    assert shell.sent == [] and not error.value.sent
+
+
+def test_threads_that_the_system_does_not_have_are_missed_before_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*_args: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+    with pytest.raises(SshError, match="no more threads"):
+        host(FakeShell()).prepare()
+
+
+def test_a_prepared_host_stops_starts_and_is_asked_where_the_system_has_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell = FakeShell({PS: (0, "process: 503 Ssl java 0")})
+    broker_host = host(shell)
+    broker_host.prepare()
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", None)
+    assert broker_host.process_age(77) == 503
+    finish(broker_host.stop(10))
+    finish(broker_host.start(10))
+    assert shell.ran[-2:] == ["sudo -n service kafka stop", "sudo -n service kafka start"]

@@ -1,13 +1,37 @@
+"""What known_hosts says of a key; tests/lab/test_openssh_says_so.py holds the same against ssh-keygen and ssh."""
+
+import base64
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.parallel import in_parallel
-from kafka_rolling_restart.ssh.known_hosts import HostKey, Trust, add, hashed, judge, kinds, read
+from kafka_rolling_restart.ssh.known_hosts import (
+    REVOCATION_LIST,
+    HostKey,
+    Trust,
+    add,
+    hashed,
+    judge,
+    kinds,
+    read,
+    revoked_in,
+)
 
-OURS = HostKey("ssh-ed25519", b"ours")
-KEY, OTHER = "ssh-ed25519 b3Vycw==", "ssh-ed25519 b3RoZXI="
+
+def public(kind: str, rest: bytes) -> HostKey:
+    """Return a key as it is sent: its kind comes first."""
+    return HostKey(kind, len(kind).to_bytes(4, "big") + kind.encode() + rest)
+
+
+def text_of(key: HostKey) -> str:
+    return f"{key.kind} {base64.b64encode(key.blob).decode()}"
+
+
+OURS = public("ssh-ed25519", b"ours")
+KEY, OTHER, RSA = text_of(OURS), text_of(public("ssh-ed25519", b"other")), text_of(public("ssh-rsa", b"other"))
 NAMES = ("[n1]:22022", "n1")
 
 
@@ -26,7 +50,17 @@ def judged(folder: Path, text: str, names: tuple[str, ...] = NAMES) -> Trust:
         (f"n1 {OTHER}", Trust.UNKNOWN),  # which does not say that this one is wrong
         (f"[n1]:22022 {OTHER}", Trust.CHANGED),
         (f"[n1]:22022 {OTHER}\n[n1]:22022 {KEY}", Trust.KNOWN),
-        ("[n1]:22022 ssh-rsa b3RoZXI=", Trust.CHANGED),  # it was asked for a key of that kind
+        (f"[n1]:22022 {RSA}", Trust.CHANGED),  # it was asked for a key of that kind
+        (f"[n1]:22022 {OTHER}\nn1 {KEY}", Trust.CHANGED),  # what is known without the port is no answer to that
+        (f"n1 {KEY}\n[n1]:22022 {OTHER}", Trust.CHANGED),
+        (f"@revoked n1 {KEY}", Trust.REVOKED),
+        (f"# said\x0c[n1]:22022 {KEY}", Trust.UNKNOWN),  # lines end at \n alone
+        (f"# said\x85[n1]:22022 {KEY}", Trust.UNKNOWN),
+        (f"# said\u2028[n1]:22022 {KEY}", Trust.UNKNOWN),
+        (f"# said\r[n1]:22022 {KEY}", Trust.UNKNOWN),
+        (f"[n1]:22022 {KEY}\r\n", Trust.KNOWN),
+        (f"[n1]:22022 {KEY.replace('ed25519', 'rsa', 1)}", Trust.UNKNOWN),  # of another kind than it says
+        (f"@unheard-of [n1]:22022 {KEY}", Trust.UNKNOWN),
         (f"other,[N1]:22022 {KEY} comment", Trust.KNOWN),
         (f"[n*]:22022 {KEY}", Trust.KNOWN),
         (f"[n*]:22022,![n1]:22022 {KEY}", Trust.UNKNOWN),
@@ -41,6 +75,41 @@ def judged(folder: Path, text: str, names: tuple[str, ...] = NAMES) -> Trust:
 )
 def test_a_key_is_known_unknown_changed_or_revoked(tmp_path: Path, text: str, trust: Trust) -> None:
     assert judged(tmp_path, text) is trust
+
+
+def test_a_host_whose_key_is_known_without_the_port_is_asked_for_a_key_of_that_kind(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(f"n1 {RSA}\n")
+    assert kinds(read([file]), NAMES) == ["ssh-rsa"]
+    file.write_text(f"n1 {RSA}\n[n1]:22022 {KEY}\n")
+    assert kinds(read([file]), NAMES) == ["ssh-ed25519"]
+
+
+def test_a_key_that_is_revoked_by_a_file_of_its_own_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "revoked"
+    file.write_text(f"# whom nobody trusts\n\n{OTHER} said\n  {KEY}\n")
+    assert revoked_in(file, OURS) == f"{file}, line 4"
+    assert revoked_in(file, public("ssh-ed25519", b"third")) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory), so ssh refuses all hosts"),
+        (REVOCATION_LIST + b"x", "is a KRL, which is not supported"),
+        (b"no key\n", "line 1: is no public key"),
+        (b"n1 ssh-ed25519 AAAA\n", "line 1: is no public key"),
+    ],
+)
+def test_a_file_of_revoked_keys_that_cannot_be_understood_lets_nobody_log_in(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "revoked"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SshError) as raised:
+        revoked_in(file, OURS)
+    assert said in str(raised.value) and str(file) in str(raised.value)
 
 
 def test_what_is_contradicted_is_named_with_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from kafka_rolling_restart.logs import Bridge
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.text import masked
 from tests.fakes import Collector
+from tests.sockets import listening
 
 SECRET = "hunter2"
 LISTEN = """
@@ -164,12 +166,13 @@ def test_verbose_twice_shows_the_libraries_logging_on_stdout_too() -> None:
 
 
 def test_the_libraries_print_nothing_when_they_are_loaded_and_fail() -> None:
-    """A ZooKeeper that is away makes kazoo warn again and again; the last line alone is on stderr."""
-    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--quiet"]
-    command = [sys.executable, "-m", "kafka_rolling_restart", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        time.sleep(3)
-        run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=30)
+    """A ZooKeeper that hangs up makes kazoo warn again and again; the last line alone is on stderr."""
+    with listening(socket.socket.close) as port:
+        arguments = ["--zookeeper", f"127.0.0.1:{port}", "--no-confirm", "--quiet"]
+        command = [sys.executable, "-m", "kafka_rolling_restart", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            time.sleep(3)
+            run.send_signal(signal.SIGTERM)
+            out, err = run.communicate(timeout=30)
     assert (run.returncode, out, err.count("\n")) == (143, "", 1), err
-    assert " ERROR 127.0.0.1:1: ended by SIGTERM" in err
+    assert f" ERROR 127.0.0.1:{port}: ended by SIGTERM" in err

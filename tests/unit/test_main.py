@@ -1,5 +1,6 @@
 """The loop over the plan, on one fake broker and a fake clock."""
 
+import os
 import signal
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -8,20 +9,18 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart import main
+from kafka_rolling_restart import arguments, config, main
 from kafka_rolling_restart.cluster import Broker, Reading
-from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Interrupted, Objection, Stopped, ZooKeeperUnavailable, no_objection
 from kafka_rolling_restart.health import HealthRule
 from kafka_rolling_restart.report import Report
 from kafka_rolling_restart.report_file import ReportFile, Run
-from kafka_rolling_restart.roll import Roll
-from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.roll import FORKED, Roll
+from kafka_rolling_restart.signals import OBEYED, Signals
 from kafka_rolling_restart.task import Tasks
 from kafka_rolling_restart.watch import ClusterWatch
-from tests.fakes import Collector, FakeBroker, FakeClock, FakePending
+from tests.fakes import Collector, FakeBroker, FakeClock, FakePending, FakeReportFile
 from tests.schema import valid
-
-CUT_SHORT = ", none is left to restart, and the last wait for health was cut short"
 
 
 class FakeLock:
@@ -52,7 +51,7 @@ class Scene:
         self.pre_stop: list[Any] = []
         self.post_stop: list[Any] = []
         self.post_start: list[Any] = []
-        self.file: ReportFile | None = None
+        self.file: Any = None
 
     def run(self) -> int:
         one = Broker(1, "n1", 10)
@@ -108,6 +107,22 @@ def raising(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return fail
+
+
+class Hasty(Collector):
+    """A terminal at which somebody types Ctrl-C as soon as the question is shown."""
+
+    def drain(self, seconds: float = 0) -> bool:
+        raise Interrupted(signal.SIGINT, "SIGINT")
+
+
+def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_own(scene: Scene) -> None:
+    assert scene.run() == 0
+    writer = Hasty()
+    scene.roll.report = Report(writer)
+    with pytest.raises(Interrupted):
+        main._confirm(arguments.parse(["--zookeeper", "zk"]), config.of_zookeeper("zk"), scene.roll)
+    assert writer.lines[-2:] == ["Restart 1 broker of zk, one at a time? [y/N] ", "\n"]
 
 
 def test_a_roll_ends_with_all_restarted_and_says_so(scene: Scene) -> None:
@@ -227,26 +242,57 @@ def test_a_second_signal_names_the_broker_and_the_line_that_starts_it(scene: Sce
     assert scene.broker.starts == []
 
 
-def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(scene: Scene) -> None:
-    def break_metrics() -> None:
-        scene.broker.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
+def break_rest(scene: Scene, error: BaseException) -> None:
+    """Let the wait between two looks at the broker in hand fail."""
 
-    scene.post_stop.append(Task(break_metrics))
+    def sleep(seconds: float) -> None:
+        if not seconds:
+            return
+        scene.clock.sleep = FakeClock.sleep.__get__(scene.clock)  # type: ignore[method-assign]
+        raise error
+
+    scene.clock.sleep = sleep  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(0), KeyboardInterrupt()])
+def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(
+    scene: Scene, error: BaseException
+) -> None:
+    scene.post_stop.append(Task(lambda: break_rest(scene, error)))
     said = scene.ends_with(1)
     assert len(scene.broker.starts) >= 1 and scene.broker.process == 200
     assert said.endswith(scene.broker.start_line)
 
 
-def test_a_defect_before_the_start_was_sent_sends_it(scene: Scene) -> None:
+def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_ended(scene: Scene) -> None:
+    scene.broker.process_ends_after = 50.0
     stop = scene.broker.stop
 
-    def stop_and_break(limit: float) -> FakePending:
-        scene.broker.registration = raising(ZeroDivisionError())  # type: ignore[method-assign]
-        return stop(limit)
+    def stop_and_break(limit: float, objection: Objection = no_objection) -> FakePending:
+        break_rest(scene, ZeroDivisionError())
+        return stop(limit, objection)
 
     scene.broker.stop = stop_and_break  # type: ignore[method-assign]
-    assert "it was told to start 3 times" in scene.ends_with(1)
+    scene.broker.sees_process = True
+    assert "it was told to start 5 times" in scene.ends_with(1)
     assert scene.broker.starts[0] - scene.broker.stops[0] < 1  # it found the old process, and did nothing
+    assert scene.broker.process == 200
+
+
+def test_a_defect_sends_starts_to_the_limit_where_the_old_process_is_not_seen(scene: Scene) -> None:
+    scene.broker.process_ends_after = 55.0
+    scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
+    scene.broker.ps_hidden = True
+    assert "it was told to start 5 times" in scene.ends_with(1)
+    assert scene.broker.process == 200
+
+
+def test_metrics_that_cannot_be_asked_for_are_no_defect_while_a_broker_is_down(scene: Scene) -> None:
+    def break_metrics() -> None:
+        scene.broker.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
+
+    scene.post_stop.append(Task(break_metrics))
+    assert "no metrics (they could not be asked for" in scene.ends_with(5)
     assert scene.broker.process == 200
 
 
@@ -257,7 +303,7 @@ def test_connections_are_closed_once_the_broker_is_back_and_not_before(scene: Sc
 
 
 def test_a_defect_leaves_the_connections_open_over_which_the_broker_is_started(scene: Scene) -> None:
-    scene.post_stop.append(Task(lambda: setattr(scene.broker, "read", raising(ZeroDivisionError()))))
+    scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
     scene.run()
     assert scene.broker.starts and scene.broker.closes == []
 
@@ -369,7 +415,9 @@ def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before
 def test_a_post_start_task_is_not_run_for_a_broker_that_somebody_else_restarted(scene: Scene) -> None:
     scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
     scene.post_start.append(Task(raising(AssertionError("it runs"))))
-    assert scene.run() == 0 and scene.roll.skipped
+    said = scene.ends_with(4)
+    assert "tasks of the plan were not run, because somebody else restarted their brokers" in said
+    assert said.endswith("kafka-rolling-restart --broker-ids 1") and scene.roll.skipped
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt()])
@@ -378,7 +426,8 @@ def test_a_post_start_task_that_fails_in_any_way_ends_the_roll_with_its_broker_b
 ) -> None:
     scene.post_start.append(Task(raising(failure)))
     said = scene.ends_with(4)
-    assert said.endswith(". No broker is left to restart")
+    assert said.endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+    assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
     assert said.startswith(
         f"broker 1 (n1) was restarted and is back, but task Task failed on n1: {type(failure).__name__}"
     )
@@ -409,7 +458,9 @@ def test_a_cluster_that_a_post_start_task_shook_is_waited_for(scene: Scene) -> N
 def test_a_signal_in_a_post_start_task_is_obeyed_at_once(scene: Scene) -> None:
     after: list[int] = []
     scene.post_start += [Task(lambda: scene.signals.handle(signal.SIGTERM)), Task(lambda: after.append(1))]
-    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
+    said = scene.ends_with(128 + 15)
+    assert said.startswith("ended by SIGTERM; every broker that was stopped is back. broker 1 (n1) will be restarted")
+    assert said.endswith("kafka-rolling-restart --broker-ids 1")
     assert after == [] and scene.broker.registered
 
 
@@ -419,7 +470,8 @@ def test_a_signal_that_a_post_start_task_swallows_is_obeyed_after_it(scene: Scen
             scene.signals.handle(signal.SIGTERM)
 
     scene.post_start.append(Task(swallow))
-    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back{CUT_SHORT}"
+    cut_short = "none is left to restart, and the last wait for health was cut short"
+    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back, {cut_short}"
 
 
 @pytest.fixture
@@ -459,8 +511,16 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
     scene.broker.start_takes_effect = False
     found = reported(5)
     assert found["may_be_down"] == [{"id": 1, "host": "n1", "start_command": scene.broker.start_line}]
-    assert found["brokers"][0]["state"] == "in hand" and found["brokers"][0]["back"] is None
+    assert found["brokers"][0]["state"] == "down" and found["brokers"][0]["back"] is None
+    assert found["brokers"][0]["trouble"] == "it was told to start, and did not come back"
+    assert found["health"]["state"] == "not healthy"
+    assert found["health"]["reasons"][0]["text"] == "broker 1 (n1) was stopped by this run, and may be DOWN"
     assert found["resume"] == "kafka-rolling-restart --broker-ids 1"
+
+
+def test_the_file_of_a_start_that_fails_has_that_as_its_trouble(scene: Scene, reported: Reported) -> None:
+    scene.broker.start_takes_effect, scene.broker.start_status = False, 3
+    assert "start command failed: `service kafka start` ended with status 3" in reported(5)["brokers"][0]["trouble"]
 
 
 @pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
@@ -470,7 +530,7 @@ def test_the_file_of_a_task_that_fails_names_the_task_and_the_host(scene: Scene,
     (broker,) = found["brokers"]
     assert broker["trouble"] == "task Task failed on n1: RuntimeError: no"
     assert broker["state"] == ("untouched" if kind == "pre_stop" else "restarted")
-    assert found["may_be_down"] == [] and (found["resume"] is None) == (kind != "pre_stop")
+    assert found["may_be_down"] == [] and found["resume"].endswith("--broker-ids 1")
 
 
 def test_the_file_of_a_signal_while_the_broker_is_down_says_that_it_is_back(scene: Scene, reported: Reported) -> None:
@@ -496,11 +556,89 @@ def test_the_file_says_that_a_broker_is_in_hand_before_its_stop_is_sent(
 ) -> None:
     stop, seen = scene.broker.stop, []
 
-    def look_and_stop(limit: float) -> FakePending:
+    def look_and_stop(limit: float, objection: Objection = no_objection) -> FakePending:
         seen.append(valid((tmp_path / "r.json").read_text()))
-        return stop(limit)
+        return stop(limit, objection)
 
     scene.broker.stop = look_and_stop  # type: ignore[method-assign]
     reported(0)
     assert [broker["id"] for broker in seen[0]["may_be_down"]] == [1]
     assert seen[0]["step"]["name"] == "stopping" and seen[0]["brokers"][0]["state"] == "in hand"
+    assert seen[0]["health"]["state"] == "not healthy"
+    assert seen[0]["health"]["reasons"][0]["text"] == "broker 1 (n1) is stopped by this run"
+
+
+@pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
+def test_a_broker_whose_task_failed_is_left_to_be_restarted_once_more(scene: Scene, kind: str) -> None:
+    getattr(scene, kind).append(Task(raising(RuntimeError("no"))))
+    assert scene.ends_with(4).endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+
+
+def test_a_wait_that_fails_after_a_pre_stop_task_does_not_say_that_nothing_was_touched(scene: Scene) -> None:
+    scene.pre_stop.append(Task(lambda: setattr(scene.broker, "metrics", False)))
+    said = scene.ends_with(4)
+    assert "touched" not in said and scene.broker.stops == []
+
+
+def test_a_post_start_task_that_was_not_run_because_the_wait_was_interrupted_is_left(scene: Scene) -> None:
+    scene.post_start.append(Task(raising(AssertionError("it runs"))))
+    start = scene.broker.start
+
+    def start_and_signal(limit: float) -> FakePending:
+        scene.clock.plan(8, lambda: scene.signals.handle(signal.SIGTERM))
+        return start(limit)
+
+    scene.broker.start = start_and_signal  # type: ignore[method-assign]
+    said = scene.ends_with(128 + 15)
+    assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
+    assert said.endswith("kafka-rolling-restart --broker-ids 1")
+
+
+def test_a_broker_that_something_else_started_during_its_post_stop_tasks_is_not_done(scene: Scene) -> None:
+    def upgrade() -> None:
+        scene.clock.sleep(20)
+        scene.broker._launch()
+        scene.clock.sleep(40)
+
+    scene.post_stop.append(Task(upgrade))
+    said = scene.ends_with(4)
+    assert "was started by something else than this run while its post-stop tasks were running" in said
+    assert said.endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+
+
+def test_a_process_that_was_held_up_right_before_the_stop_does_not_send_it(scene: Scene) -> None:
+    held_up: Any = type("Slow", (FakeReportFile,), {"flush": lambda file: scene.clock.sleep(600)})()
+    scene.file = held_up
+    assert "held up for 600 s" in scene.ends_with(4)
+    assert scene.broker.stops == []
+
+
+def handle_signals(handler: signal.Handlers) -> None:
+    for number in OBEYED:
+        signal.signal(number, handler)
+
+
+def test_a_task_that_takes_the_signals_for_itself_does_not_keep_them(scene: Scene) -> None:
+    before = {number: signal.getsignal(number) for number in OBEYED}
+    try:
+        scene.signals.listen()
+        scene.pre_stop.append(Task(lambda: handle_signals(signal.SIG_IGN)))
+        scene.post_stop.append(Task(lambda: handle_signals(signal.SIG_DFL)))
+        scene.run()
+        assert {signal.getsignal(number) for number in OBEYED} == {scene.signals.handle}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_child_of_a_task_that_comes_out_of_it_ends_there(scene: Scene) -> None:
+    children: list[int] = []
+
+    def fork() -> None:
+        if (child := os.fork()) == 0:
+            raise SystemExit(0)
+        children.append(child)
+
+    scene.post_stop.append(Task(fork))
+    assert scene.run() == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == FORKED

@@ -23,26 +23,39 @@ SIGTERM = Interrupted(15, "SIGTERM")
         (Refused("unhealthy. Mend it"), Standing(untouched=(ONE,)), 3, "unhealthy. Mend it"),
         (
             Stopped("unhealthy"),
-            Standing(done=(ONE,), untouched=(TWO, THREE)),
+            Standing(done=(ONE,), untouched=(TWO, THREE), left=(TWO, THREE), touched=True),
             4,
             "unhealthy. To go on with the rest: again 2,3",
+        ),
+        (
+            Stopped("a task failed"),
+            Standing(done=(ONE, TWO), untouched=(THREE,), left=(TWO, THREE), touched=True),
+            4,
+            "a task failed. broker 2 (n2) will be restarted once more, because its tasks did not complete. To go on with the "
+            "rest: again 2,3",
+        ),
+        (
+            SIGTERM,
+            Standing(untouched=(ONE,), left=(ONE,), touched=True),
+            143,
+            "ended by SIGTERM; no broker was stopped, but tasks were run. To go on with the rest: again 1",
         ),
         (Stopped("unhealthy"), Standing(done=(ONE,)), 4, "unhealthy. No broker is left to restart"),
         (
             SIGTERM,
-            Standing(untouched=(ONE,)),
+            Standing(untouched=(ONE,), left=(ONE,)),
             143,
             "ended by SIGTERM; no broker was touched. To go on with the rest: again 1",
         ),
         (
             SIGTERM,
-            Standing(done=(ONE,), untouched=(TWO,)),
+            Standing(done=(ONE,), untouched=(TWO,), left=(TWO,), touched=True),
             143,
             "ended by SIGTERM; every broker that was stopped is back. To go on with the rest: again 2",
         ),
         (
             SIGTERM,
-            Standing(done=(ONE, TWO)),
+            Standing(done=(ONE, TWO), touched=True),
             143,
             "ended by SIGTERM; every broker that was stopped is back, none is left to restart, and the last wait for health was "
             "cut short",

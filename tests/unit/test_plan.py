@@ -10,13 +10,16 @@ from kafka_rolling_restart.plan import (
     _finding,
     _same_jvms,
     choose,
+    good,
     left_alone,
+    looking,
     notes,
     preflight,
     problems,
     require_own_hosts,
     started_before,
     table,
+    wrong_chroot,
 )
 from kafka_rolling_restart.window import pieces
 from tests.fakes import SOUND
@@ -36,6 +39,29 @@ def test_brokers_are_chosen_in_their_order(skip: int, ids: list[int], chosen: li
 def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) -> None:
     with pytest.raises(UsageError):
         choose(BROKERS, skip, ids)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "chroots", "said"),
+    [
+        ("z:2181,y/kafk", ["/kafka/lab"], "/brokers/ids is under /kafka/lab: give z:2181,y/kafka/lab as the address"),
+        ("z:2181/a", ["/", "/b"], "/brokers/ids is under /, /b: give z:2181 or z:2181/b as the address"),
+        ("z:2181/a/", ["/a"], "It is there, and empty: start the brokers"),
+        (
+            "z:2181",
+            ["/", "/b"],
+            "empty: start the brokers, or give another chroot, which is the path behind the servers: /b",
+        ),
+        ("z:2181/a", [], "No other chroot (the path behind the servers) has a /brokers/ids either"),
+        (
+            "z:2181/x",
+            [f"/{one}" for one in range(12)],
+            "under /0, /1, /2, /3, /4, /5, /6, /7, /8, /9 and 2 more: give z",
+        ),
+    ],
+)
+def test_a_wrong_chroot_names_those_that_have_brokers(hosts: str, chroots: list[str], said: str) -> None:
+    assert said in wrong_chroot(hosts, chroots)
 
 
 def test_two_brokers_on_one_host_are_refused() -> None:
@@ -59,10 +85,52 @@ def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
 
 def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
     finding = _finding(
-        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), ""
+        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), "", False
     )
-    assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
+    assert finding.problems == (
+        "no metrics: Connection refused. Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i http://n1/",
+        "no SSH",
+    )
     assert finding.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        (
+            Reading(0, 0, reason="Connection refused", silent=True, no_proxy=True, url="u"),
+            "Connection refused. Look whether JMXProxy runs there, and at --jmxproxy-port. Try: curl -i u",
+        ),
+        (
+            Reading(0, 0, reason="404", silent=True, url="u"),
+            "404. Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. Try: curl -i u",
+        ),
+        (
+            Reading(0, 0, reason="answers with what is not JSON", url="u"),
+            "answers with what is not JSON. Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i u",
+        ),
+        (Reading(0, 0, reason="give --jmx-user", url="u"), "give --jmx-user. Try: curl -i u"),
+    ],
+)
+def test_a_wrong_port_of_the_metrics_names_its_option(reading: Reading, said: str) -> None:
+    assert _finding(reading, None, "", False).problems == (f"no metrics: {said}",)
+
+
+def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> None:
+    assert good(3, 3) == "preflight: every host lets us in, both commands are allowed, all metrics answer"
+    assert good(3, 2).startswith("preflight: every host of the plan (2 of 3) lets us in, both commands are allowed,")
+    assert good(3, 0) == "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    assert looking(3, 2) == "preflight: looking at 3 brokers, and at the hosts of 2"
+    assert looking(3, 0) == "preflight: looking at 3 brokers, and at no host"
+
+
+def test_the_table_does_not_say_ok_of_a_broker_whose_host_was_not_looked_at() -> None:
+    readings = {one: Reading(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
+    allowed = threading.Event()
+    allowed.set()
+    findings = preflight(BROKERS, [BROKERS[1]], {1: Waiting(allowed)}, readings)
+    rows = table(BROKERS, [BROKERS[1]], None, readings, findings)
+    assert [row.found for row in rows] == ["ok", "metrics ok", "metrics ok"]
 
 
 class Waiting(BrokerHost):

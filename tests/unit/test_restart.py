@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ class Scene:
         self.broker = FakeBroker(self.clock)
         self.voice = FakeVoice()
         self.told = self.voice.told
-        one = Broker(1, "n1", 10)
-        limits = Limits(waiting=120)
+        self.limits(120)
+
+    def limits(self, waiting: float) -> None:
+        one, limits = Broker(1, "n1", 10), Limits(waiting)
         self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.voice)
 
     def stop(self) -> str:
@@ -74,11 +77,18 @@ def test_a_stop_that_does_nothing_ends_the_roll_with_the_broker_running(scene: S
     assert scene.broker.starts == []
 
 
-def test_a_stop_that_fails_and_changes_nothing_is_not_waited_for_to_the_limit(scene: Scene) -> None:
+def test_a_stop_that_fails_and_changes_nothing_may_yet_work_and_is_waited_for_to_the_limit(scene: Scene) -> None:
     scene.broker.stop_takes_effect, scene.broker.stop_status = False, 3
-    with pytest.raises(Stopped, match="ended with status 3"):
+    with pytest.raises(Stopped, match="still runs 120 s after .*ended with status 3"):
         scene.stop()
-    assert scene.clock.now() - scene.broker.stops[0] < 30
+    assert scene.broker.starts == []
+
+
+def test_a_stop_that_fails_and_works_later_all_the_same_is_followed_by_a_start(scene: Scene) -> None:
+    scene.broker.stop_status, scene.broker.stop_returns_after = 1, 25.0
+    scene.broker.stop_delay, scene.broker.process_ends_after = 80.0, 82.0
+    scene.whole()
+    assert scene.broker.registered and scene.broker.process == 200
 
 
 def test_a_stop_that_fails_but_takes_the_broker_down_is_followed_by_a_start(scene: Scene) -> None:
@@ -94,15 +104,41 @@ def test_a_broker_that_never_quite_goes_is_reported_and_can_still_be_started(sce
     assert scene.broker.process == 200 and scene.broker.registered
 
 
-def test_a_start_that_fails_is_tried_three_times_and_names_the_line_to_type(scene: Scene) -> None:
+def intervals(moments: list[float]) -> list[float]:
+    return [round(after - before) for before, after in zip(moments, moments[1:], strict=False)]
+
+
+def test_a_start_that_fails_is_tried_again_to_the_limit_and_names_the_line_to_type(scene: Scene) -> None:
     scene.broker.start_takes_effect, scene.broker.start_status = False, 1
     scene.stop()
     with pytest.raises(BrokerDown) as down:
         scene.restart.start()
-    assert len(scene.broker.starts) == 3
-    assert scene.clock.now() - scene.broker.starts[0] < 60  # a person is to know soon
-    assert "broker 1 (n1) is DOWN" in str(down.value)
+    assert intervals(scene.broker.starts) == [15, 30, 60]
+    assert 120 <= scene.clock.now() - scene.broker.stops[0] <= 121  # the limit
+    assert "broker 1 (n1) is DOWN" in str(down.value) and scene.restart.is_down
     assert str(down.value).endswith(f"run: {scene.broker.start_line}")
+
+
+def test_a_start_that_fails_for_a_while_works_in_the_end(scene: Scene) -> None:
+    scene.broker.start_takes_effect, scene.broker.start_status = False, 1
+    scene.stop()
+    scene.clock.plan(50, lambda: setattr(scene.broker, "start_takes_effect", True))
+    scene.restart.start()
+    assert scene.broker.registered
+
+
+def test_a_process_that_appears_long_after_its_start_is_not_launched_three_times(scene: Scene) -> None:
+    scene.broker.start_delay = 100.0
+    scene.whole()
+    assert intervals(scene.broker.starts) == [60]
+    assert scene.broker.starts[0] + 100 < scene.clock.now() < scene.broker.starts[0] + 110
+
+
+def test_a_broker_that_is_down_is_told_how_to_see_that_it_is_up(scene: Scene) -> None:
+    scene.broker.start_takes_effect = False
+    scene.stop()
+    with pytest.raises(BrokerDown, match="status 0 proves nothing: --dry-run shows whether the broker is up"):
+        scene.restart.start()
 
 
 def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> None:
@@ -119,9 +155,7 @@ def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> N
 def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -> None:
     scene.stop()
     scene.broker.ssh_down = True
-    with pytest.raises(
-        BrokerDown, match="no start command reached its host.*Connection refused.*Mend SSH to that host"
-    ):
+    with pytest.raises(BrokerDown, match="no start command reached its host.*Connection refused.*Fix SSH to that host"):
         scene.restart.start()
     assert scene.clock.now() < 1000 + 200
 
@@ -188,13 +222,44 @@ def test_the_old_registration_or_the_old_process_is_not_taken_for_the_new_one(sc
         scene.restart.start()
 
 
-def test_a_stop_command_that_never_returns_is_not_waited_for_once_the_broker_is_proven_gone(scene: Scene) -> None:
+def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothing_is_over_before_it(
+    scene: Scene,
+) -> None:
     scene.broker.stop_returns_after = 10_000.0
-    scene.whole()
+    scene.stop()
+    with pytest.raises(BrokerDown, match="is up again 120 s after .* may still run, and take it DOWN again"):
+        scene.restart.start()
     down = scene.broker.starts[0] - scene.broker.stops[0]
     assert 15 <= down < 20  # it has its settling time, because it might yet take the new process down too
-    assert scene.broker.process == 200
+    assert scene.broker.process == 200 and len(scene.broker.starts) == 1
     assert any("the stop command has not returned 15 s after the broker was gone" in line for line in scene.told)
+
+
+@pytest.mark.parametrize("kills_at", [17.0, 45.0, 80.0])
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_broker_that_its_stop_command_kills_again_at_its_end_is_started_again(
+    scene: Scene, kills_at: float, breaks: bool
+) -> None:
+    scene.broker.kills_at, scene.broker.stop_returns_after, scene.broker.stop_breaks = kills_at, kills_at + 1, breaks
+    scene.whole()
+    assert scene.clock.now() - scene.broker.stops[0] > kills_at + 1
+    assert scene.broker.process == 200 and scene.broker.registered
+    assert scene.broker.born - scene.broker.stops[0] > kills_at
+
+
+def test_a_stop_command_that_ends_late_and_kills_nothing_is_waited_for(scene: Scene) -> None:
+    scene.broker.stop_returns_after = 45.0
+    scene.whole()
+    assert len(scene.broker.starts) == 1
+    assert scene.clock.now() - scene.broker.stops[0] >= 45 + 15  # its effect may show late
+
+
+def test_a_stop_command_of_which_the_host_does_not_tell_is_not_taken_to_have_ended(scene: Scene) -> None:
+    scene.broker.stop_breaks = scene.broker.commands_hidden = True
+    scene.stop()
+    with pytest.raises(BrokerDown, match="may still run, and take it DOWN again"):
+        scene.restart.start()
+    assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5 + 15
 
 
 def test_a_stop_command_that_never_returns_and_does_nothing_leaves_a_running_broker_alone(scene: Scene) -> None:
@@ -214,11 +279,71 @@ def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_lim
     assert scene.broker.process == 200
 
 
-def test_a_stop_whose_end_was_not_seen_may_still_run_and_is_given_time_before_the_start(scene: Scene) -> None:
-    scene.broker.stop_breaks = True
+def test_a_stop_whose_end_was_not_seen_is_looked_for_on_its_host_before_the_start(scene: Scene) -> None:
+    scene.broker.stop_breaks, scene.broker.stop_returns_after = True, 9.0
     scene.whole()
-    assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5 + 15
+    assert 9 <= scene.broker.starts[0] - scene.broker.stops[0] < 10
     assert not any("has not returned" in line for line in scene.told)
+
+
+def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_one_that_is_back(scene: Scene) -> None:
+    def supervisor() -> None:
+        scene.broker._launch()
+
+    scene.broker.stop_returns_after, scene.broker.kills_at = 20.0, 19.0
+    scene.clock.plan(4, supervisor)
+    assert scene.stop() == ""
+    scene.restart.start()
+    assert scene.broker.process == 200 and scene.broker.born - scene.broker.stops[0] > 19
+    assert len(scene.broker.starts) == 1
+
+
+def test_a_process_that_does_not_run_is_not_back(scene: Scene) -> None:
+    scene.stop()
+    read = scene.broker.read
+    scene.broker.read = lambda: replace(read(), metrics=replace(SOUND, state=6))  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown, match="its new JVM runs: .*stopping"):
+        scene.restart.start()
+
+
+def test_a_process_that_was_born_before_its_start_was_sent_is_told_apart(scene: Scene) -> None:
+    scene.stop()
+    scene.broker._launch()
+    scene.clock.sleep(40)  # post-stop tasks
+    scene.restart.start()
+    assert scene.restart.is_from_others
+
+
+def test_our_own_process_is_not_taken_for_one_of_others(scene: Scene) -> None:
+    scene.whole()
+    assert not scene.restart.is_from_others
+
+
+def test_looks_that_cannot_be_made_are_unknown_and_the_broker_is_started(scene: Scene) -> None:
+    scene.stop()
+    read, registration, age = scene.broker.read, scene.broker.registration, scene.broker.process_age
+
+    def no_thread(*_args: object) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    def mend() -> None:
+        scene.broker.read = read  # type: ignore[method-assign]
+        scene.broker.registration = registration  # type: ignore[method-assign]
+        scene.broker.process_age = age  # type: ignore[method-assign]
+
+    scene.broker.read = no_thread  # type: ignore[method-assign]
+    scene.broker.registration = no_thread  # type: ignore[method-assign,assignment]
+    scene.broker.process_age = no_thread  # type: ignore[method-assign,assignment]
+    scene.clock.plan(10, mend)
+    scene.restart.start()
+    assert scene.broker.registered and len(scene.broker.starts) == 1
+
+
+def test_a_stop_that_comes_too_late_is_not_sent(scene: Scene) -> None:
+    scene.restart.look_before()
+    with pytest.raises(Stopped, match="was not stopped: .* was not sent: held up"):
+        scene.restart.stop(lambda: "held up for 600 s")
+    assert scene.broker.stops == [] and not scene.restart.stop_was_sent
 
 
 def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_not_started_again(scene: Scene) -> None:
@@ -284,13 +409,43 @@ def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_m
     assert reads[0] - scene.broker.stops[0] >= 20
 
 
-def test_a_start_command_that_hangs_without_an_effect_is_sent_again_after_a_minute(scene: Scene) -> None:
+def test_a_start_command_that_is_at_work_is_not_overtaken_by_another(scene: Scene) -> None:
+    scene.broker.start_delay, scene.broker.start_returns_after = 95.0, 96.0
+    scene.whole()
+    assert len(scene.broker.starts) == 1
+    assert scene.broker.process == 200
+
+
+def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(scene: Scene) -> None:
+    scene.broker.start_status, scene.broker.start_returns_after = 1, 40.0
+    scene.stop()
+    scene.clock.plan(40, scene.broker.kill)
+    scene.clock.plan(41, lambda: setattr(scene.broker, "start_returns_after", 1.0))
+    scene.clock.plan(41, lambda: setattr(scene.broker, "start_status", 0))
+    scene.restart.start()
+    assert len(scene.broker.starts) == 2 and scene.broker.registered
+
+
+def test_a_start_command_that_never_ends_is_waited_for_for_two_minutes_with_the_broker_up(scene: Scene) -> None:
+    scene.broker.start_returns_after = 10_000.0
+    scene.limits(600)
+    scene.whole()
+    assert 120 <= scene.clock.now() - scene.broker.starts[0] < 122
+    assert any("is back, but the start command has not returned" in line for line in scene.told)
+
+
+def test_a_start_command_that_fails_though_the_broker_came_is_given_time_to_take_it_down_again(scene: Scene) -> None:
+    scene.broker.start_status, scene.broker.start_returns_after = 1, 20.0
+    scene.whole()
+    assert scene.clock.now() - scene.broker.starts[0] >= 35
+
+
+def test_a_start_command_that_never_returns_ends_at_the_limit(scene: Scene) -> None:
     scene.broker.start_takes_effect, scene.broker.start_returns_after = False, 10_000.0
     scene.stop()
-    scene.clock.plan(30, lambda: setattr(scene.broker, "start_takes_effect", True))
-    scene.restart.start()
-    assert [round(start - scene.broker.starts[0]) for start in scene.broker.starts] == [0, 60]
-    assert scene.broker.process == 200
+    with pytest.raises(BrokerDown, match="The last start command has not returned for 117 s"):
+        scene.restart.start()
+    assert len(scene.broker.starts) == 1
 
 
 def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_back(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kafka_rolling_restart.cluster import CommandResult
-from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh.client import OPEN_S, SshConnections, SshSession
 from kafka_rolling_restart.ssh.connect import Links
@@ -39,7 +39,15 @@ class FakeSession:
         self.is_open = True
         self._host = host
 
-    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
+    def run(
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        shown: str = "",
+        objection: Objection = no_objection,
+    ) -> CommandResult:
         assert self.is_open
         if self._host.breaks_before:
             self._host.breaks_before = False
@@ -201,6 +209,16 @@ class FakeTransport:
         if not self._opens:
             raise EOFError
         return FakeChannel(fails=not self._sends)
+
+
+def test_a_secret_is_not_sent_to_a_host_whose_key_nobody_has_compared() -> None:
+    transport = FakeTransport()
+    session = SshSession(transport, Links(), "n1", "no password was sent, because")  # type: ignore[arg-type]
+    with pytest.raises(SshError, match="n1: no password was sent, because") as raised:
+        session.run("sudo -S -v", 1, Secret("hunter2"))
+    assert not raised.value.sent and transport.timeout is None
+    with pytest.raises(SshError, match="did not end within"):
+        session.run("true", 0.05)
 
 
 @pytest.mark.parametrize(

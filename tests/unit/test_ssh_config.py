@@ -1,4 +1,4 @@
-"""What an SSH configuration says of a host; tests/lab/test_ssh.py holds the same against `ssh -G`."""
+"""What an SSH configuration says of a host; tests/lab/test_openssh_says_so.py holds the same against `ssh -G`."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ssh = folder / ".ssh"
-        self.warnings: list[str] = []
 
     def write(self, text: str, name: str = "config") -> Path:
         self.ssh.mkdir(exist_ok=True)
@@ -25,7 +24,7 @@ class Home:
 
     def config(self, options: SshOptions | None = None) -> SshConfig:
         environ = {"HOME": str(self.folder), "USER": "me", "KEYS": "/keys"}
-        return SshConfig(environ, options, self.warnings.append, system=self.folder / "etc")
+        return SshConfig(environ, options, system=self.folder / "etc")
 
     def host(self, text: str, name: str = "n1", options: SshOptions | None = None) -> Target:
         self.write(text)
@@ -54,7 +53,22 @@ def test_a_host_that_nothing_is_said_of_is_reached_by_its_name(home: Home) -> No
         ("hOsT=n1\n pOrT = 3", 3),
         ("Host n? # a comment\n Port 4 # another", 4),
         ('Host "n1"\n Port "5"', 5),
-        ("Host N1\n Port 6", 6),
+        ("Host N1\n Port 6", 22),  # Host is strict about capitals, and Match host is not
+        ("Match host N1\n Port 6", 6),
+        ("Match originalhost N1\n Port 6", 6),
+        ("Match user ME\n Port 6", 22),
+        ("Host n1,n2\n Port 6", 22),  # a comma is a part of a name here, and separates names for Match
+        ("Match host n1,n2\n Port 6", 6),
+        ("Match host=n1 user = me\n Port 6", 6),
+        ("# said\x0cPort 6", 22),  # lines end at \n alone
+        ("# said\u2028Port 6", 22),
+        ("# said\rPort 6", 22),
+        ("Port 6\r\nUser x\r\n", 6),
+        ("Match final\n HostName real\nMatch final host real\n Port 6", 22),  # too late for a name
+        ("Match canonical\n Port 6\nMatch final\n User x", 6),
+        ("CanonicalizeHostname yes\nMatch canonical\n Port 6", 6),
+        ("CanonicalizeHostname no\nCanonicalDomains example\nPort 6", 6),
+        ("Host n2\n Match localnetwork 10.0.0.0/8 host n2\n Port 5\nMatch all\n Port 6", 6),
         ("Match host real\n Port 1\nHost n1\n HostName real\nMatch host real\n Port 2", 2),
         ("Host n1\n HostName real\nMatch originalhost n1 !host n1\n Port 3", 3),
         ("Match user me localuser m*\n Port 4", 4),
@@ -73,6 +87,24 @@ def test_the_first_setting_whose_conditions_hold_wins(home: Home, text: str, por
     assert home.host(text).port == port
 
 
+def test_a_block_holds_as_a_whole_although_it_changes_what_it_asked_for(home: Home) -> None:
+    target = home.host(
+        "Match host n1 user me\n HostName real\n User you\n Port 7\n StrictHostKeyChecking yes\n"
+        " UserKnownHostsFile /mine\n ProxyJump bastion\n"
+        "Host *\n User root\n StrictHostKeyChecking accept-new\n ProxyJump none\n Port 22"
+    )
+    assert (target.address, target.user, target.port, target.adds_unknown) == ("real", "you", 7, False)
+    assert target.known_hosts == (Path("/mine"),) and [hop.name for hop in target.via] == ["bastion"]
+
+
+def test_a_block_that_does_not_hold_at_its_head_does_not_begin_to_hold_further_down(home: Home) -> None:
+    home.write("HostName real", "some.conf")
+    text = "Match host real\n Port 1\nHost n1\n Include some.conf\n Port 2"
+    assert home.host(text).port == 2
+    home.write("Match all\n HostName real\nMatch host real\n Port 3", "some.conf")
+    assert home.host(text).port == 3
+
+
 def test_include_is_followed_within_the_conditions_around_it(home: Home) -> None:
     home.write("Port 1\nHost n2\n User included", "some.conf")
     home.write("Host n1\n User all", "other.conf")
@@ -88,11 +120,36 @@ def test_a_file_that_includes_itself_is_an_error(home: Home) -> None:
         home.host("Include config")
 
 
-def test_a_criterion_that_is_not_supported_does_not_match_and_is_said(home: Home) -> None:
-    assert home.host("Match host n1 localnetwork 10.0.0.0/8\n Port 1\nHost *\n Port 2").port == 2
-    assert home.warnings == [
-        f"{home.ssh / 'config'}, line 1: Match localnetwork is not supported: what follows it is taken not to match"
-    ]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Match host n1 localnetwork 10.0.0.0/8\n Port 1\nHost *\n Port 2",
+        "Match localnetwork 10.0.0.0/8 host n1\n Port 1",
+        "Match !tagged some\n Port 1",
+    ],
+)
+def test_a_criterion_that_is_not_supported_is_an_error_where_it_decides(home: Home, text: str) -> None:
+    with pytest.raises(UsageError, match=r"line 1: Match \w+ is not supported, and decides here what holds for n1"):
+        home.host(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("CanonicalizeHostname yes\nCanonicalDomains example", "n1"),
+        ("CanonicalizeHostname always\nCanonicalDomains example\nCanonicalizeMaxDots 2", "n1.a.b"),
+        ("CanonicalizeHostname yes\nCanonicalizePermittedCNAMEs *:*", "n1.a.b"),
+    ],
+)
+def test_a_name_that_ssh_would_look_up_and_replace_is_an_error(home: Home, text: str, name: str) -> None:
+    with pytest.raises(UsageError, match="CanonicalizeHostname is not supported where it may replace the name"):
+        home.host(text, name)
+
+
+@pytest.mark.parametrize("name", ["n1.a.b", "10.0.0.1", "fd00::1"])
+def test_a_name_that_ssh_leaves_as_it_is_needs_no_name_service(home: Home, name: str) -> None:
+    text = "CanonicalizeHostname yes\nCanonicalDomains example\nMatch final\n Port 6"
+    assert home.host(text, name).port == 6
 
 
 def test_files_are_expanded(home: Home) -> None:
@@ -118,6 +175,15 @@ def test_files_are_expanded(home: Home) -> None:
         ("ProxyJump -oProxyCommand=x", "is no host name"),
         ("ProxyJump a:b", "is not [user@]host[:port]"),
         ("Match host", "line 1: Match host has no argument"),
+        ("Match hots n1", "line 1: Match 'hots' is no criterion"),
+        ("Match all host n1", "line 1: Match all stands beside other criteria"),
+        ("Match # n1", "line 1: Match has no criterion"),
+        ('Host ""', "line 1: Host has no pattern"),
+        ("Port 5 6", "line 1: port has more than one value: '5 6'"),
+        ('User ""', "line 1: user has no value"),
+        ("UserKnownHostsFile none /x", "line 1: userknownhostsfile has 'none' beside another value"),
+        ("IdentitiesOnly maybe", "identitiesonly 'maybe' is neither yes nor no"),
+        ("StrictHostKeyChecking maybe", "StrictHostKeyChecking 'maybe' is none of yes, "),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(home: Home, text: str, said: str) -> None:
@@ -131,6 +197,20 @@ def test_a_file_that_others_may_write_is_refused_as_ssh_does(home: Home) -> None
     with pytest.raises(UsageError, match="others may write it"):
         home.config()
     assert home.config(SshOptions(config=home.ssh / "config")).host("n1").port == 1
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_an_included_file_that_others_may_write_is_refused_wherever_it_is_included(home: Home, mode: int) -> None:
+    home.write("Port 1", "some.conf").chmod(mode)
+    (home.folder / "etc").mkdir()
+    (home.folder / "etc" / "ssh_config").write_text(f"Host n2\n Include {home.ssh}/some.conf")
+    with pytest.raises(UsageError, match="some.conf: others may write it"):
+        home.config()
+    own = home.write("Host n2\n Include some.conf", "mine")
+    with pytest.raises(UsageError, match="some.conf: others may write it"):
+        home.config(SshOptions(config=own))
+    (home.ssh / "some.conf").chmod(0o644)
+    assert home.config(SshOptions(config=own)).host("n2").port == 1
 
 
 def test_the_systems_configuration_comes_after_the_users(home: Home) -> None:
@@ -156,7 +236,9 @@ def test_the_hops_are_looked_up_themselves_and_the_command_line_is_not_for_them(
 @pytest.mark.parametrize(
     ("text", "way"),
     [
-        ("ProxyJump none\nProxyCommand nc", ((), "")),
+        ("ProxyJump none\nProxyCommand nc", ((), "nc")),  # a jump that is none leaves room for a command
+        ("ProxyJump none\nProxyJump a", ((), "")),
+        ("Host n1\n ProxyJump a # b", (("a",), "")),
         ("ProxyCommand none\nProxyJump a", ((), "")),
         ("ProxyCommand nc\nProxyJump a", ((), "nc")),
         ("Match originalhost n1\n ProxyJump a\nMatch all\n ProxyCommand nc", (("a",), "")),
@@ -173,6 +255,27 @@ def test_a_host_is_known_by_its_alias_or_its_address_and_port(home: Home) -> Non
     assert home.host("HostKeyAlias x\nPort 7").known_as == ("x",)
     assert home.host("HostName real").known_as == ("real",)
     assert home.host("Port 7").known_as == ("[n1]:7", "n1")
+
+
+@pytest.mark.parametrize(
+    ("text", "methods"),
+    [
+        ("", {"publickey", "password", "keyboard-interactive"}),
+        ("PasswordAuthentication no", {"publickey", "keyboard-interactive"}),
+        ("PasswordAuthentication no\nKbdInteractiveAuthentication no", {"publickey"}),
+        ("ChallengeResponseAuthentication no", {"publickey", "password"}),
+        ("PubkeyAuthentication no", {"password", "keyboard-interactive"}),
+        ("PreferredAuthentications publickey", {"publickey"}),
+        ("PreferredAuthentications gssapi-with-mic,password\nPubkeyAuthentication unbound", {"password"}),
+    ],
+)
+def test_the_ways_to_log_in_are_those_that_the_configuration_leaves(home: Home, text: str, methods: set[str]) -> None:
+    assert home.host(text).methods == methods
+
+
+def test_revoked_host_keys_are_in_the_file_that_is_named(home: Home) -> None:
+    assert home.host("RevokedHostKeys ~/.ssh/revoked").revoked_keys == home.ssh / "revoked"
+    assert home.host("RevokedHostKeys none").revoked_keys is None is home.host("").revoked_keys
 
 
 @pytest.mark.parametrize(("checking", "adds"), [("accept-new", True), ("no", True), ("ask", False), ("yes", False)])

@@ -125,8 +125,9 @@ def test_a_traceback_names_where_it_happened_and_has_nothing_that_a_terminal_act
 def test_a_defect_that_nothing_caught_is_shown_in_the_same_way() -> None:
     code = (
         "import kafka_rolling_restart.main as main, kafka_rolling_restart.__main__ as command\n"
-        "def broken(argv): 'hunter2\\udcff'.encode()\n"
+        "def broken(argv, options): 'hunter2\\udcff'.encode()\n"
         "main.main = broken\n"
+        "command.sys.argv[1:] = ['-t', 'main']\n"
         "command.run()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
@@ -137,12 +138,13 @@ def test_a_defect_of_a_thread_is_shown_in_the_same_way() -> None:
     code = (
         "import kafka_rolling_restart.main as main, kafka_rolling_restart.__main__ as command, threading\n"
         "def break_off(): raise RuntimeError('\\x1b[2Jpassword=hunter2')\n"
-        "def run(argv):\n"
+        "def run(argv, options):\n"
         "    thread = threading.Thread(target=break_off)\n"
         "    thread.start()\n"
         "    thread.join()\n"
         "    return 0\n"
         "main.main = run\n"
+        "command.sys.argv[1:] = ['-t', 'main']\n"
         "command.run()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)

@@ -143,3 +143,35 @@ def test_a_file_that_is_not_as_it_should_be_is_said_in_one_line(
     with pytest.raises(UsageError) as raised:
         load_tls("--jmxproxy", *paths)
     assert said.format(folder=folder) in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [  # of OpenSSL 3.0, where the server is a newer Java or speaks TLS 1.2; and of OpenSSL 3.2
+        "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure (_ssl.c:1007)",
+        "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] ssl/tls alert handshake failure (_ssl.c:1028)",
+        "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)",
+        "[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:2580)",
+    ],
+)
+def test_a_server_that_wants_a_client_certificate_is_said_whatever_it_calls_that(
+    authority: Authority, found: str
+) -> None:
+    without = trusting(authority.file).explain(found)
+    assert "it wants a client certificate: give --jmxproxy-cert" in without
+    assert "does it speak TLS" not in without
+    given = trusting(authority.file, authority.issue("client")).explain(found)
+    assert "it refuses our client certificate" in given and "--jmxproxy-cert" in given
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "EOF occurred in violation of protocol (_ssl.c:1007)",
+        "TLS/SSL connection has been closed (EOF) (_ssl.c:992)",  # seen on Debian 12
+        "Connection reset by peer",
+    ],
+)
+def test_a_server_that_hangs_up_may_not_speak_tls_at_all(authority: Authority, found: str) -> None:
+    said = trusting(authority.file).explain(found)
+    assert said.startswith(f"{found}: does it speak TLS on this port, and want a client certificate")

@@ -6,7 +6,8 @@ import pytest
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.cluster import Broker, Jvm, Reading
-from kafka_rolling_restart.errors import ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.health import Health
 from kafka_rolling_restart.watch import ClusterWatch, readers
 from tests.fakes import SOUND, FakeClock
 
@@ -120,6 +121,27 @@ def test_the_metrics_of_one_broker_are_there_in_time_or_late() -> None:
             return ANSWERS
 
     watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Slow()}, SystemClock(), patience=0.1)
-    assert watch.source(ONE).read().reason == "its metrics were not all there within 0.1 s"
-    answered.set()
-    assert watch.source(ONE).read() == ANSWERS
+    with watch.source(ONE) as source:
+        assert source.read().reason == "its metrics were not all there within 0.1 s"
+        answered.set()
+        assert source.read() == ANSWERS
+
+
+def no_more(*_args: object, **_options: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_look_that_could_not_be_made_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1)
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+    assert watch.check().health is Health.UNHEALTHY
+    assert watch.read_all()[1].reason == "they could not be asked for: can't start new thread"
+
+
+def test_one_broker_is_read_on_threads_that_were_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1)
+    with watch.source(ONE) as source:
+        monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+        assert source.read() == ANSWERS
+        with pytest.raises(Stopped, match="was not stopped: the system has no more threads"), watch.source(ONE):
+            pass

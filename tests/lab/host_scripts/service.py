@@ -13,6 +13,8 @@ STOP_TIMEOUT = 120.0  # s
 LOUD = 4 * 1024 * 1024  # bytes on each stream
 DYING = "dies"
 STUCK = "stuck"
+KILLS = "kills"
+KILLS_AFTER = 45.0  # s
 
 
 def main(arguments: list[str]) -> int:
@@ -62,6 +64,10 @@ def stop(folder: Path, mode: str) -> int:
     pid = process.send(folder, signal.SIGTERM)
     if mode == "hang":
         host.hang()
+    if mode == KILLS:  # what takes long to stop: whatever runs at last
+        time.sleep(KILLS_AFTER)
+        process.send(folder, signal.SIGKILL)
+        return 0
     if pid is None or mode in ("early", "hang"):
         return 0
     return 0 if process.wait_gone(pid, STOP_TIMEOUT) else 1
