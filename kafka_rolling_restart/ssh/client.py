@@ -15,6 +15,7 @@ from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.secret import Secret
 from kafka_rolling_restart.ssh.config import Target
 from kafka_rolling_restart.ssh.connect import Access, Connecting, Links
+from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
@@ -273,4 +274,4 @@ def _drain(channel: Any, tails: dict[str, bytes]) -> bool:
 def _printable(text: bytes) -> str:
     """Return the lines without a host's control characters."""
     lines = text.decode("utf-8", "replace").replace("\t", " ").splitlines()
-    return "\n".join("".join(one if one.isprintable() else "?" for one in line) for line in lines)
+    return "\n".join(map(clean, lines))

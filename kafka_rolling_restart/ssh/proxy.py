@@ -7,6 +7,8 @@ import subprocess
 import threading
 from contextlib import suppress
 
+from kafka_rolling_restart.text import clean
+
 TAIL = 1000  # bytes that are kept of what it says
 KIND_S = 0.5  # from SIGTERM to SIGKILL
 
@@ -42,7 +44,7 @@ class ProxyProcess:
         """The end of what it said on stderr, as one printable line."""
         lines = self._said.decode("utf-8", "replace").splitlines()
         line = " | ".join(filter(None, map(str.strip, lines)))
-        return "".join(one if one.isprintable() else "?" for one in line)
+        return clean(line)
 
     def close(self) -> None:
         """End it and whatever it started."""

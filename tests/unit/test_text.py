@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,8 @@ from kafka_rolling_restart.record import Progress, Record, State, Step
 from kafka_rolling_restart.report import Entry, Level, Report, plain
 from kafka_rolling_restart.report_file import document
 from kafka_rolling_restart.screen import view, words
+from kafka_rolling_restart.ssh.client import _printable
+from kafka_rolling_restart.ssh.proxy import ProxyProcess
 from kafka_rolling_restart.text import CUT, MAX_LINE, MAX_SAID, clean, clean_all, describe, describe_all, said
 from tests.fakes import Collector
 from tests.unit.test_report_file import BEGAN, RUN
@@ -87,6 +90,19 @@ def test_what_was_typed_is_in_the_report_file_as_it_was_typed() -> None:
     run = replace(RUN, command=["kafka-rolling-restart", "--task-args", "a\tb"])
     found = document(run, replace(PROGRESS, resume="kafka-rolling-restart --task-args 'a\tb'"), None)
     assert found["command"][2] == "a\tb" and found["resume"] == "kafka-rolling-restart --task-args 'a\tb'"
+
+
+def test_what_a_host_and_a_proxy_command_print_has_nothing_that_a_terminal_acts_on() -> None:
+    printed = _printable(HOSTILE.encode())
+    assert is_harmless(printed.replace("\nall healthy", "")) and "?[2J" in printed
+    proxy = ProxyProcess("printf '\\033[2Jno route\\n' >&2", "/bin/sh")
+    try:
+        deadline = time.monotonic() + 10
+        while not proxy.said and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert proxy.said == "?[2Jno route"
+    finally:
+        proxy.close()
 
 
 def failing(text: str) -> Exception:
