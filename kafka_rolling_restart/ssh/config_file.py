@@ -185,7 +185,9 @@ class Lookup:
         if condition.kind == HOST_LINE:
             return matches(condition.patterns, address(query, found) if final else query.name)
         if condition.kind == "exec":
-            return self._run(expanded(condition.argument, tokens(query, found)))
+            host = _spelled(query, found)  # for Match exec as it is written, and the alias of what has none
+            values = {**tokens(query, found), "h": host, "k": first(found, "hostkeyalias", host)}
+            return self._run(expanded(condition.argument, values))
         patterns = condition.argument.split(",")
         if condition.kind == "host":
             return host_matches(patterns, address(query, found))
@@ -241,8 +243,12 @@ def first(found: Found, keyword: str, default: str = "") -> str:
 
 def address(query: Query, found: Found) -> str:
     """Return the name or address that is connected to."""
-    name = expanded(first(found, "hostname", query.name), {"h": query.name})
+    name = _spelled(query, found)
     return name if is_address(name) else name.lower()
+
+
+def _spelled(query: Query, found: Found) -> str:
+    return expanded(first(found, "hostname", query.name), {"h": query.name})
 
 
 def is_address(name: str) -> bool:

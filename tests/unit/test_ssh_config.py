@@ -74,6 +74,8 @@ def test_a_host_that_nothing_is_said_of_is_reached_by_its_name(home: Home) -> No
         ("Match user me localuser m*\n Port 4", 4),
         ("Match User you\n Port 5", 22),
         ("Match exec true\n Port 6", 6),
+        ('HostName Real\nMatch exec "test %h%k%n = RealRealn1"\n Port 6', 6),
+        ('HostName Real\nHostKeyAlias x\nMatch final exec "test %h%k%n = realxn1"\n Port 6', 6),
         ('Match originalhost n2 exec "touch /"\n Port 6\nMatch !exec "test %h = n1"\n Port 7', 22),
         ('Match exec "test \\"a b\\" = \\"a b\\""\n Port 6', 6),
         ('RemoteCommand echo "a\nPort 6', 6),
