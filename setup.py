@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 PACKAGE = (HERE / "kafka_rolling_restart" / "__init__.py").read_text(encoding="utf-8")
@@ -13,7 +13,7 @@ setup(
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
-    packages=["kafka_rolling_restart", "kafka_rolling_restart.ssh"],
+    packages=find_packages(include=["kafka_rolling_restart", "kafka_rolling_restart.*"]),
     package_data={"kafka_rolling_restart": ["py.typed", "report.schema.json"]},
     python_requires=">=3.10",
     install_requires=["kazoo>=2.11", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13", "urllib3>=2"],

@@ -18,7 +18,7 @@ def run() -> None:
     threading.excepthook = _show
     try:
         # Loaded and parsed here, because a Ctrl-C may come meanwhile; from then on main() handles all that may end it.
-        from kafka_rolling_restart import arguments
+        from kafka_rolling_restart.cli import arguments
         from kafka_rolling_restart.main import main
 
         options = arguments.parse(sys.argv[1:])

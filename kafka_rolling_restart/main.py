@@ -25,9 +25,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart import __version__, access, arguments, config, logs, plan, recipients, screen, task
+from kafka_rolling_restart import __version__, task
+from kafka_rolling_restart.cli import arguments, recipients
+from kafka_rolling_restart.cli import config_files as config
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.cluster import counted
 from kafka_rolling_restart.errors import (
     Defect,
     ExitStatus,
@@ -38,13 +39,18 @@ from kafka_rolling_restart.errors import (
     ZooKeeperUnavailable,
     held_by,
 )
-from kafka_rolling_restart.health import Health, HealthRule
-from kafka_rolling_restart.outcome import Outcome, Standing, conclude
-from kafka_rolling_restart.reach import Reach, from_options
-from kafka_rolling_restart.record import Step, duration
-from kafka_rolling_restart.report import PlainScreen, Report
-from kafka_rolling_restart.report_file import ReportFile, Run
-from kafka_rolling_restart.roll import (
+from kafka_rolling_restart.hosts.host_factory import Reach, from_options
+from kafka_rolling_restart.model.broker import counted
+from kafka_rolling_restart.model.ending import FinalState, Outcome
+from kafka_rolling_restart.model.progress import Step, duration
+from kafka_rolling_restart.model.verdict import Health
+from kafka_rolling_restart.output import logs, screen
+from kafka_rolling_restart.output.report import PlainScreen, Report
+from kafka_rolling_restart.output.report_file import ReportFile, Run
+from kafka_rolling_restart.output.writer import Writer
+from kafka_rolling_restart.roll import plan
+from kafka_rolling_restart.roll.outcome import conclude
+from kafka_rolling_restart.roll.roll import (
     Roll,
     last_resort,
     look_at_end,
@@ -54,15 +60,18 @@ from kafka_rolling_restart.roll import (
     wait,
     wait_after_tasks,
 )
+from kafka_rolling_restart.roll.watch import ClusterWatch
+from kafka_rolling_restart.settings import access
+from kafka_rolling_restart.settings.cluster import ClusterConfig
+from kafka_rolling_restart.settings.paths import home
+from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
-from kafka_rolling_restart.watch import ClusterWatch
-from kafka_rolling_restart.writer import Writer
 
 ZOOKEEPER_QUESTIONS = 3  # of one health check, each of which may take its whole timeout
 
 if TYPE_CHECKING:
-    from kafka_rolling_restart.zookeeper import Lock, ZooKeeper
+    from kafka_rolling_restart.registry.zookeeper import Lock, ZooKeeper
 
 
 def main(argv: Sequence[str], parsed: argparse.Namespace | None = None) -> int:
@@ -116,7 +125,9 @@ def _run(options: argparse.Namespace, argv: Sequence[str], report: Report, signa
     if options.report is not None:
         report.file = _report_file(options, call, cluster, report, now, clock)
 
-    from kafka_rolling_restart.zookeeper import ZooKeeper  # from here on: --help does not wait for the libraries
+    from kafka_rolling_restart.registry.zookeeper import (
+        ZooKeeper,
+    )  # from here on: --help does not wait for the libraries
 
     zookeeper = ZooKeeper(cluster.zookeeper, access=ensemble)
     with closing(zookeeper):
@@ -152,10 +163,10 @@ def _roll_and_report(roll: Roll, lock: "Lock") -> Outcome:
     except BaseException as error:  # as above: whatever it is, a broker may be down
         roll.report.traceback(error)
         ended_by = Defect(f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}")
-    standing = look_at_end(roll, ended_by)
-    outcome = conclude(ended_by, standing, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
+    final = look_at_end(roll, ended_by)
+    outcome = conclude(ended_by, final, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     try:
-        _summarize(roll, standing, outcome)
+        _summarize(roll, final, outcome)
     except Exception as error:  # a report that cannot be made does not change how the run ended
         roll.report.traceback(error)
     return outcome
@@ -176,20 +187,20 @@ def _roll(roll: Roll, lock: "Lock") -> None:
     require_complete(roll)
 
 
-def _summarize(roll: Roll, standing: Standing, outcome: Outcome) -> None:
+def _summarize(roll: Roll, final: FinalState, outcome: Outcome) -> None:
     resume = ""
-    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and _is_left(roll, standing):
-        resume = roll.resume([broker.id for broker in standing.left])
+    if outcome.status in (ExitStatus.BROKER_DOWN, ExitStatus.DEFECT) and _is_left(roll, final):
+        resume = roll.resume([broker.id for broker in final.left])
     roll.enter(Step.ENDED)
-    roll.report.summary(roll.progress, standing, resume)
+    roll.report.summary(roll.progress, final, resume)
 
 
-def _is_left(roll: Roll, standing: Standing) -> bool:
+def _is_left(roll: Roll, final: FinalState) -> bool:
     """Tell whether more is left than a broker that only has to be started."""
-    return bool(standing.untouched) or (roll.tasks.any and bool(standing.left))
+    return bool(final.untouched) or (roll.tasks.any and bool(final.left))
 
 
-def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
+def _cluster(options: argparse.Namespace) -> ClusterConfig:
     if options.zookeeper is not None:
         return config.of_zookeeper(options.zookeeper)
     places = config.folders(options.discovery_base_path, os.environ)
@@ -199,7 +210,7 @@ def _cluster(options: argparse.Namespace) -> config.ClusterConfig:
 def _report_file(
     options: argparse.Namespace,
     call: arguments.Call,
-    cluster: config.ClusterConfig,
+    cluster: ClusterConfig,
     report: Report,
     now: datetime,
     clock: SystemClock,
@@ -224,7 +235,7 @@ def _report_file(
     return file
 
 
-def _show_plan(options: argparse.Namespace, cluster: config.ClusterConfig, controller: int | None, roll: Roll) -> None:
+def _show_plan(options: argparse.Namespace, cluster: ClusterConfig, controller: int | None, roll: Roll) -> None:
     lines, warnings = plan.describe(cluster, options.discovery_base_path, roll.brokers, controller)
     for line in [*lines, *plan.rules(roll.rule, options.stop_command, options.start_command), *roll.tasks.sources]:
         roll.report.say(line)
@@ -264,7 +275,7 @@ def _make_roll(
     report: Report,
     signals: Signals,
 ) -> Roll:
-    from kafka_rolling_restart.jmxproxy import JmxProxy
+    from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
 
     brokers = zookeeper.brokers(options.listener)
     if not brokers:
@@ -299,7 +310,7 @@ def _recipients(metrics: access.MetricsAccess, reach: Reach, roll: Roll) -> list
 
 
 def _agree_on_passwords(
-    options: argparse.Namespace, cluster: config.ClusterConfig, found: list[recipients.Recipient], report: Report
+    options: argparse.Namespace, cluster: ClusterConfig, found: list[recipients.Recipient], report: Report
 ) -> None:
     """Show which hosts get passwords, and ask, before any is sent: ZooKeeper names the hosts, and may name any.
 
@@ -359,7 +370,7 @@ def _preflight(roll: Roll, age_s: float | None, controller: int | None, lock_pro
 
 def _home_hint() -> str:
     """Say which ~ was meant where none was given: cron's daemons and `env -i` give none, and SSH's files are there."""
-    return "" if os.environ.get("HOME") else f" (HOME is not set: ~/.ssh was that of {config.home(os.environ)})"
+    return "" if os.environ.get("HOME") else f" (HOME is not set: ~/.ssh was that of {home(os.environ)})"
 
 
 def _look_once(roll: Roll, lock_holder: str) -> Outcome:
@@ -375,7 +386,7 @@ def _look_once(roll: Roll, lock_holder: str) -> Outcome:
     return Outcome(ExitStatus.DONE, f"dry run: the cluster is healthy, and {what}; nothing was touched")
 
 
-def _confirm(options: argparse.Namespace, cluster: config.ClusterConfig, roll: Roll) -> None:
+def _confirm(options: argparse.Namespace, cluster: ClusterConfig, roll: Roll) -> None:
     least = duration(plan.least_s(roll.plan, roll.rule))
     count = counted(len(roll.plan), "broker")
     roll.report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")

@@ -9,12 +9,12 @@ import requests
 from requests.adapters import BaseAdapter
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.cluster import CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import Objection, SshError, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.outcome import Outcome
-from kafka_rolling_restart.record import Progress
-from kafka_rolling_restart.report import plain
-from kafka_rolling_restart.writer import STDERR, Writer
+from kafka_rolling_restart.model.broker import CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.model.ending import Outcome
+from kafka_rolling_restart.model.progress import Progress
+from kafka_rolling_restart.output.report import plain
+from kafka_rolling_restart.output.writer import STDERR, Writer
 
 STATUSES = (302, 401, 403, 404, 500)
 SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)

@@ -14,15 +14,15 @@ from heapq import heappop, heappush
 from typing import Any
 
 from kafka_rolling_restart import main
-from kafka_rolling_restart.cluster import Broker, CommandResult, Jvm, Metrics, Reading
 from kafka_rolling_restart.errors import Objection, SshError, Stopped, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.health import HealthRule
-from kafka_rolling_restart.record import Progress
-from kafka_rolling_restart.report import Report
-from kafka_rolling_restart.roll import Roll
+from kafka_rolling_restart.model.broker import Broker, CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.model.progress import Progress
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.roll.roll import Roll
+from kafka_rolling_restart.roll.watch import ClusterWatch
+from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
-from kafka_rolling_restart.watch import ClusterWatch
 from tests.fakes import Collector, FakePending, FakeReportFile
 
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.health import Health, Verdict
-from kafka_rolling_restart.watch import ClusterWatch
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.verdict import Health, Verdict
+from kafka_rolling_restart.roll.watch import ClusterWatch
+from kafka_rolling_restart.settings.access import MetricsAccess
 from tests.bench.proxies import ANSWER_S, PORT, PREFIX, address
 
 BROKERS = 1000
@@ -102,7 +102,7 @@ def _look(watch: ClusterWatch) -> Look:
 
 
 def _watch() -> ClusterWatch:
-    from kafka_rolling_restart.jmxproxy import JmxProxy
+    from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
 
     clock, access = SystemClock(), MetricsAccess(PORT, PREFIX, TIMEOUT_S)
     brokers = {number: Broker(number, address(number), number) for number in range(1, BROKERS + 1)}

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from kafka_rolling_restart.hosts.ssh.client import SshHost
+from kafka_rolling_restart.hosts.ssh.config import SshConfig
+from kafka_rolling_restart.hosts.ssh.connect import Access
+from kafka_rolling_restart.hosts.ssh.login import Credentials
 from kafka_rolling_restart.parallel import WORKERS, in_parallel
-from kafka_rolling_restart.secret import Passwords, Secrets
-from kafka_rolling_restart.ssh.client import SshHost
-from kafka_rolling_restart.ssh.config import SshConfig
-from kafka_rolling_restart.ssh.connect import Access
-from kafka_rolling_restart.ssh.login import Credentials
+from kafka_rolling_restart.settings.secret import Passwords, Secrets
 from tests.lab.daemon import wait_for
 from tests.lab.ssh_files import SshFolder, make_key
 from tests.lab.ssh_scene import run_on

@@ -12,12 +12,12 @@ from pathlib import Path
 from socket import create_connection
 from types import TracebackType
 
-from kafka_rolling_restart.cluster import CommandResult
-from kafka_rolling_restart.secret import Passwords, Secret, Secrets
-from kafka_rolling_restart.ssh.client import SshHost
-from kafka_rolling_restart.ssh.config import SshConfig, SshOptions
-from kafka_rolling_restart.ssh.connect import Access
-from kafka_rolling_restart.ssh.login import Credentials
+from kafka_rolling_restart.hosts.ssh.client import SshHost
+from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
+from kafka_rolling_restart.hosts.ssh.connect import Access
+from kafka_rolling_restart.hosts.ssh.login import Credentials
+from kafka_rolling_restart.model.broker import CommandResult
+from kafka_rolling_restart.settings.secret import Passwords, Secret, Secrets
 
 from .command import environment
 from .daemon import Daemon, wait_for
@@ -31,9 +31,9 @@ START_TIMEOUT = 10.0  # s
 # Logs in from a process of its own, because paramiko finds the agent in the environment of the process.
 PROBE = """
 import os, sys
-from kafka_rolling_restart import reach
-from kafka_rolling_restart.arguments import parse
-from kafka_rolling_restart.cluster import Broker
+from kafka_rolling_restart.hosts import host_factory as reach
+from kafka_rolling_restart.cli.arguments import parse
+from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.errors import RollingRestartError, SshError
 options = parse(["--zookeeper", "zk", *sys.argv[2:]])
 broker = Broker(1, sys.argv[1], 1)

@@ -18,11 +18,11 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl, make_digest_acl
 
-from kafka_rolling_restart.access import SASL, Login, ZooKeeperAccess
 from kafka_rolling_restart.errors import LockHeld, Refused, ZooKeeperDenied, ZooKeeperUnavailable
-from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.tls import load_tls
-from kafka_rolling_restart.zookeeper import HOME, IDS, LOCK, ZooKeeper
+from kafka_rolling_restart.registry.zookeeper import HOME, IDS, LOCK, ZooKeeper
+from kafka_rolling_restart.settings.access import SASL, Login, ZooKeeperAccess
+from kafka_rolling_restart.settings.secret import Secret
+from kafka_rolling_restart.settings.tls import load_tls
 from tests.certificates import Authority
 
 from .jars import fetch_jars

@@ -27,8 +27,8 @@ from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 from kafka_rolling_restart.errors import SshError, UsageError
-from kafka_rolling_restart.ssh.config import SshConfig, SshOptions, Target
-from kafka_rolling_restart.ssh.known_hosts import AUTHORITY, REVOKED, hashed, read
+from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions, Target
+from kafka_rolling_restart.hosts.ssh.known_hosts import AUTHORITY, REVOKED, hashed, read
 
 from .needs import program
 from .ssh_files import SSH_PORT

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from kafka_rolling_restart.errors import SshError, UsageError
+from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.parallel import in_parallel
-from kafka_rolling_restart.secret import Passwords, Secret
-from kafka_rolling_restart.ssh.config import SshConfig, SshOptions
+from kafka_rolling_restart.settings.secret import Passwords, Secret
 
 from .needs import program
 from .password_server import PASSWORD, PasswordServer

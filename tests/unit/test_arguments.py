@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart import arguments
-from kafka_rolling_restart.arguments import Call, how_called, parse, resume_line
+from kafka_rolling_restart.cli import arguments
+from kafka_rolling_restart.cli.arguments import Call, how_called, parse, resume_line
 
 
 def test_the_defaults_are_those_that_users_know() -> None:
@@ -122,7 +122,7 @@ def test_a_module_is_named_with_its_python_and_a_checkout_with_its_directory_too
     module = f"{os.getcwd()}/kafka_rolling_restart/__main__.py"
     words = f"{sys.executable} -m kafka_rolling_restart -t main {REST}"
     assert resume_line(how_called(module, ["-t", "main"], "/tmp"), BEGAN, [2, 3]) == words
-    root = str(Path(arguments.__file__).parents[1])
+    root = str(Path(arguments.__file__).parents[2])
     assert resume_line(how_called(module, ["-t", "main"], root), BEGAN, [2, 3]) == f"cd {root} && {words}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.config import folders, known_names, known_types, load, of_zookeeper
+from kafka_rolling_restart.cli.config_files import folders, known_names, known_types, load, of_zookeeper
 from kafka_rolling_restart.errors import UsageError
 
 GOOD = """
@@ -133,7 +133,7 @@ def test_servers_with_ports_and_a_chroot_are_taken(tmp_path: Path, zookeeper: st
 
 def test_a_home_that_is_not_given_is_that_of_the_passwd_file() -> None:
     wanted = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    code = "from kafka_rolling_restart.config import home; print(home({}), home({'HOME': ''}), home({'HOME': '/h'}))"
+    code = "from kafka_rolling_restart.cli.config_files import home; print(home({}), home({'HOME': ''}), home({'HOME': '/h'}))"
     environment = {"PYTHONPATH": os.getcwd()}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
     assert done.stdout.split() == [str(wanted), str(wanted), "/h"], done.stderr

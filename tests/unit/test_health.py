@@ -3,17 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from kafka_rolling_restart.cluster import Broker, Jvm, Metrics, Reading
-from kafka_rolling_restart.health import (
-    Health,
-    HealthRule,
-    NeverHealthy,
-    Reason,
-    Verdict,
-    judge,
-    wait_until_healthy,
-)
-from kafka_rolling_restart.history import Freshness, Lasting, Lives
+from kafka_rolling_restart.metrics.freshness import Freshness
+from kafka_rolling_restart.model.broker import Broker, Jvm, Metrics, Reading
+from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
+from kafka_rolling_restart.roll.health import NeverHealthy, judge, wait_until_healthy
+from kafka_rolling_restart.roll.memory import JvmTracker, ReasonAges
+from kafka_rolling_restart.settings.rules import HealthRule
 from tests.fakes import FakeClock
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11)}
@@ -35,7 +30,7 @@ def both(first: Metrics | None = None, second: Metrics | None = None) -> dict[in
 
 
 def test_a_sound_cluster_is_healthy() -> None:
-    assert judge(BROKERS, BROKERS, both(), Freshness(), Lives()) == HEALTHY
+    assert judge(BROKERS, BROKERS, both(), Freshness(), JvmTracker()) == HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -59,7 +54,7 @@ def test_a_sound_cluster_is_healthy() -> None:
 def test_whatever_is_wrong_is_not_healthy_and_is_said(
     registered: dict[int, Broker] | None, readings: dict[int, Reading], reason: str
 ) -> None:
-    verdict = judge(BROKERS, registered, readings, Freshness(), Lives())
+    verdict = judge(BROKERS, registered, readings, Freshness(), JvmTracker())
     assert verdict.health is Health.UNHEALTHY
     assert any(said.text.startswith(reason) for said in verdict.reasons)
 
@@ -70,18 +65,18 @@ def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Reading]:
 
 def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000), freshness, Lives()) == HEALTHY
-    verdict = judge(alone, alone, one(110, 50_000), freshness, Lives())
+    assert judge(alone, alone, one(100, 50_000), freshness, JvmTracker()) == HEALTHY
+    verdict = judge(alone, alone, one(110, 50_000), freshness, JvmTracker())
     assert verdict.health is Health.UNHEALTHY
     assert verdict.why == "the metrics of broker 1 are 10 s old: its JMXProxy answers out of its cache"
-    assert judge(alone, alone, one(120, 70_000), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(120, 70_000), freshness, JvmTracker()) == HEALTHY
 
 
 def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long_as_it_may_keep_it() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
 
     def allowed(at: float, uptime_ms: int) -> Verdict:
-        return judge(alone, alone, one(at, uptime_ms, emptied=False), freshness, Lives(), allow_cached=True)
+        return judge(alone, alone, one(at, uptime_ms, emptied=False), freshness, JvmTracker(), allow_cached=True)
 
     assert allowed(100, 50_000) == HEALTHY
     assert allowed(200, 50_000).health is Health.UNKNOWN
@@ -91,7 +86,7 @@ def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long
 
 def test_a_cache_that_cannot_be_emptied_is_not_healthy_unless_that_is_allowed() -> None:
     alone = {1: BROKERS[1]}
-    verdict = judge(alone, alone, one(100, 50_000, emptied=False), Freshness(), Lives())
+    verdict = judge(alone, alone, one(100, 50_000, emptied=False), Freshness(), JvmTracker())
     assert verdict.health is Health.UNHEALTHY
     assert "refuses to empty its cache (DELETE), and keeps answers for 300 s" in verdict.why
 
@@ -112,14 +107,16 @@ def test_a_pause_of_this_process_is_no_unhealthy_time() -> None:
 def test_a_clock_that_drifts_is_not_taken_for_a_cache() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
     for at in range(0, 12 * 3600, 10):  # 12 h at 200 ppm: 8.6 s in all
-        assert judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness, Lives()) == HEALTHY
+        assert (
+            judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness, JvmTracker()) == HEALTHY
+        )
 
 
 def test_a_virtual_machine_that_was_paused_is_believed_again_after_a_while() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
-    assert judge(alone, alone, one(10, 57_000), freshness, Lives()).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(300, 347_000), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(0, 50_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, alone, one(10, 57_000), freshness, JvmTracker()).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(300, 347_000), freshness, JvmTracker()) == HEALTHY
 
 
 def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple[FakeClock, list[int]]:
@@ -185,7 +182,7 @@ def test_an_unknown_verdict_neither_counts_nor_breaks_the_row() -> None:
 
 
 def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
-    freshness, lives, alone = Freshness(), Lives(), {1: BROKERS[1]}
+    freshness, lives, alone = Freshness(), JvmTracker(), {1: BROKERS[1]}
     assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
     for time, (at, start_ms) in enumerate(((110, 6), (130, 7)), 1):
         sample = one(at, 1_000)
@@ -201,40 +198,42 @@ def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
 
 
 def test_a_jvm_that_we_started_is_no_news() -> None:
-    freshness, lives, alone = Freshness(), Lives(), {1: BROKERS[1]}
+    freshness, lives, alone = Freshness(), JvmTracker(), {1: BROKERS[1]}
     lives.expect(1, Jvm(4, 0))
     lives.expect(1, Jvm(5, 0))
     assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
 
 
 def test_a_reason_knows_for_how_long_it_has_been_seen_though_its_numbers_change() -> None:
-    lasting = Lasting()
+    ages = ReasonAges()
     said = [
-        Verdict(Health.UNHEALTHY, (Reason("under-replicated", f"{left} under-replicated partitions"),)).dated(
-            lasting, now
-        )
+        ages.dated(unhealthy(Reason("under-replicated", f"{left} under-replicated partitions")), now)
         for left, now in ((12, 100.0), (9, 145.0))
     ]
     assert [verdict.why for verdict in said] == [
         "12 under-replicated partitions",
         "9 under-replicated partitions, for 45 s",
     ]
-    HEALTHY.dated(lasting, 150.0)
-    assert Verdict(Health.UNHEALTHY, (Reason("under-replicated", "1"),)).dated(lasting, 160.0).why == "1"
+    ages.dated(HEALTHY, 150.0)
+    assert ages.dated(unhealthy(Reason("under-replicated", "1")), 160.0).why == "1"
+
+
+def unhealthy(reason: Reason) -> Verdict:
+    return Verdict(Health.UNHEALTHY, (reason,))
 
 
 def test_a_virtual_machine_that_was_paused_is_believed_once_its_uptime_runs_with_our_clock_again() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(0, 50_000), freshness, Lives()) == HEALTHY
-    assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, Lives()).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, Lives()) == HEALTHY
+    assert judge(alone, alone, one(0, 50_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, JvmTracker()).health is Health.UNHEALTHY
+    assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, JvmTracker()) == HEALTHY
 
 
 def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() -> None:
     verdict = Verdict(Health.UNHEALTHY, tuple(Reason(f"registration {one}", f"broker {one}") for one in range(1000)))
     assert verdict.why.startswith("broker 0; broker 1; ") and verdict.why.endswith("broker 19; and 980 more reasons")
     behind = {one: reading(100, 50_000, Metrics(3, 2, 0, int(one == 1))) for one in range(1, 1001)}
-    (reason,) = judge({}, {}, behind, Freshness(), Lives()).reasons
+    (reason,) = judge({}, {}, behind, Freshness(), JvmTracker()).reasons
     assert reason.text.startswith("2000 under-replicated partitions (2 led by broker 1, ")
     assert reason.text.endswith(", 2 led by broker 20, and 980 more brokers)")
 

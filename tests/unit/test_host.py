@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from kafka_rolling_restart.cluster import CommandResult, Jvm
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.host import BrokerHost, HostCommand
-from kafka_rolling_restart.secret import Secret
+from kafka_rolling_restart.hosts.broker_host import BrokerHost, HostCommand
+from kafka_rolling_restart.model.broker import CommandResult, Jvm
+from kafka_rolling_restart.settings.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
 PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"

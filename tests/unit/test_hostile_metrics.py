@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kafka_rolling_restart.access import Login, MetricsAccess
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.cluster import Reading
-from kafka_rolling_restart.jmxproxy import JmxProxy
-from kafka_rolling_restart.secret import Secret
+from kafka_rolling_restart.metrics.http import MAX_ANSWER
+from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
+from kafka_rolling_restart.model.broker import Reading
+from kafka_rolling_restart.settings.access import Login, MetricsAccess
+from kafka_rolling_restart.settings.secret import Secret
 from kafka_rolling_restart.text import MAX_SAID
-from kafka_rolling_restart.transport import MAX_ANSWER
 from tests.sockets import listening
 
 TIMEOUT = 0.5  # s

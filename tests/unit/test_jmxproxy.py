@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import requests
 
-from kafka_rolling_restart.access import Login, MetricsAccess
-from kafka_rolling_restart.cluster import Jvm, Metrics, Reading
-from kafka_rolling_restart.jmxproxy import MAX_BODY, JmxProxy
-from kafka_rolling_restart.secret import Secret
+from kafka_rolling_restart.metrics.jmxproxy import MAX_BODY, JmxProxy
+from kafka_rolling_restart.model.broker import Jvm, Metrics, Reading
+from kafka_rolling_restart.settings.access import Login, MetricsAccess
+from kafka_rolling_restart.settings.secret import Secret
 from tests.fakes import FakeClock, FakeProxy
 
 RUNTIME = "java.lang:type=Runtime"

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from kafka_rolling_restart.errors import SshError
-from kafka_rolling_restart.parallel import in_parallel
-from kafka_rolling_restart.ssh.known_hosts import (
+from kafka_rolling_restart.hosts.ssh.known_hosts import (
     REVOCATION_LIST,
     HostKey,
     Trust,
@@ -19,6 +18,7 @@ from kafka_rolling_restart.ssh.known_hosts import (
     read,
     revoked_in,
 )
+from kafka_rolling_restart.parallel import in_parallel
 
 
 def public(kind: str, rest: bytes) -> HostKey:

@@ -8,11 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kafka_rolling_restart.secret import Passwords, Secret, Secrets
-from kafka_rolling_restart.ssh.config import KEYBOARD, PASSWORD, PUBLIC_KEY, Target
-from kafka_rolling_restart.ssh.connect import AddedKeys
-from kafka_rolling_restart.ssh.known_hosts import HostKey, Trust
-from kafka_rolling_restart.ssh.login import Credentials
+from kafka_rolling_restart.hosts.ssh.config import KEYBOARD, PASSWORD, PUBLIC_KEY, Target
+from kafka_rolling_restart.hosts.ssh.connect import AddedKeys
+from kafka_rolling_restart.hosts.ssh.known_hosts import HostKey, Trust
+from kafka_rolling_restart.hosts.ssh.login import Credentials
+from kafka_rolling_restart.settings.secret import Passwords, Secret, Secrets
 
 WORD = "hunter2"
 BLOB = b"\x00\x00\x00\x0bssh-ed25519ours"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from kazoo.protocol.serialization import Auth, Connect
 
-from kafka_rolling_restart.logs import Bridge
-from kafka_rolling_restart.report import Report
+from kafka_rolling_restart.output.logs import Bridge
+from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.text import masked
 from tests.fakes import Collector
 from tests.sockets import listening
@@ -21,15 +21,15 @@ from tests.sockets import listening
 SECRET = "hunter2"
 LISTEN = """
 import logging, sys, warnings
-from kafka_rolling_restart import logs
-from kafka_rolling_restart.report import PlainScreen, Report
-from kafka_rolling_restart.writer import Writer
+from kafka_rolling_restart.output import logs
+from kafka_rolling_restart.output.report import PlainScreen, Report
+from kafka_rolling_restart.output.writer import Writer
 
 logging.basicConfig(level=logging.DEBUG)  # as a task may do
 verbose = int(sys.argv[1])
 report = Report(Writer(PlainScreen()), verbose)
 logs.listen(report, verbose)
-for name in ("kafka_rolling_restart.ssh", "kazoo.client", "paramiko.transport", "urllib3.connectionpool"):
+for name in ("kafka_rolling_restart.hosts.ssh", "kazoo.client", "paramiko.transport", "urllib3.connectionpool"):
     logging.getLogger(name).debug("a detail of %s", name)
     logging.getLogger(name).error("an error of %s", name)
     logging.getLogger(name).debug("%d of %s", "no number")
@@ -126,7 +126,7 @@ def test_a_record_is_one_line_with_the_name_of_its_library_and_no_secret() -> No
 
 
 def test_our_own_records_are_named_after_their_module_alone() -> None:
-    (line,) = told(record("logged in\nafter 0.10 s\x1b[2J", name="kafka_rolling_restart.ssh"))
+    (line,) = told(record("logged in\nafter 0.10 s\x1b[2J", name="kafka_rolling_restart.hosts.ssh"))
     assert line.endswith(" DEBUG ssh: logged in?after 0.10 s?[2J\n")
 
 
@@ -152,8 +152,8 @@ def test_without_verbose_nothing_of_any_logging_is_shown() -> None:
 def test_verbose_shows_our_own_logging_alone() -> None:
     out, err = listened(1)
     assert [line.split(" ", 2)[2] for line in out.splitlines()] == [
-        "ssh: a detail of kafka_rolling_restart.ssh",
-        "ssh: an error of kafka_rolling_restart.ssh",
+        "ssh: a detail of kafka_rolling_restart.hosts.ssh",
+        "ssh: an error of kafka_rolling_restart.hosts.ssh",
     ]
     assert err == ""
 

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart import arguments, config, main
-from kafka_rolling_restart.cluster import Broker, Reading
+from kafka_rolling_restart import main
+from kafka_rolling_restart.cli import arguments
+from kafka_rolling_restart.cli import config_files as config
 from kafka_rolling_restart.errors import Interrupted, Objection, Stopped, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.health import HealthRule
-from kafka_rolling_restart.report import Report
-from kafka_rolling_restart.report_file import ReportFile, Run
-from kafka_rolling_restart.roll import FORKED, Roll
+from kafka_rolling_restart.model.broker import Broker, Reading
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.output.report_file import ReportFile, Run
+from kafka_rolling_restart.roll.roll import FORKED, Roll
+from kafka_rolling_restart.roll.watch import ClusterWatch
+from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import OBEYED, Signals
 from kafka_rolling_restart.task import Tasks
-from kafka_rolling_restart.watch import ClusterWatch
 from tests.fakes import Collector, FakeBroker, FakeClock, FakePending, FakeReportFile
 from tests.schema import valid
 

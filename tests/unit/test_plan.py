@@ -2,10 +2,11 @@ import threading
 
 import pytest
 
-from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.host import BrokerHost, Readiness
-from kafka_rolling_restart.plan import (
+from kafka_rolling_restart.hosts.broker_host import BrokerHost, Readiness
+from kafka_rolling_restart.model.broker import Broker, Jvm, Reading
+from kafka_rolling_restart.output.summarize import pieces
+from kafka_rolling_restart.roll.plan import (
     Finding,
     _finding,
     _same_jvms,
@@ -21,7 +22,6 @@ from kafka_rolling_restart.plan import (
     table,
     wrong_chroot,
 )
-from kafka_rolling_restart.window import pieces
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis.errors import NoSuchExample
 
-from kafka_rolling_restart.record import State
+from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
 from tests.schedules import KIND_SCHEDULES, SCHEDULES
 from tests.simulation import (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart import arguments, config
+from kafka_rolling_restart.cli import arguments
+from kafka_rolling_restart.cli import config_files as config
 from kafka_rolling_restart.errors import ExitStatus
 
 README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart import arguments, main
-from kafka_rolling_restart.access import Login, MetricsAccess
-from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.config import ClusterConfig
+from kafka_rolling_restart import main
+from kafka_rolling_restart.cli import arguments
+from kafka_rolling_restart.cli.recipients import Recipient, Vouched, question, recipients, refusal, tell
 from kafka_rolling_restart.errors import Refused
-from kafka_rolling_restart.recipients import Recipient, Vouched, question, recipients, refusal, tell
-from kafka_rolling_restart.report import Report
-from kafka_rolling_restart.secret import Passwords, Secret
-from kafka_rolling_restart.ssh.config import SshOptions
+from kafka_rolling_restart.hosts.ssh.config import SshOptions
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.settings.access import Login, MetricsAccess
+from kafka_rolling_restart.settings.cluster import ClusterConfig
+from kafka_rolling_restart.settings.secret import Passwords, Secret
 from kafka_rolling_restart.text import MAX_LINE
 from tests.fakes import Collector
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.health import Health, Reason, Verdict
-from kafka_rolling_restart.outcome import Outcome, Standing
-from kafka_rolling_restart.plan import PlanRow
-from kafka_rolling_restart.record import Progress, Record, State
-from kafka_rolling_restart.report import KEPT, PlainScreen, Raw, Report, Sheet
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.ending import FinalState, Outcome
+from kafka_rolling_restart.model.plan_row import PlanRow
+from kafka_rolling_restart.model.progress import Progress, Record, State
+from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
+from kafka_rolling_restart.output.report import KEPT, PlainScreen, Raw, Report, Sheet
+from kafka_rolling_restart.output.writer import Writer
 from kafka_rolling_restart.text import clean
-from kafka_rolling_restart.writer import Writer
 from tests.fakes import Collector, FakeClock
 
 BROKER = Broker(1, "n1", 10)
@@ -61,11 +61,11 @@ def test_a_reader_that_does_not_read_does_not_hold_us_up() -> None:
 def test_a_stdout_that_nobody_reads_does_not_hold_back_what_went_wrong() -> None:
     """In a process of its own: its stdout is a full pipe, its stderr a file."""
     code = """
-from kafka_rolling_restart.outcome import Outcome, Standing
-from kafka_rolling_restart.plan import PlanRow
-from kafka_rolling_restart.record import Progress, Record, State
-from kafka_rolling_restart.report import PlainScreen, Report
-from kafka_rolling_restart.writer import Writer
+from kafka_rolling_restart.model.ending import Outcome, FinalState
+from kafka_rolling_restart.model.plan_row import PlanRow
+from kafka_rolling_restart.model.progress import Progress, Record, State
+from kafka_rolling_restart.output.report import PlainScreen, Report
+from kafka_rolling_restart.output.writer import Writer
 report = Report(Writer(PlainScreen()))
 report.say("x" * 1_000_000)
 report.error("broker 1 is DOWN")
@@ -103,7 +103,7 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
     report.say("a plan")
     report.warn("the start command failed", "1/3 broker 1 (n1)")
     report.summary(
-        Progress(0, 0, (Record(BROKER),)), Standing(untouched=(BROKER,)), "kafka-rolling-restart --broker-ids 1"
+        Progress(0, 0, (Record(BROKER),)), FinalState(untouched=(BROKER,)), "kafka-rolling-restart --broker-ids 1"
     )
     report.end(Outcome(5, "broker 1 is DOWN"))
     assert [line.partition(" ")[2] for line in writer.errors] == [
@@ -188,7 +188,7 @@ def test_a_terminal_shows_a_window_of_a_report_of_a_thousand() -> None:
     records += [Record(one) for one in THOUSAND[300:]]
     records[150] = replace(records[150], trouble="the stop command failed")
     progress = Progress(0, 0, tuple(records))
-    (sheet,) = sheets(lambda report: report.summary(progress, Standing(tuple(THOUSAND[:300])), ""))
+    (sheet,) = sheets(lambda report: report.summary(progress, FinalState(tuple(THOUSAND[:300])), ""))
     assert len(sheet.lines) == 1000
     shown = [row[:4] for row in sheet.rows]
     assert len(shown) < 30
@@ -201,7 +201,7 @@ def test_the_last_words_of_a_quiet_run_name_the_untouched_in_one_line() -> None:
     writer = Collector()
     report = Report(writer, quiet=True)
     report.warn("the stop command failed")
-    report.summary(Progress(0, 0, tuple(map(Record, THOUSAND))), Standing(untouched=tuple(THOUSAND)), "")
+    report.summary(Progress(0, 0, tuple(map(Record, THOUSAND))), FinalState(untouched=tuple(THOUSAND)), "")
     report.end(Outcome(4, "ended"))
     assert [line.partition(": ")[2] for line in writer.errors] == [
         "the stop command failed\n",

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.cluster import Broker, Jvm
 from kafka_rolling_restart.errors import LockHeld, UsageError
-from kafka_rolling_restart.health import Health, Reason
-from kafka_rolling_restart.outcome import Outcome
-from kafka_rolling_restart.record import Progress, Record, State, Step
-from kafka_rolling_restart.report import Report
-from kafka_rolling_restart.report_file import ReportFile, Run, document, replace_file
+from kafka_rolling_restart.model.broker import Broker, Jvm
+from kafka_rolling_restart.model.ending import Outcome
+from kafka_rolling_restart.model.progress import Progress, Record, State, Step
+from kafka_rolling_restart.model.verdict import Health, Reason
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.output.report_file import ReportFile, Run, document, replace_file
 from tests.fakes import Collector
 from tests.schema import valid
 

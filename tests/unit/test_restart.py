@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.cluster import Broker, Reading
 from kafka_rolling_restart.errors import BrokerDown, Stopped
-from kafka_rolling_restart.restart import Limits, Restart
+from kafka_rolling_restart.model.broker import Broker, Reading
+from kafka_rolling_restart.roll.restart import Limits, Restart
 from tests.fakes import SOUND, FakeBroker, FakeClock, FakeVoice
 
 

@@ -11,13 +11,26 @@ import kafka_rolling_restart
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
 README = Path(__file__).parents[2] / "README.rst"
 ROOMS = {
-    "kazoo": {"zookeeper.py", "connection.py"},
-    "requests": {"jmxproxy.py", "transport.py"},
-    "urllib3": {"transport.py"},
-    "paramiko": {"ssh/client.py", "ssh/connect.py", "ssh/login.py"},
-    "rich": {"screen.py"},
-    "yaml": {"config.py"},
+    "kazoo": {"registry/zookeeper.py", "registry/kazoo_client.py"},
+    "requests": {"metrics/jmxproxy.py", "metrics/http.py"},
+    "urllib3": {"metrics/http.py"},
+    "paramiko": {"hosts/ssh/client.py", "hosts/ssh/connect.py", "hosts/ssh/login.py"},
+    "rich": {"output/screen.py"},
+    "yaml": {"cli/config_files.py"},
 }
+# From the top down: what stands on one floor imports nothing from a floor above, nor from a neighbour.
+FLOORS: list[set[str]] = [
+    {"__main__"},
+    {"main"},
+    {"cli"},
+    {"roll"},
+    {"output"},
+    {"registry", "metrics", "hosts"},
+    {"settings"},
+    {"model"},
+    {"task", "signals", "text", "parallel", "errors", "clock"},
+]
+GROUND = FLOORS[-1]
 
 
 def files() -> Iterator[tuple[str, ast.AST]]:
@@ -41,3 +54,38 @@ def test_the_readme_says_where_every_file_is() -> None:
     text = README.read_text().partition("Where everything lives")[2]
     rooms = {name if "/" not in name else name.partition("/")[0] + "/" for name, _ in files()} - {"__init__.py"}
     assert {room for room in rooms if f"``{room}``" not in text} == set()
+
+
+def ours(tree: ast.AST) -> set[str]:
+    """Return the folders and top-level modules of ours that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(PACKAGE.name):
+            continue
+        path = (node.module or "").split(".")[1:]
+        found |= {path[0]} if path else {alias.name for alias in node.names if alias.name != "__version__"}
+    return found
+
+
+def floor(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_every_file_and_folder_has_its_floor() -> None:
+    rooms = {name.partition("/")[0].removesuffix(".py") for name, _ in files()} - {"__init__"}
+    assert rooms == set().union(*FLOORS)
+
+
+def test_imports_point_downwards_from_floor_to_floor() -> None:
+    wrong = []
+    for name, tree in files():
+        room = name.partition("/")[0].removesuffix(".py")
+        if room in GROUND or room == "__init__":
+            continue
+        wrong += [f"{name} imports {other}" for other in ours(tree) - {room} if floor(other) <= floor(room)]
+    assert wrong == []
+
+
+def test_no_folder_has_more_than_ten_files() -> None:
+    folders = [path for path in PACKAGE.rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    assert {folder.name: count for folder in folders if (count := len(list(folder.glob("*.py")))) > 11} == {}

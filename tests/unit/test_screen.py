@@ -16,12 +16,12 @@ from typing import Any
 import pyte
 import pytest
 
-from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.health import Health, Reason
-from kafka_rolling_restart.record import Progress, Record, State, Step
-from kafka_rolling_restart.report import Entry, HandOver, Heard, Level, PlainScreen, Raw, Sheet
-from kafka_rolling_restart.screen import ASLEEP_S, Terminal, TerminalScreen, columns_that_fit, view, words
-from kafka_rolling_restart.writer import STDERR, STDOUT, Writer
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.progress import Progress, Record, State, Step
+from kafka_rolling_restart.model.verdict import Health, Reason
+from kafka_rolling_restart.output.report import Entry, HandOver, Heard, Level, PlainScreen, Raw, Sheet
+from kafka_rolling_restart.output.screen import ASLEEP_S, Terminal, TerminalScreen, columns_that_fit, view, words
+from kafka_rolling_restart.output.writer import STDERR, STDOUT, Writer
 from tests.fakes import FakeClock
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=timezone.utc)
@@ -444,5 +444,5 @@ class Broken:
 
 
 def test_rich_is_not_loaded_where_it_is_not_needed() -> None:
-    code = "import sys, kafka_rolling_restart.screen; sys.exit('rich' in sys.modules)"
+    code = "import sys, kafka_rolling_restart.output.screen; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

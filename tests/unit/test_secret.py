@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.secret import Secret, Secrets
+from kafka_rolling_restart.settings.secret import Secret, Secrets
 
 
 def asking(answer: str) -> Callable[[str], str]:

@@ -15,7 +15,7 @@ from kafka_rolling_restart.errors import Interrupted
 from tests.simulation import Deed, End, Fault, Job, Kind, Nature, Schedule, World
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
-LOOP = frozenset(str(PACKAGE / name) for name in ("main.py", "roll.py", "signals.py", "outcome.py"))
+LOOP = frozenset(str(PACKAGE / name) for name in ("main.py", "roll/roll.py", "signals.py", "roll/outcome.py"))
 QUICK = Schedule(count=1)
 NEVER_HEALTHY = Schedule(count=1, limit=20.0, faults=(Fault(Kind.DIES, broker=1, stop=1, at=2.0),))
 

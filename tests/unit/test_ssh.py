@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.cluster import CommandResult
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.secret import Secret
-from kafka_rolling_restart.ssh.client import OPEN_S, SshConnections, SshSession
-from kafka_rolling_restart.ssh.connect import Links
+from kafka_rolling_restart.hosts.ssh.client import OPEN_S, SshConnections, SshSession
+from kafka_rolling_restart.hosts.ssh.connect import Links
+from kafka_rolling_restart.model.broker import CommandResult
+from kafka_rolling_restart.settings.secret import Secret
 
 
 class FakeHost:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.ssh.config import SshConfig, SshOptions, Target
+from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions, Target
 
 
 class Home:

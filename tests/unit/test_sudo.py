@@ -2,7 +2,7 @@
 
 import pytest
 
-from kafka_rolling_restart.sudo import Answer, asks_for_password
+from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password
 
 HEAD = (
     "Matching Defaults entries for me on n1:\n    env_reset, secure_path=/usr/bin{}\n\nUser me may run the following:\n"

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_rolling_restart.cluster import Broker
-from kafka_rolling_restart.health import Health, Reason
-from kafka_rolling_restart.outcome import Outcome
-from kafka_rolling_restart.record import Progress, Record, State, Step
-from kafka_rolling_restart.report import Entry, Level, Report, plain
-from kafka_rolling_restart.report_file import document
-from kafka_rolling_restart.screen import view, words
-from kafka_rolling_restart.ssh.client import _printable
-from kafka_rolling_restart.ssh.proxy import ProxyProcess
+from kafka_rolling_restart.hosts.ssh.client import _printable
+from kafka_rolling_restart.hosts.ssh.proxy import ProxyProcess
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.ending import Outcome
+from kafka_rolling_restart.model.progress import Progress, Record, State, Step
+from kafka_rolling_restart.model.verdict import Health, Reason
+from kafka_rolling_restart.output.report import Entry, Level, Report, plain
+from kafka_rolling_restart.output.report_file import document
+from kafka_rolling_restart.output.screen import view, words
 from kafka_rolling_restart.text import CUT, MAX_LINE, MAX_SAID, clean, clean_all, describe, describe_all, said
 from tests.fakes import Collector
 from tests.unit.test_report_file import BEGAN, RUN

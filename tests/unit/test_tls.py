@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.access import MetricsAccess
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.cluster import Reading
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.jmxproxy import JmxProxy
-from kafka_rolling_restart.tls import Tls, load_tls
+from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
+from kafka_rolling_restart.model.broker import Reading
+from kafka_rolling_restart.settings.access import MetricsAccess
+from kafka_rolling_restart.settings.tls import Tls, load_tls
 from tests.certificates import Authority
 from tests.sockets import listening
 

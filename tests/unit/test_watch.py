@@ -5,10 +5,10 @@ import threading
 import pytest
 
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.cluster import Broker, Jvm, Reading
 from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
-from kafka_rolling_restart.health import Health
-from kafka_rolling_restart.watch import ClusterWatch, readers
+from kafka_rolling_restart.model.broker import Broker, Jvm, Reading
+from kafka_rolling_restart.model.verdict import Health
+from kafka_rolling_restart.roll.watch import ClusterWatch, readers
 from tests.fakes import SOUND, FakeClock
 
 ONE = Broker(1, "n1", 10)

@@ -1,7 +1,7 @@
 import pytest
 
-from kafka_rolling_restart.arguments import parse
-from kafka_rolling_restart.window import pieces, ranges
+from kafka_rolling_restart.cli.arguments import parse
+from kafka_rolling_restart.output.summarize import pieces, ranges
 
 
 @pytest.mark.parametrize(

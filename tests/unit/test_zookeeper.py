@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import pytest
 
 from kafka_rolling_restart.errors import Refused, UsageError, ZooKeeperUnavailable
-from kafka_rolling_restart.zookeeper import ZooKeeper, _reach, _who, controller_id, host_of
+from kafka_rolling_restart.registry.zookeeper import ZooKeeper, _reach, _who, controller_id, host_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,609 @@
+"""The command line: its options, their units and defaults, and what of them is wrong before anything is touched."""
+
+import argparse
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from kafka_rolling_restart import __version__
+from kafka_rolling_restart.cli import config_files as config
+from kafka_rolling_restart.cli.recipients import ALLOW_HOSTS
+from kafka_rolling_restart.hosts.ssh.config import USER
+from kafka_rolling_restart.model import broker as cluster
+from kafka_rolling_restart.output.summarize import ranges
+from kafka_rolling_restart.settings.access import DIGEST, HOST, SASL
+from kafka_rolling_restart.text import masked
+
+SKIP = "--skip"
+BROKER_IDS = "--broker-ids"
+STARTED_BEFORE = "--started-before"
+PATTERN = re.compile(r"[A-Za-z0-9_:*?\[][A-Za-z0-9._:%*?-]*\]?")
+DRY_RUN = "--dry-run"
+TASK = "--task"
+MAX_PORT = 65535
+LONG_OPTION = re.compile(r"--[a-z-]+")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
+MAX_S = 1_000_000
+MAX_IDS = 100_000
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+DESCRIPTION = """\
+Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the
+next only while the cluster is healthy: all brokers that were registered in
+ZooKeeper at the start are registered, run and answer fresh metrics, none has
+under-replicated or offline partitions, and one controller is active. A stop is
+over when the old process is proven gone, a start when a new JVM is seen to run
+in its place. Nothing is touched before all brokers and hosts were looked at and
+you said yes.
+"""
+EPILOG = """\
+what is done with each broker:
+  1. wait until the cluster is healthy
+  2. run the pre-stop tasks
+  3. stop it, and wait until its old process is proven gone, and neither its
+     registration nor fresh metrics contradict that
+  4. run the post-stop tasks
+  5. start it, again if need be, and wait until a new JVM is registered and
+     runs, and the stop command has ended
+  6. wait until the cluster is healthy, and run the post-start tasks
+
+signals:
+  SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
+  while a broker is stopped by this run: then the first is obeyed once it is
+  back. A second one ends at once, and names the broker and what starts it.
+
+exit statuses:
+  0      all of the plan was restarted and the cluster is healthy
+  1      a defect of this program; the last line names the broker that was
+         stopped, if any
+  2      wrong usage or configuration; no broker was touched
+  3      refused: the preflight, the first wait or you said no; no broker was
+         touched
+  4      stopped part-way; every broker that it stopped is back
+  5      stopped part-way and a broker may be down: a person is needed now, and
+         the last line says what to type
+  6      another run holds the lock, or writes the same --report file; no broker
+         was touched
+  128+n  ended by signal n; every broker that it stopped is back
+
+files:
+  TYPE.yaml      has zookeeper and broker_list of the clusters of a type; looked
+                 up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
+                 ~/.kafka_discovery and /etc/kafka_discovery
+  ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
+                 known hosts and more; see "Access over SSH" in the README
+
+environment:
+  KAFKA_DISCOVERY_DIR  see files
+  HOME, USER           for ~/.ssh and for the login
+  SSH_AUTH_SOCK        the ssh-agent
+  SHELL                runs a ProxyCommand, as in ssh
+  KAFKA_ROLLING_RESTART_SSH_PASSWORD, KAFKA_ROLLING_RESTART_SUDO_PASSWORD,
+  KAFKA_ROLLING_RESTART_KEY_PASSPHRASE
+                       secrets, never an argument; no task inherits them
+  PYTHONPATH           where --task modules are found, beside the current folder
+  NO_COLOR, TERM=dumb  no colours; no live view
+  KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD, _JMX_PASSWORD, _ZOOKEEPER_PASSWORD
+                       the passwords of --jmxproxy-user, --jmx-user and
+                       --zookeeper-user; asked for where they are not set
+
+  Before a password is sent to a host of a broker, the hosts are shown and you
+  are asked. Where nobody can be asked, hosts that broker_list does not have
+  need --allow-hosts.
+
+examples:
+  kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
+      show the plan for that cluster, and look at every broker and host; touch
+      nothing
+
+  kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
+      without a configuration file: show the plan, ask, and restart the brokers
+
+  /usr/local/bin/kafka-rolling-restart -t main --no-confirm --quiet
+      from cron, which needs the full path: say nothing unless something is
+      wrong; add --report ~/roll.json to keep the state of the run as JSON
+
+  kafka-rolling-restart -t main --skip 2 --task upgrade --task-args "--to 3.9.1"
+      leave out the first two brokers, and run the tasks in upgrade.py for each
+      of the others
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; argparse ends the program with status 2 where it is wrong."""
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(parser)
+    try:
+        options = parser.parse_args(argv)
+    except OSError as error:  # nobody reads what --help prints, or the disk is full
+        raise SystemExit(1) from error
+    if len(options.task_args) > len(options.task):
+        parser.error(
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to the --task of its place, "
+            "so give no more of them"
+        )
+    if options.skip and options.broker_ids:
+        parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
+    if options.zookeeper is not None and options.cluster_type is not None:
+        parser.error("--cluster-type and --zookeeper both name a cluster: give one of them")
+    if options.zookeeper is None and options.cluster_type is None:
+        parser.error("name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT")
+    if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
+        parser.error("with --zookeeper no configuration is read: leave out --cluster-name and --discovery-base-path")
+    for problem in _access_problems(options):
+        parser.error(problem)
+    if options.quiet and options.verbose:
+        parser.error("--quiet and --verbose contradict each other: give one of them")
+    return options
+
+
+def _access_problems(options: argparse.Namespace) -> Iterator[str]:
+    """Tell what of the options about TLS and logins does not go together."""
+    files = {f"--jmxproxy-{name}": getattr(options, f"jmxproxy_{name}") for name in ("ca", "cert", "key")}
+    for option, value in files.items():
+        if value is not None and options.jmxproxy_scheme != "https":
+            yield f"{option} is for https: give --jmxproxy-scheme https, too"
+    for option, key, cert in (
+        ("--jmxproxy", options.jmxproxy_key, options.jmxproxy_cert),
+        ("--zookeeper", options.zookeeper_key, options.zookeeper_cert),
+    ):
+        if key is not None and cert is None:
+            yield f"{option}-key belongs to a certificate: give {option}-cert, too"
+    if options.jmxproxy_host is not None and HOST not in options.jmxproxy_prefix:
+        yield f"--jmxproxy-host serves many brokers: put {HOST} into --jmxproxy-prefix, such as jmxproxy/{HOST}:9999"
+    if options.zookeeper_auth is not None and options.zookeeper_user is None:
+        yield "--zookeeper-auth is for a login: give --zookeeper-user, too"
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that completes a command line, if the extra ``completion`` is installed; does not return then."""
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
+
+
+def _known_types(parsed_args: argparse.Namespace, **_others: object) -> list[str]:
+    places = config.folders(parsed_args.discovery_base_path, os.environ)
+    return config.known_types(places)
+
+
+def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str]:
+    places = config.folders(parsed_args.discovery_base_path, os.environ)
+    return config.known_names(parsed_args.cluster_type or "", places)
+
+
+@dataclass(frozen=True)
+class Call:
+    """How this run was called, so that it can be called again. ``folder`` is the working directory, empty if unknown."""
+
+    program: tuple[str, ...]
+    arguments: tuple[str, ...]
+    folder: str
+
+    @property
+    def needs_folder(self) -> bool:
+        """Tell whether the working directory matters: the modules of tasks, and a checkout's own, are looked up there."""
+        if any(word.partition("=")[0] == TASK for word in self.arguments):
+            return True
+        return len(self.program) > 1 and Path(__file__).parents[2] == Path(self.folder)
+
+
+def how_called(program: str, arguments: Sequence[str], folder: str) -> Call:
+    """Return how this run was called. ``program`` is ``sys.argv[0]``: a script, or what ``python -m`` makes of a module."""
+    path = Path(folder, program)
+    if path.name == "__main__.py":
+        return Call((sys.executable, "-m", __package__.partition(".")[0]), tuple(arguments), folder)
+    if not path.is_file():  # whatever that is, it was found by its name
+        return Call((program,), tuple(arguments), folder)
+    return Call((os.path.abspath(path),), tuple(arguments), folder)
+
+
+def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
+    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all.
+
+    ``began`` is None where tasks are to be run for all of them, whoever restarted them meanwhile.
+    """
+    words = iter(call.arguments)
+    kept = [word for word in words if word != DRY_RUN and not _is_choice(word, words)]
+    chosen = [BROKER_IDS, ",".join(ranges(ids))]
+    if began is not None:
+        chosen += [STARTED_BEFORE, began.isoformat(timespec="seconds")]
+    line = _joined([*call.program, *kept, *chosen])
+    if call.folder and call.needs_folder:
+        return f"cd {shlex.quote(call.folder)} && {line}"
+    return line
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return a command line to be typed at a shell. A value with a secret in it is left out.
+
+    In its place is a variable of the shell's, which refuses to run the line before the variable is set.
+    """
+    names: list[str] = []
+    return " ".join(_typed(word, before, names) for before, word in zip(["", *words], words, strict=False))
+
+
+def _typed(word: str, before: str, names: list[str]) -> str:
+    """Return a word of a command line in the shell's quotes; ``names`` are the variables that stand for others so far."""
+    if masked(word) == word:
+        return shlex.quote(word)
+    option, has_value, _value = word.partition("=")
+    if not (has_value and LONG_OPTION.fullmatch(option)):
+        option, has_value = before, ""
+    name = option.strip("-").upper().replace("-", "_")
+    names.append(name)
+    if names.count(name) > 1:
+        name = f"{name}_{names.count(name)}"
+    left_out = f'"${{{name}:?set it to the {option} that this run had}}"'
+    return f"{option}={left_out}" if has_value else left_out
+
+
+def _is_choice(word: str, following: Iterator[str]) -> bool:
+    """Tell whether a word chooses brokers; its value, if it is the next word, is consumed."""
+    name, has_value, _ = word.partition("=")
+    if name in (SKIP, BROKER_IDS, STARTED_BEFORE):
+        if not has_value:
+            next(following, None)
+        return True
+    return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kafka-rolling-restart",
+        usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS) [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an abbreviation that a later version makes ambiguous would break a cron job
+    )
+    _add_cluster(parser.add_argument_group("which cluster"))
+    _add_health(parser.add_argument_group("when the cluster is healthy"))
+    _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
+    _add_ssh(parser.add_argument_group("how hosts are reached"))
+    _add_metrics_access(parser.add_argument_group("TLS and logins for metrics (passwords: see environment)"))
+    _add_zookeeper(parser.add_argument_group("TLS and login for ZooKeeper (password: see environment)"))
+    _add_restart(parser.add_argument_group("what is done"))
+    _add_output(parser.add_argument_group("what is said"))
+    return parser
+
+
+def _add_cluster(group: argparse._ArgumentGroup) -> None:
+    type_ = group.add_argument("-t", "--cluster-type", metavar="TYPE", help="read TYPE.yaml")
+    name = group.add_argument(
+        "-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)"
+    )
+    for action, completer in ((type_, _known_types), (name, _known_names)):
+        cast(Any, action).completer = completer  # argcomplete's attribute, which argparse does not declare
+    group.add_argument(
+        "--discovery-base-path",
+        metavar="DIR",
+        help="look for TYPE.yaml in DIR, then in $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery",
+    )
+    group.add_argument(
+        "--zookeeper",
+        metavar="HOSTS/CHROOT",
+        help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a configuration file",
+    )
+
+
+def _add_health(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--check-interval",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="s from one healthy check to the next (default: 10)",
+    )
+    group.add_argument(
+        "--check-count", type=_count, default=12, metavar="N", help="healthy checks in a row (default: 12)"
+    )
+    group.add_argument(
+        "--unhealthy-time-limit",
+        type=_positive_seconds,
+        default=600.0,
+        metavar="S",
+        help="s that the cluster may be unhealthy, or a broker may take to stop and come back (default: 600)",
+    )
+
+
+def _add_metrics(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)")
+    group.add_argument(
+        "--jmxproxy-prefix",
+        type=_prefix,
+        default="jmxproxy/localhost:9099/",
+        metavar="PATH",
+        help="{host} in it stands for the broker's host (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jmxproxy-host",
+        type=_host,
+        metavar="HOST",
+        help="one proxy for all brokers; needs {host} in --jmxproxy-prefix",
+    )
+    group.add_argument(
+        "--allow-cached-metrics",
+        action="store_true",
+        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on numbers as old as that",
+    )
+    group.add_argument(
+        "--metrics-timeout",
+        type=_positive_seconds,
+        default=30.0,
+        metavar="S",
+        help="s for all that is read of a broker, and for one look at all brokers (default: 30)",
+    )
+
+
+def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)")
+    _add_tls_files(group, "--jmxproxy")
+    group.add_argument("--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth")
+    group.add_argument("--jmx-user", type=_utf_8, metavar="NAME", help="log in to the broker's JMX, through the proxy")
+
+
+def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--zookeeper-tls", action="store_true", help="speak TLS; implied by the next three")
+    _add_tls_files(group, "--zookeeper")
+    group.add_argument("--zookeeper-user", type=_user, metavar="NAME", help="log in to ZooKeeper")
+    group.add_argument(
+        "--zookeeper-auth",
+        choices=(DIGEST, SASL),
+        help="how: its scheme digest, or SASL's DIGEST-MD5, which needs the extra sasl (default: digest)",
+    )
+
+
+def _add_tls_files(group: argparse._ArgumentGroup, option: str) -> None:
+    group.add_argument(f"{option}-ca", metavar="FILE", help="trust this authority (default: those of the system)")
+    group.add_argument(
+        f"{option}-cert", metavar="FILE", help="our client certificate, and its key unless that is apart"
+    )
+    group.add_argument(f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted")
+
+
+def _add_ssh(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--ssh-config", metavar="FILE", help="in place of ~/.ssh/config and /etc/ssh/ssh_config")
+    group.add_argument(
+        "--ssh-user", type=_login_name, metavar="USER", help="log in as USER, whatever the configuration says"
+    )
+    group.add_argument("--ssh-port", type=_port, metavar="PORT", help="whatever the configuration says")
+    group.add_argument(
+        "--ssh-host",
+        type=_template,
+        default="{host}",
+        metavar="TEMPLATE",
+        help="the name for ssh, such as {host}.internal or broker-{id}, where it is not the registered host",
+    )
+    group.add_argument(
+        "--listener", metavar="NAME", help="take each broker's host from its listener NAME, for SSH and for metrics"
+    )
+    group.add_argument(
+        ALLOW_HOSTS,
+        type=_patterns,
+        action="extend",
+        default=[],
+        metavar="HOSTS",
+        help="send passwords to these hosts without a question, such as kafka4,*.kafka.example.com; needed, where nobody "
+        "can be asked, for hosts that broker_list does not have",
+    )
+    group.add_argument(
+        "--ask-ssh-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD"
+    )
+    group.add_argument(
+        "--ask-sudo-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD"
+    )
+
+
+def _add_restart(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--no-confirm", action="store_true", help="do not ask; needed where there is no terminal")
+    group.add_argument(
+        SKIP, type=_natural, default=0, metavar="N", help="leave out the first N brokers in the order of their ids"
+    )
+    group.add_argument(
+        BROKER_IDS, type=_ids, default=[], metavar="IDS", help="restart just these, in this order, such as 3,1,12-40"
+    )
+    group.add_argument(
+        STARTED_BEFORE,
+        type=_age,
+        metavar="TIME",
+        help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago such as 2h",
+    )
+    group.add_argument(
+        DRY_RUN,
+        action="store_true",
+        help="plan, preflight and one health check; touch and lock nothing (status 0, 3, or 6 if another run goes on)",
+    )
+    group.add_argument(
+        "--stop-command",
+        type=_command,
+        default="service kafka stop",
+        metavar="CMD",
+        help="run with sudo (default: %(default)s)",
+    )
+    group.add_argument(
+        "--start-command",
+        type=_command,
+        default="service kafka start",
+        metavar="CMD",
+        help="run with sudo (default: %(default)s)",
+    )
+    group.add_argument(
+        TASK, action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
+    )
+    group.add_argument(
+        "--task-args",
+        action="append",
+        default=[],
+        metavar="ARGS",
+        help="for the --task of the same place (repeatable; one word that begins with - needs =, as in --task-args=-f)",
+    )
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="say every health check, every command with its status, and timings; -vv: the libraries' logging, too",
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing unless something is wrong (for cron, which mails it)"
+    )
+    group.add_argument(
+        "--report",
+        metavar="FILE",
+        help="keep FILE up to date with the state of the run, as JSON; right after kill -9, too",
+    )
+    group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative; give a number of s such as 10")
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0; give a number of s such as 600")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of s; give one such as 10") from error
+    if not math.isfinite(value) or value > MAX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at most {MAX_S} s")
+    return value
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+    return int(text)
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty: give the command to run on a broker's host")
+    return text
+
+
+def _ids(text: str) -> list[int]:
+    ids = [number for part in text.split(",") for number in _range(part.strip())]
+    if len(set(ids)) != len(ids):
+        raise argparse.ArgumentTypeError(f"{text!r} names a broker twice")
+    return ids
+
+
+def _range(text: str) -> Sequence[int]:
+    first, is_range, last = text.partition("-")
+    low = _natural(first.strip())
+    high = _natural(last.strip()) if is_range else low
+    if high < low:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: a range begins with the lower id")
+    if high - low >= MAX_IDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is a range of more than {MAX_IDS} brokers")
+    return range(low, high + 1)
+
+
+def _age(text: str) -> float:
+    """Return how long ago (s) a moment was."""
+    duration = DURATION.match(text)
+    if duration:
+        return float(duration[1]) * UNITS_S[duration[2]]
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither like 2026-11-24T03:00:00+00:00 nor like 2h") from error
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no zone: add one, such as {text}+00:00")
+    return (datetime.now().astimezone() - moment).total_seconds()
+
+
+def _prefix(text: str) -> str:
+    if "://" in text or text.startswith("//"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a URL: give only its path, such as jmxproxy/localhost:9099/; scheme, host and port are "
+            "--jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
+        )
+    if re.search(r"[{}]", text.replace(HOST, "")):
+        raise argparse.ArgumentTypeError(f"{text!r}: the one thing that braces can stand around is {HOST}")
+    if not text.isprintable() or re.search(r"[\s?#]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a URL")
+    return text
+
+
+def _patterns(text: str) -> list[str]:
+    patterns = [part.strip() for part in text.split(",")]
+    for pattern in patterns:
+        if not PATTERN.fullmatch(pattern):
+            raise argparse.ArgumentTypeError(
+                f"{pattern!r} is no host name, no address and no pattern of them with * or ?"
+            )
+    return patterns
+
+
+def _host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not cluster.HOST.match(host):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name or an address")
+    return host
+
+
+def _utf_8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Look at the locale (LANG)") from error
+    return text
+
+
+def _user(text: str) -> str:
+    _utf_8(text)
+    if ":" in text or not text:
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is not empty and has no colon, which ends it on the wire")
+    return text
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _login_name(text: str) -> str:
+    if not USER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name to log in with")
+    return text
+
+
+def _template(text: str) -> str:
+    rest = re.sub(r"\{(?:host|id)\}", "", text)
+    if rest == text or "{" in rest or "}" in rest:
+        raise argparse.ArgumentTypeError(f"{text!r} is to have {{host}} or {{id}} in it, and no other braces")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to {MAX_PORT})")
+    return int(text)

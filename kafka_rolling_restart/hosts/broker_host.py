@@ -1,0 +1,360 @@
+"""What we ask of a broker's host: may we stop and start the broker there, do it, and is its process there."""
+
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
+from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
+from kafka_rolling_restart.model.broker import CommandResult, Jvm
+from kafka_rolling_restart.parallel import Background, Standby, aside
+from kafka_rolling_restart.settings.secret import Secret
+
+# Marked, because a login script may greet us; through sh, because the login shell may be any.
+MARK = "process:"
+PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
+# The brackets keep pgrep's own shell from being found.
+PGREP = "sh -c 'pgrep -f \"[{}]{}\" >/dev/null; echo {} $?'"
+STOP_MARK, START_MARK = "kafka-rolling-restart-stop-", "kafka-rolling-restart-start-"
+THREADS = 4  # of a broker that is stopped: its stop, a start, and a question, which may wait for a silent host
+JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
+FREE = ("sudo", "-n")
+ASKING = ("sudo", "-k", "-S", "-p", "")  # -k, so that it asks: what it does not read would be read by the command
+SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
+QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
+AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
+UNTOLD = (
+    "the listing of sudo does not tell whether it asks for a password (an entry with a regular expression, a digest or a "
+    "backslash?). Put a plain entry for this command last in sudoers"
+)
+SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
+
+
+Run = Callable[[str, float], CommandResult]  # a command and its limit (s)
+V = TypeVar("V")
+
+
+class Session(Protocol):
+    """An open connection to a host."""
+
+    def run(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
+
+
+class Connections(Protocol):
+    """Connections that are kept. ``ask`` may repeat a command, where one broke; ``run`` does not.
+
+    ``run`` asks ``objection`` right before it sends the command, and does not send it where there is one.
+    """
+
+    def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
+
+    def run(
+        self,
+        command: str,
+        limit: float,
+        secret: Secret | None = None,
+        *,
+        may_log_in: bool = True,
+        shown: str = "",
+        objection: Objection = no_objection,
+    ) -> CommandResult: ...
+
+    def close(self) -> None: ...
+
+
+class Shell(Protocol):
+    """A way to run commands on one host; what it raises is `SshError`."""
+
+    def typed(self, terminal: bool = False) -> str: ...
+
+    def session(self) -> AbstractContextManager[Session]: ...
+
+    def connections(self) -> Connections: ...
+
+
+class HostCommand:
+    """A command that is on its way to a host or runs there."""
+
+    def __init__(self, run: Background[CommandResult], is_there: Callable[[], bool]) -> None:
+        self._run = run
+        self._is_there = is_there
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its end was seen, or can no longer be seen."""
+        return self._run.ended
+
+    def result(self) -> CommandResult:
+        """Return how it ended. Raises `SshError` where that was not seen, and `ValueError` before."""
+        return self._run.result()
+
+    def still_runs(self) -> bool:
+        """Ask the host, over another connection if need be, whether the command runs there. Raises `SshError`."""
+        return self._is_there()
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What the preflight found on a host: its problems, and whether the broker's process can be seen there."""
+
+    problems: tuple[str, ...] = ()
+    process_visible: bool = False
+
+
+class BrokerHost:
+    """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a password."""
+
+    def __init__(self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None) -> None:
+        self._shell = shell
+        self._stop = stop_command
+        self._start = start_command
+        self._root = False
+        self._password = password
+        self._with_password: set[str] = set()
+        self._connections = shell.connections()
+        self._threads: Standby | None = None
+        self.sees_process = False  # as the preflight found it
+
+    def preflight(self, jvm: Jvm | None) -> Readiness:
+        """Log in, and find out whether both commands may be run and whether the JVM's process can be seen."""
+        try:
+            with self._shell.session() as session:
+                self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
+                problems = self._problems(session)
+                age = _age_if_any(session.run, jvm.pid) if jvm else None
+        except SshError as error:
+            return Readiness(problems=(str(error),))
+        visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
+        self.sees_process = visible
+        return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
+
+    def _problems(self, session: Session) -> list[str]:
+        commands = (self._stop, self._start)
+        if self._root:
+            return [self._missing(session, command) for command in commands]
+        if self._password is None:
+            return [self._forbidden(session, command) for command in commands]
+        valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
+        if valid.status != 0:  # and no second try, because tries are counted
+            return [f"sudo does not take the password: {_reason(valid) or 'no reason given'}"]
+        return [self._forbidden_by_password(session, command, self._password) for command in commands]
+
+    def prepare(self) -> None:
+        """Make the threads that stopping and starting need, before a broker is down. Raises `SshError`."""
+        try:
+            self._threads = self._threads or Standby(THREADS)
+        except RuntimeError as error:
+            raise SshError(f"the system has no more threads for us: {error}") from error
+
+    def stop(self, limit: float, objection: Objection = no_objection) -> HostCommand:
+        """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`.
+
+        It goes over the connection that `process_age` left open, or not at all: after a login the news of the cluster's
+        health would be old. ``objection`` is asked right before it is sent.
+        """
+        return self._send(self._stop, limit, STOP_MARK, may_log_in=False, objection=objection)
+
+    def start(self, limit: float) -> HostCommand:
+        """Send the start command. That it ended says nothing about the broker; its result may raise `SshError`."""
+        return self._send(self._start, limit, START_MARK, may_log_in=True)
+
+    def process_age(self, pid: int | None) -> float | None:
+        """Return the age (s) of the JVM with this pid, None where none is seen. Raises `SshError`.
+
+        A connection is open then, whatever the pid.
+        """
+        age = self._aside(partial(_age, self._connections.ask, pid))
+        if not _is_own(pid):
+            self._aside(partial(self._connections.ask, "true", QUESTION_S))
+        return age
+
+    def is_process_gone(self, pid: int, age_s: float) -> bool:
+        """Tell whether no JVM of at least about this age has this pid. Raises `SshError` where ps itself did not work.
+
+        One that is older than expected is the same: our own clock stood still while this machine was paused.
+        """
+        age = self._aside(partial(_age, self._connections.ask, pid))
+        return age is None or age < age_s - AGE_TOLERANCE_S
+
+    def close(self) -> None:
+        """End the connections to the host."""
+        self._connections.close()
+        if self._threads is not None:
+            self._threads.dismiss()
+        self._threads = None
+
+    @property
+    def start_line(self) -> str:
+        """What a person types to start the broker by hand; sudo asks them for its password at their terminal."""
+        if self._start in self._with_password:
+            return f"{self._shell.typed(terminal=True)} {shlex.quote(shlex.join(['sudo', *_words(self._start)]))}"
+        return f"{self._shell.typed()} {shlex.quote(self._privileged(self._start))}"
+
+    def _aside(self, call: Callable[[], V]) -> V:
+        """Make a call where a signal still reaches us. Raises what it raises, and `SshError` without a thread for it."""
+        if self._threads is None:
+            return aside(call)
+        try:
+            return self._threads.call(call)
+        except RuntimeError as error:
+            raise SshError(str(error)) from error
+
+    def _send(
+        self, command: str, limit: float, mark: str, may_log_in: bool, objection: Objection = no_objection
+    ) -> HostCommand:
+        secret = self._password if command in self._with_password else None
+        shown, name = self._privileged(command), f"{mark}{secrets.token_hex(8)}"
+        run = partial(
+            self._connections.run,
+            self._marked(command, name),
+            limit,
+            secret,
+            may_log_in=may_log_in,
+            shown=shown,
+            objection=objection,
+        )
+        return HostCommand(Background(run, self._threads), partial(self._aside, partial(self._is_there, name)))
+
+    def _marked(self, command: str, name: str) -> str:
+        """Return a line that runs a command with a name by which its process is found on the host while it runs."""
+        line = self._privileged(command)
+        if self._root and SHELL_SYNTAX.search(command):
+            line = f'"${{SHELL:-sh}}" -c {shlex.quote(command)}'  # the login shell, as root would type it
+        return shlex.join(["sh", "-c", f"{line}; exit $?", name])
+
+    def _is_there(self, name: str) -> bool:
+        result = self._connections.ask(PGREP.format(name[:1], name[1:], MARK), QUESTION_S)
+        words = next((line.split() for line in result.output.splitlines() if line.startswith(MARK)), [])
+        if words not in ([MARK, "0"], [MARK, "1"]):
+            raise SshError(f"it could not be looked for whether the command runs: {result}", sent=True)
+        return words[-1] == "0"
+
+    def _privileged(self, command: str) -> str:
+        if self._root:
+            return command
+        return shlex.join([*(ASKING if command in self._with_password else FREE), *_words(command)])
+
+    def _forbidden(self, session: Session, command: str) -> str:
+        words = _words(command)
+        allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
+        mend = f"Allow it in sudoers with NOPASSWD, then look: {self._shell.typed()} sudo -n -ll; or give --ask-sudo-password"
+        if allowed.status != 0:
+            why = _reason(allowed)
+            if not why:
+                return f"may not run `sudo -n {command}`: {self._not_allowed(command)}"
+            if f"{words[0]}: command not found" in why:
+                look = "It is misspelt, or in a folder that sudo does not look in"
+                return f"may not run `sudo -n {command}`: {why}. {look}: look at {self._option(command)}"
+            return f"may not run `sudo -n {command}`: {why}. {mend}"
+        listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
+        answer = _asks(session, listing, _allowed(allowed))
+        if answer is Answer.FREE:
+            return ""
+        if answer is Answer.UNKNOWN:
+            return f"`sudo -n {command}`: {UNTOLD}. {mend}"
+        return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
+
+    def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> str:
+        """Find out, without running the command, whether it may be run with the password, and whether it asks for it.
+
+        A command that does not is sent without: the password would be the first line of its own input. Where that cannot
+        be told, the host is refused.
+        """
+        self._with_password.discard(command)
+        allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
+        if allowed.status != 0:
+            return f"may not run `sudo {command}`: {_reason(allowed) or self._not_allowed(command)}"
+        listing = session.run(shlex.join(["env", "LC_ALL=C", *ASKING, "-ll"]), SUDO_S, password)
+        answer = _asks(session, listing, _allowed(allowed))
+        if answer is Answer.UNKNOWN:
+            look = f"{self._shell.typed(terminal=True)} sudo -ll"
+            return f"`sudo {command}`: {UNTOLD}, and its password must not become the command's input. Look: {look}"
+        if answer is Answer.ASKS:
+            self._with_password.add(command)
+        return ""
+
+    def _missing(self, session: Session, command: str) -> str:
+        program = _words(command)[0]
+        if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
+            return ""
+        return f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Look at {self._option(command)}"
+
+    def _not_allowed(self, command: str) -> str:
+        """Say what it means that sudo refuses a command and gives no reason."""
+        tag = " with NOPASSWD" if self._password is None else ""
+        return (
+            "it is not allowed in sudoers, or it is misspelt: sudoers compares a command word for word. Compare "
+            f"{self._option(command)} with what is allowed: {self._shell.typed(terminal=True)} sudo -ll. If it is spelt "
+            f"correctly, allow it in sudoers{tag}"
+        )
+
+    def _option(self, command: str) -> str:
+        return "--stop-command" if command == self._stop else "--start-command"
+
+
+def is_same_process(age_s: float, expected_age_s: float) -> bool:
+    """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been given anew."""
+    return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
+
+
+def _asks(session: Session, listing: CommandResult, command: str) -> Answer:
+    """Find out whether sudo asks for a password; -k, because one that was given shortly before is not asked for."""
+    is_validated = session.run("sudo -k -n -v", QUESTION_S).status == 0
+    if listing.status != 0:
+        return Answer.UNKNOWN
+    return asks_for_password(listing.output, command, is_validated)
+
+
+def _words(command: str) -> Sequence[str]:
+    """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers all of it."""
+    return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
+
+
+def _reason(result: CommandResult) -> str:
+    """Return why sudo refused, or nothing where it said none."""
+    return replace(result, output=without_noise(result.output)).said.rstrip(".")
+
+
+def _allowed(result: CommandResult) -> str:
+    """Return the line in which sudo answers."""
+    return _last_line(replace(result, output=without_noise(result.output)))
+
+
+def _last_line(result: CommandResult) -> str:
+    """Return the line that answers: a login script may have greeted us before it."""
+    return (result.output.strip().splitlines() or [""])[-1].strip()
+
+
+def _is_own(pid: int | None) -> bool:
+    """Tell whether a pid may be that of a process of the host: 1 is a container's JVM, and init on its host."""
+    return pid is not None and pid > 1
+
+
+def _age_if_any(run: Run, pid: int | None) -> float | None:
+    """Return the age (s) of a JVM, None also where this host's ps is of no use."""
+    try:
+        return _age(run, pid)
+    except SshError:
+        return None
+
+
+def _age(run: Run, pid: int | None) -> float | None:
+    """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no registration."""
+    if not _is_own(pid):
+        return None
+    result = run(PS.format(pid), QUESTION_S)
+    words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
+    if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
+        raise SshError(f"its process could not be looked for: {result}", sent=True)
+    if words[-1] == "1":
+        return None
+    age, state, *name = words[:-1] if len(words) >= 4 else ("", "", "")
+    if not age.isascii() or not age.isdecimal():
+        raise SshError(f"its process could not be looked for, as ps says something else: {result}", sent=True)
+    lives = not state.startswith("Z") and " ".join(name).startswith(JAVA)
+    return float(age) if lives else None

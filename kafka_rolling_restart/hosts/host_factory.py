@@ -1,0 +1,60 @@
+"""How the brokers' hosts are reached and commanded, as the command line and the environment say."""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka_rolling_restart.hosts.broker_host import BrokerHost
+from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.settings.secret import Passwords, Secrets
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The SSH configuration and the passwords; ``say`` is told of a host key that was not known and is added."""
+
+    options: SshOptions
+    config: SshConfig
+    secrets: Secrets
+    passwords: Passwords
+    commands: tuple[str, str]
+    say: Callable[[str], None]
+
+    def hosts(self, brokers: Mapping[int, Broker], plan: Iterable[Broker]) -> dict[int, BrokerHost]:
+        """Return each broker's host; ask for the passphrases of the keys that the plan's need.
+
+        Raises `UsageError` for a configuration that makes no sense, and where a passphrase cannot be had.
+        """
+        from kafka_rolling_restart.hosts.ssh.client import SshHost  # here, because --help does not wait for the library
+        from kafka_rolling_restart.hosts.ssh.connect import Access
+        from kafka_rolling_restart.hosts.ssh.login import Credentials
+
+        targets = {one.id: self.config.host(self.options.name(one.host, one.id)) for one in brokers.values()}
+        credentials = Credentials(self.secrets, self.passwords)
+        credentials.open(targets[broker.id] for broker in plan)
+        access = Access(credentials, self.config.shell, self.say)
+        return {
+            broker_id: BrokerHost(SshHost(target, access), *self.commands, self.passwords.sudo)
+            for broker_id, target in targets.items()
+        }
+
+
+def from_options(
+    options: argparse.Namespace,
+    environ: MutableMapping[str, str],
+    ask: Callable[[str], str] | None,
+    warn: Callable[[str], None],
+) -> Reach:
+    """Read the SSH configuration and the passwords. Raises `UsageError`; nothing was contacted then."""
+    ssh = SshOptions(
+        config=Path(options.ssh_config) if options.ssh_config else None,
+        user=options.ssh_user or "",
+        port=options.ssh_port,
+        template=options.ssh_host,
+    )
+    config = SshConfig(environ, ssh)
+    secrets = Secrets(environ, ask)
+    passwords = secrets.passwords(options.ask_ssh_password, options.ask_sudo_password)
+    return Reach(ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn)

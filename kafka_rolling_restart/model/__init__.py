@@ -1,0 +1,1 @@
+"""Plain frozen values that all the others speak in."""

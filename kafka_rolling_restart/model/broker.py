@@ -1,0 +1,120 @@
+"""What a cluster is, as plain frozen values that every other module speaks in."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+# Goes into an SSH and an HTTP address, and by %h into the shell of a ProxyCommand; one that begins with - is an option.
+HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
+RUNNING = 3
+STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
+SHOWN = 500  # characters of a command's output in a message
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 broker``, ``3 brokers``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A registration in /brokers/ids. ``czxid`` is the creation id: each registration has a new one."""
+
+    id: int
+    host: str
+    czxid: int
+    rack: str = ""
+
+    def __str__(self) -> str:
+        return f"broker {self.id} ({self.host})"
+
+
+@dataclass(frozen=True)
+class Jvm:
+    """A broker's process as it tells of itself. ``pid`` is None where the JVM does not say it."""
+
+    start_ms: int
+    uptime_ms: int
+    pid: int | None = None
+
+    def __str__(self) -> str:
+        return f"pid {self.pid}, up for {self.uptime_ms / 1000:.1f} s"
+
+    @property
+    def started(self) -> str:
+        """When it started by its host's clock, in ISO 8601 with our zone."""
+        try:
+            return datetime.fromtimestamp(self.start_ms / 1000).astimezone().isoformat(timespec="seconds")
+        except (ValueError, OverflowError, OSError):  # a host may say anything
+            return f"{self.start_ms} ms"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The numbers that health is judged by. ``state`` is Kafka's BrokerState (3 is running)."""
+
+    state: int
+    under_replicated: int
+    offline_partitions: int
+    active_controllers: int
+
+    def __str__(self) -> str:
+        return (
+            f"state {self.state}, {self.under_replicated} under-replicated and {self.offline_partitions} offline "
+            f"partitions, {self.active_controllers} active controllers"
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One attempt at reading a broker's metrics: its sample, or why there is none.
+
+    ``asked_at`` and ``answered_at`` are monotonic seconds. ``emptied`` tells whether the proxy's cache was
+    emptied in between; where it was not, ``cache_s`` is how long (s) the proxy keeps an answer, if it says so.
+    ``silent`` means that nobody is there (the proxy finds no JVM, or nobody listens), in contrast to an
+    answer that could not be had or understood; ``no_proxy``, that it was the proxy where nobody listened.
+    """
+
+    asked_at: float
+    answered_at: float
+    emptied: bool = True
+    cache_s: float | None = None
+    jvm: Jvm | None = None
+    metrics: Metrics | None = None
+    reason: str = ""
+    silent: bool = False
+    no_proxy: bool = False
+    url: str = ""  # what a person asks to see the same
+
+    @property
+    def cached(self) -> str:
+        """Tell how old the answers may be, where the proxy keeps them and may not be emptied; else nothing."""
+        if self.emptied or self.cache_s == 0:
+            return ""
+        age = "for an unknown time" if self.cache_s is None else f"for {self.cache_s:g} s"
+        return f"its JMXProxy refuses to empty its cache (DELETE), and keeps answers {age}"
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command on a host ended, and the end of what it printed. ``seconds`` is how long it ran."""
+
+    command: str
+    status: int
+    output: str
+    seconds: float
+
+    def __str__(self) -> str:
+        said = f", and said: {self.said}" if self.output else ""
+        return f"`{self.command}` ended with status {self.status}{said}"
+
+    @property
+    def said(self) -> str:
+        """The end of the output, on one line."""
+        line = " | ".join(part.strip() for part in self.output.splitlines() if part.strip())
+        return line if len(line) <= SHOWN else f"...{line[-SHOWN:]}"
+
+
+def state_name(state: int) -> str:
+    """Return a BrokerState in words, with its number."""
+    return f"{STATES.get(state, 'in an unknown state')} (state {state})"

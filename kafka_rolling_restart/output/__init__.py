@@ -1,0 +1,1 @@
+"""What a person, cron and other programs are told."""

@@ -1,0 +1,1 @@
+"""Who is a member of the cluster, and the lock. Only this folder knows ZooKeeper and kazoo."""

@@ -1,0 +1,493 @@
+"""ZooKeeper: which brokers are registered, which one is the controller, and the lock."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from kazoo.exceptions import InvalidACLError, KazooException, NoAuthError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.states import KeeperState
+from kazoo.security import Permissions
+
+from kafka_rolling_restart.errors import (
+    LockHeld,
+    Refused,
+    Stopped,
+    UsageError,
+    ZooKeeperDenied,
+    ZooKeeperUnavailable,
+    held_by,
+)
+from kafka_rolling_restart.model.broker import HOST, Broker
+from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
+from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
+from kafka_rolling_restart.settings.access import ZooKeeperAccess
+from kafka_rolling_restart.text import clean, said
+
+IDS = "/brokers/ids"
+GOODBYE_S = 2.0
+CLIENT_PORT = 2181
+ACCEPTS = "accepts connections, and says nothing"
+TIMED_OUT = "Connection time-out"  # as kazoo says it
+MAX_RACK = 40  # characters that are shown
+MAX_REGISTRATION = 64 * 1024  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+MAX_HOST = 255  # characters of a name in DNS
+SHOWN = 80  # characters of what somebody registered
+FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
+SEARCH_DEPTH = 3  # names in a chroot that is searched for: /kafka/prod/east
+SEARCH_WIDTH = 300  # nodes of one depth that are looked at
+NO_CHROOTS = {"zookeeper", "brokers", "config", "admin", "controller", "consumers", "kafka-rolling-restart"}
+POLL_S = 0.02
+SOON_S = 0.3  # a server that is well answers within that
+HOME = "/kafka-rolling-restart"
+LOCK = f"{HOME}/lock"
+ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
+ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
+
+
+class ZooKeeper:
+    """A connection to an ensemble, with a limit (``timeout``, s) on every question.
+
+    Every question raises `ZooKeeperUnavailable` when it is not answered in time. Before each, the server is
+    told to catch up with its leader (`sync`), because a follower that lags answers with the past.
+    """
+
+    def __init__(self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None) -> None:
+        self.hosts = hosts
+        self.timeout = timeout
+        self._access = access or ZooKeeperAccess()
+        self._listener = Listener()
+        self._opened = False
+        self._session: tuple[int, bytes] | None = None
+        try:
+            self._client = make_client(hosts, self._access, self._listener)
+        except ValueError as error:
+            raise UsageError(f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}") from error
+
+    def connect(self) -> None:
+        """Connect for the first time; kazoo reconnects by itself afterwards.
+
+        Raises `ZooKeeperUnavailable`: at once where no server can be reached, else after ``timeout`` s; that is
+        `ZooKeeperDenied` where the login is refused.
+        """
+        self._listener.heard = ""
+        try:
+            self._start()
+            self._client.sync_async("/").get(timeout=self.timeout)  # a login by SASL may fail only now
+        except (*FAILURES, NotInTime, ValueError) as error:
+            raise self._not_connected(error) from error
+        self._opened = True
+
+    def _start(self) -> None:
+        """Start the client. At first find out meanwhile whether it can succeed: kazoo tries in silence until the end."""
+        starting = Background(partial(self._client.start, timeout=self.timeout))
+        trying: dict[str, Background[Exception | None]] = {}
+        began = time.monotonic()
+        while not starting.ended:
+            waited = time.monotonic() - began
+            if waited > self.timeout + GOODBYE_S:
+                raise NotInTime(f"no answer within {self.timeout:g} s")
+            if waited > SOON_S and not trying and not self._opened:
+                trying = {server: Background(partial(_try, server)) for server in self._servers}
+            if trying and all(one.ended and _is_definite(one.result()) for one in trying.values()):
+                why = ", ".join(f"{server}: {_plain(one.result())}" for server, one in trying.items())
+                raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} cannot be reached: {why}")
+            time.sleep(POLL_S)
+        starting.result()
+
+    @property
+    def _servers(self) -> list[str]:
+        return [server.strip() for server in self.hosts.partition("/")[0].split(",")]
+
+    def _not_connected(self, error: Exception) -> ZooKeeperUnavailable:
+        if self._listener.login_failed:
+            return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
+        seen, heard = self._why_not(), self._listener.why(self._access.tls)
+        # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
+        telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
+        why = heard if telling else seen or said(str(error))
+        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
+
+    def _why_not(self) -> str:
+        """Try each server once, because kazoo does not tell why it could not connect."""
+        seen = in_parallel({one: partial(_reach, one) for one in self._servers}, limit=GOODBYE_S)
+        return ", ".join(f"{one}: {seen.get(one, 'no connection')}" for one in self._servers)
+
+    def close(self) -> None:
+        """End the session; the lock goes with it."""
+        self._opened = False
+        ending = threading.Thread(target=_end, args=(self._client,), daemon=True)
+        ending.start()
+        ending.join(GOODBYE_S)
+
+    def _revive(self) -> None:
+        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login.
+
+        The session is the same while the server knows it, and our lock with it.
+        """
+        if self._opened and self._client.client_state in ENDED:
+            threading.Thread(target=_end, args=(self._client,), daemon=True).start()
+            self._client = make_client(self.hosts, self._access, self._listener, self._session)
+            self.connect()
+
+    def brokers(self, listener: str | None = None) -> dict[int, Broker]:
+        """Return the registered brokers by id, each with the host of its ``listener``, if one is named.
+
+        Raises `Refused` for a registration without a usable host, or without that listener.
+        """
+        asked = {one: self._client.get_async(f"{IDS}/{one}") for one in self._ids()}
+        found = {broker_id: self._broker(broker_id, answer, listener) for broker_id, answer in asked.items()}
+        return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
+
+    def registrations(self, patience: float | None = None) -> dict[int, int]:
+        """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at.
+
+        ``patience`` (s) is how long each answer is waited for, instead of the connection's own timeout.
+        """
+        asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids(patience)}
+        found = {one: self._ask(answer, patience, f"{IDS}/{one}") for one, answer in asked.items()}
+        return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
+
+    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
+        """Return the creation id of one broker's registration, or None where there is none; ``patience`` as above."""
+        self._sync(patience)
+        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}")
+        return None if stat is None else int(stat.czxid)
+
+    def controller(self) -> int | None:
+        """Return the controller's broker id, or None during an election."""
+        self._sync()
+        try:
+            data, _ = self._ask(self._client.get_async("/controller"), path="/controller")
+        except NoNodeError:
+            return None
+        try:
+            return controller_id(data)
+        except ValueError as error:
+            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
+
+    def children(self, path: str, patience: float | None = None) -> list[str]:
+        """Return the names below a path, none where it is not there."""
+        try:
+            return sorted(self._ask(self._client.get_children_async(path), patience, path))
+        except NoNodeError:
+            return []
+
+    def chroots(self) -> list[str]:
+        """Return the chroots of this ensemble that have a /brokers/ids, the root as ``/``; a search of bounded depth.
+
+        Raises `ZooKeeperUnavailable`.
+        """
+        whole = ZooKeeper(",".join(self._servers), self.timeout, self._access)
+        with closing(whole):
+            whole.connect()
+            return whole._search()
+
+    def _search(self) -> list[str]:
+        found, level = [], [""]
+        for _ in range(SEARCH_DEPTH + 1):
+            asked = {path: self._client.exists_async(f"{path}{IDS}") for path in level}
+            found += [path or "/" for path, answer in asked.items() if self._answer_if_any(answer)]
+            below = {path: self._client.get_children_async(path or "/") for path in level}
+            names = {path: self._answer_if_any(answer) or [] for path, answer in below.items()}
+            level = [f"{path}/{one}" for path in level for one in sorted(names[path]) if one not in NO_CHROOTS]
+            level = level[:SEARCH_WIDTH]
+        return found
+
+    def _answer_if_any(self, answer: Any) -> Any:
+        """Return an answer; None where there is no such node, or where it may not be read."""
+        try:
+            return self._ask(answer)
+        except (NoNodeError, ZooKeeperDenied):
+            return None
+
+    @contextmanager
+    def lock(self, holder: dict[str, object]) -> Iterator["Lock"]:
+        """Hold the cluster's lock for the block. Raises `LockHeld`, which tells who holds it."""
+        lock = Lock(self, holder)
+        lock.take()
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    def _ids(self, patience: float | None = None) -> list[int]:
+        self._sync(patience)
+        return sorted(int(name) for name in self.children(IDS, patience) if name.isdigit())
+
+    def _sync(self, timeout: float | None = None) -> None:
+        self._revive()
+        self._ask(self._client.sync_async("/"), timeout)
+        self._session = self._client.client_id or self._session
+
+    def _ask(self, answer: Any, timeout: float | None = None, path: str = "/") -> Any:
+        try:
+            return answer.get(timeout=timeout or self.timeout)
+        except NoNodeError:
+            raise
+        except NoAuthError as error:
+            raise self._denied(path, "read") from error
+        except FAILURES as error:
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: BaseException) -> ZooKeeperUnavailable:
+        why = said(str(error)) or type(error).__name__
+        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
+
+    def _denied(self, path: str, right: str) -> ZooKeeperDenied:
+        login = self._access.login
+        # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
+        verb = "read" if right == "read" else "write below"
+        whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
+        return ZooKeeperDenied(
+            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}"
+        )
+
+    def lock_problem(self) -> str:
+        """Tell why the lock could not be held for lack of rights, or nothing. Nothing is written.
+
+        A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
+        failed first tells the right that is missing.
+        """
+        try:
+            missing = [path for path in (HOME, LOCK) if not self._exists(path)]
+            results = self._ask(_probe(self._client, missing).commit_async())
+            self.children(LOCK)
+        except ZooKeeperDenied as error:
+            return str(error)
+        parents = [path.rpartition("/")[0] or "/" for path in missing]
+        for path, result in zip([*parents, LOCK], results, strict=False):
+            if isinstance(result, NoAuthError):
+                return str(self._denied(path, "create"))
+            if isinstance(result, InvalidACLError):
+                return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
+        return ""
+
+    def lock_note(self) -> str:
+        """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is written."""
+        if self._access.login is None:  # then it is open to all in any case
+            return ""
+        open_to_all = [path for path in (HOME, LOCK) if self._lets_all_delete(path)]
+        if not open_to_all:
+            return ""
+        close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
+        return (
+            f"anybody may delete what is in {' and in '.join(open_to_all)}, the lock included, as the ACL lets everybody: a run "
+            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login}, and there: {close}"
+        )
+
+    def _lets_all_delete(self, path: str) -> bool:
+        try:
+            acls, _ = self._ask(self._client.get_acls_async(path), path=path)
+        except (NoNodeError, ZooKeeperDenied):  # it will be ours, or cannot be looked at
+            return False
+        rights = Permissions.DELETE | Permissions.ADMIN  # who may change the ACL may give themselves the other
+        return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
+
+    def lock_holder(self) -> str:
+        """Tell who holds the lock now, or nothing. Nothing is written."""
+        names = self.children(LOCK)
+        if not names:
+            return ""
+        first = min(names, key=lambda name: name.rpartition("__")[2])  # kazoo: the lowest of the sequence has it
+        try:
+            data, _ = self._ask(self._client.get_async(f"{LOCK}/{first}"), path=LOCK)
+        except NoNodeError:  # it ended just now
+            return ""
+        return _who([data.decode("utf-8", "replace")])
+
+    def _exists(self, path: str) -> bool:
+        return self._ask(self._client.exists_async(path), path=path) is not None
+
+    def _broker(self, broker_id: int, answer: Any, listener: str | None) -> Broker | None:
+        try:
+            data, stat = self._ask(answer, path=f"{IDS}/{broker_id}")
+        except NoNodeError:
+            return None
+        return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
+
+
+def _try(server: str) -> Exception | None:
+    """Connect to a server, as `host`, `host:port` or `[address]:port`; return what it failed with, if it did."""
+    host, colon, port = server.rpartition(":")
+    if not colon or server.endswith("]"):
+        host, port = server, str(CLIENT_PORT)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=GOODBYE_S).close()
+    except (OSError, ValueError) as error:
+        return error
+    return None
+
+
+def _is_definite(error: Exception | None) -> bool:
+    """Tell whether to wait would be in vain: a name that is unknown or a port that is refused, and not mere silence."""
+    return error is not None and not isinstance(error, TimeoutError)
+
+
+def _plain(error: Exception | None) -> str:
+    return ACCEPTS if error is None else str(getattr(error, "strerror", None) or error)
+
+
+def _reach(server: str) -> str:
+    """Say what comes of connecting to a server."""
+    return _plain(_try(server))
+
+
+def controller_id(registration: bytes) -> int:
+    """Return the broker id from the JSON of /controller. Raises `ValueError` for what holds none."""
+    try:
+        return int(json.loads(registration)["brokerid"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(clean(str(error), SHOWN)) from error
+
+
+def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:
+    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or a listener's.
+
+    Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
+    """
+    if len(registration) > MAX_REGISTRATION:
+        raise Refused(f"{IDS}/{broker_id} holds {len(registration)} bytes, which is no broker's. {_look(broker_id)}")
+    try:
+        content = json.loads(registration)
+        endpoints = list(map(str, content.get("endpoints") or []))
+        if listener is not None:
+            named = _listener_host(broker_id, endpoints, listener)
+        else:
+            named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise Refused(
+            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}"
+        ) from error
+    if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
+        seen = "none" if named is None else repr(str(named)[:SHOWN])
+        raise Refused(
+            f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}. "
+            f"{_look(broker_id)}"
+        )
+    return named
+
+
+def _look(broker_id: int) -> str:
+    return f"Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
+
+
+def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str | None:
+    """Return the host of a listener; its name is upper case in Kafka."""
+    by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
+    if listener.upper() not in by_name:
+        there = clean(", ".join(sorted(by_name)), SHOWN)
+        raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
+    return _endpoint_host(by_name[listener.upper()])
+
+
+def _rack(registration: bytes) -> str:
+    """Return the rack from a registration's JSON that was found to be a usable one."""
+    rack = json.loads(registration).get("rack")
+    return clean(rack, MAX_RACK) if isinstance(rack, str) else ""
+
+
+def _endpoint_host(endpoint: str) -> str | None:
+    match = ENDPOINT.match(endpoint)
+    return (match["v6"] or match["host"]) if match else None
+
+
+def _end(client: Any) -> None:
+    with suppress(Exception):  # the session then ends by its timeout, and nobody is to wait for it
+        client.stop()
+        client.close()
+
+
+def _probe(client: Any, missing: list[str]) -> Any:
+    """Return a transaction that would make what is missing and take the lock, if its last step did not fail."""
+    transaction = client.transaction()
+    for path in [*missing, f"{LOCK}/probe", f"{LOCK}/probe"]:  # the second one is there already
+        transaction.create(path)
+    return transaction
+
+
+class Lock:
+    """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
+
+    def __init__(self, zookeeper: ZooKeeper, holder: dict[str, object]) -> None:
+        self._zookeeper = zookeeper
+        self._holder = holder
+        self._lock: Any = None
+
+    @property
+    def _client(self) -> Any:
+        return self._zookeeper._client
+
+    def take(self) -> None:
+        """Take the lock at once. Raises `LockHeld` where another run has it."""
+        self._zookeeper._sync()
+        self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
+        try:
+            others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
+        except NoAuthError as error:
+            raise Refused(self._zookeeper.lock_problem() or f"ZooKeeper does not let us write {LOCK}") from error
+        except (*FAILURES, NotInTime) as error:
+            raise self._zookeeper._no_answer(error) from error
+        if others is not None:
+            raise held_by(_who(others))
+
+    def _try(self) -> list[str] | None:
+        """Try to take the lock; return None where it is ours, else what its contenders say of themselves."""
+        return None if self._lock.acquire(blocking=False) else list(self._lock.contenders())
+
+    def still_held(self) -> bool:
+        """Tell whether our node is there and belongs to the session that we have now."""
+        self._zookeeper._sync()
+        try:
+            _, stat = self._zookeeper._ask(self._client.get_async(f"{LOCK}/{self._lock.node}"))
+        except NoNodeError:
+            return False
+        session = self._client.client_id  # None while there is no connection
+        return session is not None and bool(stat.ephemeralOwner == session[0])
+
+    def hold(self) -> bool:
+        """Make sure that the lock is ours; take it again where the session was lost. Return whether that was so.
+
+        Raises `Stopped` where somebody else has it now.
+        """
+        if self.still_held():
+            return False
+        try:
+            self.take()
+        except (LockHeld, Refused) as error:
+            raise Stopped(f"the lock was lost with the ZooKeeper session, and since then {error}") from error
+        return True
+
+    def show(self, broker: Broker) -> None:
+        """Let others see at which broker we are."""
+        data = json.dumps({**self._holder, "broker": broker.id}).encode()
+        try:
+            self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
+        except NoNodeError as error:
+            raise Stopped(
+                f"our lock {LOCK}/{self._lock.node} was taken away. Find out by whom before you go on"
+            ) from error
+
+    def release(self) -> None:
+        """Let go of the lock; where ZooKeeper does not answer it goes with the session."""
+        if self._client.connected and self._lock.is_acquired:
+            try:
+                self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S)
+            except (ZooKeeperUnavailable, NoNodeError):
+                return
+
+
+def _who(contenders: list[str]) -> str:
+    try:
+        holder = json.loads(contenders[0])
+        told = {name: clean(str(holder[name]), SHOWN) for name in ("user", "host", "pid", "since")}
+        at = f", at broker {clean(str(holder['broker']), SHOWN)}" if "broker" in holder else ""
+        return "{user} on {host}, pid {pid}, since {since}".format(**told) + at
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
+        return f"who it is, {LOCK} does not tell"

@@ -1,0 +1,1 @@
+"""The decisions and the steps of a rolling restart."""

@@ -1,0 +1,168 @@
+"""Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.metrics.freshness import TOLERANCE_S, Freshness
+from kafka_rolling_restart.model.broker import RUNNING, Broker, Reading, counted, state_name
+from kafka_rolling_restart.model.verdict import Health, Reason, Verdict, some
+from kafka_rolling_restart.roll.memory import JvmTracker
+from kafka_rolling_restart.settings.rules import HealthRule
+
+SOON_S = 0.25  # from the end of one look at a cluster that is not healthy to the next, at least
+LEAST_S = 0.001  # of a pause: what is less may be nothing to a clock, and then it is never over
+SOON_SHARE = 0.1  # of the time for which it was not healthy
+
+
+class NeverHealthy(Exception):
+    """The cluster was not healthy for longer than the limit. The message is the last reasons."""
+
+
+def judge(
+    expected: Mapping[int, Broker],
+    registered: Collection[int] | None,
+    readings: Mapping[int, Reading],
+    freshness: Freshness,
+    jvms: JvmTracker,
+    allow_cached: bool = False,
+) -> Verdict:
+    """Judge one check. ``registered`` is None where ZooKeeper did not answer: that is not healthy.
+
+    Metrics that may come out of a cache count only with ``allow_cached`` (--allow-cached-metrics).
+    """
+    wrong = _unregistered(expected, registered) + _unread(readings) + _unsound(readings) + _restarted(readings, jvms)
+    if not allow_cached:
+        wrong += _cached(readings)
+    stale, waiting = _stale(readings, freshness)
+    if wrong or stale:
+        return Verdict(Health.UNHEALTHY, tuple(wrong + stale))
+    if waiting:
+        return Verdict(Health.UNKNOWN, tuple(waiting))
+    freshness.count(readings)
+    return Verdict(Health.HEALTHY)
+
+
+def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[Reason]:
+    if registered is None:
+        return [Reason("zookeeper", "ZooKeeper does not answer, so it is not known which brokers are registered")]
+    return [
+        Reason(f"registration {broker_id}", f"broker {broker_id} is not registered in /brokers/ids")
+        for broker_id in expected
+        if broker_id not in registered
+    ]
+
+
+def _unread(readings: Mapping[int, Reading]) -> list[Reason]:
+    return [
+        Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}")
+        for broker_id, reading in readings.items()
+        if reading.metrics is None
+    ]
+
+
+def _restarted(readings: Mapping[int, Reading], jvms: JvmTracker) -> list[Reason]:
+    """Return the brokers that run in another JVM than at the last look: they were down in between."""
+    changes = {broker_id: jvms.changed(broker_id, reading) for broker_id, reading in readings.items()}
+    return [
+        Reason(
+            f"jvm {broker_id}",
+            f"broker {broker_id} was down since the last check: its JVM is a new one, which this run did not start "
+            f"({'the first time' if count == 1 else f'{count} times so far'})",
+        )
+        for broker_id, count in changes.items()
+        if count
+    ]
+
+
+def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
+    known = {broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics}
+    reasons = [
+        Reason(f"state {broker_id} {metrics.state}", f"broker {broker_id} is {state_name(metrics.state)}")
+        for broker_id, metrics in known.items()
+        if metrics.state != RUNNING
+    ]
+    behind = {broker_id: metrics.under_replicated for broker_id, metrics in known.items() if metrics.under_replicated}
+    if behind:
+        led = some(", ", [f"{count} led by broker {broker_id}" for broker_id, count in behind.items()], "brokers")
+        total = counted(sum(behind.values()), "under-replicated partition")
+        reasons.append(Reason("under-replicated", f"{total} ({led})"))
+    offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
+    if offline:
+        reasons.append(Reason("offline", counted(offline, "offline partition")))
+    controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
+    if len(known) == len(readings) and sum(known[one].active_controllers for one in controllers) != 1:
+        where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
+        text = (
+            f"{len(controllers)} active controllers instead of 1: {where}" if where else "no broker is the controller"
+        )
+        reasons.append(Reason("controller", text))
+    return reasons
+
+
+def _cached(readings: Mapping[int, Reading]) -> list[Reason]:
+    return [
+        Reason(f"cached {broker_id}", f"the metrics of broker {broker_id} may be old: {reading.cached}")
+        for broker_id, reading in readings.items()
+        if reading.metrics is not None and reading.cached
+    ]
+
+
+def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:
+    """Return what is stale, and what is no news yet because the proxy does not let us empty its cache."""
+    stale: list[Reason] = []
+    waiting: list[Reason] = []
+    for broker_id, reading in readings.items():
+        lag = freshness.lag(broker_id, reading)
+        allowed = 0.0 if reading.emptied else (reading.cache_s or 0.0) + TOLERANCE_S
+        if lag > allowed:
+            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: its JMXProxy answers out of its cache"
+            stale.append(Reason(f"stale {broker_id}", text))
+        elif not freshness.moved_on(broker_id, reading):
+            text = (
+                f"the metrics of broker {broker_id} are no newer than at the last look: its JMXProxy keeps its answers"
+            )
+            waiting.append(Reason(f"no news {broker_id}", text))
+    return stale, waiting
+
+
+def wait_until_healthy(
+    check: Callable[[], Verdict], rule: HealthRule, clock: Clock, tell: Callable[[Verdict, int], None]
+) -> float:
+    """Check until the cluster was healthy ``rule.count`` times in a row. Return when the last check began (s).
+
+    The checks of a row are ``rule.interval`` s apart, at least; one that was not healthy is followed by the next sooner,
+    so that a row begins soon after the cluster is whole.
+
+    ``tell`` hears each verdict and how many healthy checks there are so far. Raises `NeverHealthy` when the
+    time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An unknown verdict
+    neither counts nor breaks the row, and is bounded by the age that `judge` allows a reading.
+    """
+    healthy, unhealthy, since, pause = 0, 0.0, clock.now(), 0.0
+    while True:
+        began = clock.now()
+        verdict = check()
+        now = clock.now()
+        if verdict.health is Health.HEALTHY:
+            healthy += 1
+        elif verdict.health is Health.UNHEALTHY:
+            healthy = 0
+            unhealthy += min(now - since, max(pause, 0.0) + rule.longest_check)
+        since = now
+        tell(verdict, healthy)
+        if healthy >= rule.count:
+            return began
+        if unhealthy >= rule.limit:
+            raise NeverHealthy(verdict.why)
+        pause = began + rule.interval - now
+        if verdict.health is Health.UNHEALTHY:
+            pause = min(pause, max(rule.limit - unhealthy, LEAST_S), _soon(unhealthy, now - began))
+        clock.sleep(pause)
+
+
+def _soon(unhealthy: float, took: float) -> float:
+    """Return after how long (s) to look again at a cluster that is not healthy.
+
+    A look costs a broker up to 3.5 s of a processor (11,500 MBeans): it gets as long a rest, and more where it will not
+    be missed, in a cluster that has not been healthy for long (s).
+    """
+    return max(SOON_S, took, SOON_SHARE * unhealthy)

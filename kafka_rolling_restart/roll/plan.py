@@ -1,0 +1,324 @@
+"""Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kafka_rolling_restart.errors import Refused, UsageError
+from kafka_rolling_restart.hosts.broker_host import BrokerHost, Readiness
+from kafka_rolling_restart.model.broker import Broker, Reading, counted
+from kafka_rolling_restart.model.plan_row import LEFT_ALONE, PlanRow
+from kafka_rolling_restart.output.summarize import ranges
+from kafka_rolling_restart.parallel import in_parallel, reminding
+from kafka_rolling_restart.settings.cluster import ClusterConfig
+from kafka_rolling_restart.settings.rules import HealthRule
+
+FEW = 10  # brokers with the same note or problem that get a line each
+FIRST = 3  # of more brokers with the same problem get a line each
+ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b|\bpid \d+")
+NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
+
+
+def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
+    """Return the brokers to restart: those with the given ids in that order, else all but the first ``skip``."""
+    unknown = ", ".join(ranges(broker_id for broker_id in ids if broker_id not in brokers))
+    if unknown:
+        known = ", ".join(ranges(brokers))
+        raise UsageError(
+            f"--broker-ids: {unknown} not registered in /brokers/ids; there are: {known}. Start what is down, or leave it out"
+        )
+    if skip > len(brokers):
+        raise UsageError(
+            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give {len(brokers)} at most"
+        )
+    return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
+
+
+def started_before(moment: float, reading: Reading) -> bool:
+    """Tell whether a broker's JVM started before a moment (monotonic s); its uptime tells it, not its host's clock."""
+    return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
+
+
+def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    servers, _, path = hosts.partition("/")
+    ours = f"/{path.strip('/')}"
+    if ours in chroots:
+        others = [chroot for chroot in chroots if chroot != ours]
+        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        return f"It is there, and empty: start the brokers{elsewhere}"
+    if not chroots:
+        return (
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "KRaft cluster has none, and is not supported"
+        )
+    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
+    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
+
+
+def _some(chroots: Sequence[str]) -> str:
+    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
+    return f"{', '.join(chroots[:FEW])}{more}"
+
+
+def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
+    """Refuse several brokers on one host, where a stop command would not know which of them is meant."""
+    by_host: dict[str, list[int]] = {}
+    for broker in brokers.values():
+        by_host.setdefault(broker.host, []).append(broker.id)
+    shared = [
+        f"{' and '.join(f'broker {one}' for one in ids)} on {host}" for host, ids in by_host.items() if len(ids) > 1
+    ]
+    if shared:
+        raise Refused(
+            f"several brokers on one host, where a stop command cannot tell them apart: {'; '.join(shared)}. That is not "
+            "supported; no broker was touched"
+        )
+
+
+def describe(
+    config: ClusterConfig, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
+) -> tuple[list[str], list[str]]:
+    """Return the plan's lines about the cluster, and the warnings. ``wanted`` is --discovery-base-path."""
+    known, expected = len(brokers), len(config.broker_list)
+    source = f"configured in {config.path}, ZooKeeper {config.zookeeper}" if config.path else "named by --zookeeper"
+    lines, warnings = [f"cluster {config.label}, {source}"], []
+    if wanted and config.path and config.path.parent != Path(wanted).expanduser():
+        warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
+    seat = f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
+    expects = f"; the configuration expects {expected}" if config.path else ""
+    lines.append(f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}")
+    if known < expected:
+        warnings.append(
+            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the rest is neither watched nor "
+            f"restarted. Where one is down, start it first{_absent(config.broker_list, brokers, expected - known)}"
+        )
+    return lines, warnings
+
+
+def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: int) -> str:
+    """Return who of the list is not registered, where the list has the names under which brokers register."""
+    hosts = {broker.host for broker in brokers.values()}
+    absent = [one for one in broker_list if one.rpartition(":")[0].strip("[]") not in hosts]
+    return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
+
+
+def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
+    """Return the plan's lines about what is done and when it goes on."""
+    checks = f"{rule.count} checks {rule.interval:g} s apart" if rule.count > 1 else "1 check"
+    return [
+        f"commands: stop `{stop}`, start `{start}`",
+        f"healthy in {checks}, at most {rule.limit:g} s unhealthy",
+    ]
+
+
+def left_alone(before: Sequence[Broker], after: Sequence[Broker], with_tasks: bool) -> str:
+    """Say who is left out for being younger than --started-before, and what that means, or nothing."""
+    left = ranges(one.id for one in before if one not in after)
+    if not left:
+        return ""
+    tasks = ". No task is run for these: leave --started-before out where theirs were not run" if with_tasks else ""
+    return f"left alone, because their JVMs started after --started-before: broker {', '.join(left)}{tasks}"
+
+
+def least_s(plan: Sequence[Broker], rule: HealthRule) -> float:
+    """Return how long (s) a roll takes at least: a wait before, between and after the restarts, which come on top."""
+    return (len(plan) + 1) * (rule.count - 1) * rule.interval if plan else 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the preflight saw of one broker."""
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    host_seen: bool = True
+
+    def __str__(self) -> str:
+        if self.problems:
+            return f"{counted(len(self.problems), 'problem')}, see below"
+        good = "ok" if self.host_seen else "metrics ok"
+        return f"{good}, see the notes" if self.notes else good
+
+
+def table(
+    brokers: Mapping[int, Broker],
+    plan: Sequence[Broker],
+    controller: int | None,
+    readings: Mapping[int, Reading],
+    findings: Mapping[int, Finding],
+) -> list[PlanRow]:
+    """Return a row for each broker: those of the plan in its order, then those that are left alone."""
+    places = {broker.id: str(place) for place, broker in enumerate(plan, 1)}
+    left = [broker for broker in brokers.values() if broker.id not in places]
+    return [
+        PlanRow(
+            order=places.get(broker.id, LEFT_ALONE),
+            broker=broker,
+            since=jvm.started if (jvm := readings[broker.id].jvm) else "",
+            role="controller" if broker.id == controller else "",
+            found=str(findings[broker.id]),
+            problems=tuple(_in_general(problem, broker) for problem in findings[broker.id].problems),
+        )
+        for broker in [*plan, *left]
+    ]
+
+
+def preflight(
+    brokers: Mapping[int, Broker],
+    plan: Sequence[Broker],
+    hosts: Mapping[int, BrokerHost],
+    readings: Mapping[int, Reading],
+    tell: Callable[[int], None] = lambda _looked: None,
+    every: float = NEWS_S,
+    allow_cached: bool = False,
+) -> dict[int, Finding]:
+    """Look at the hosts of the plan. Return what was found of every broker of the cluster.
+
+    ``tell`` hears, each few s and on another thread, how many hosts were looked at.
+    """
+    looked: list[int] = []
+
+    def look(broker_id: int) -> Readiness:
+        found = hosts[broker_id].preflight(readings[broker_id].jvm)
+        looked.append(broker_id)
+        return found
+
+    with reminding(every, lambda _seconds: tell(len(looked))):
+        ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
+    shared = _same_jvms(brokers, readings)
+    return {
+        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""), allow_cached)
+        for broker in brokers.values()
+    }
+
+
+def looking(known: int, planned: int) -> str:
+    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned`` are restarted."""
+    if not planned:
+        return f"preflight: looking at {counted(known, 'broker')}, and at no host"
+    return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
+
+
+def good(known: int, planned: int) -> str:
+    """Return the line about a preflight that found no problem; it claims nothing of hosts that were not looked at."""
+    if not planned:
+        return "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
+    return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
+
+
+def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+    """Return each note with the broker that it is about; one that is about many is one note that names them."""
+    groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
+    return [told for those in groups for told in _noted(those)]
+
+
+def _noted(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+    if len(those) <= FEW:
+        return [(note, str(broker)) for broker, note in those]
+    return [(f"{those[0][1]}: broker {', '.join(ranges(broker.id for broker, _note in those))}", "")]
+
+
+def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+    """Return each problem with the broker that it is about; of one that very many have, the first, and who else."""
+    groups = _grouped(brokers, {broker_id: finding.problems for broker_id, finding in findings.items()})
+    return [told for those in groups for told in _told(those)]
+
+
+def _told(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+    told = [(problem, str(broker)) for broker, problem in those]
+    if len(those) <= FEW:
+        return told
+    others = [broker.id for broker, _problem in those[FIRST:]]
+    same = f"{len(others)} more brokers have the same problem as {those[0][0]}: broker {', '.join(ranges(others))}"
+    return [*told[:FIRST], (same, "")]
+
+
+def _grouped(brokers: Mapping[int, Broker], texts: Mapping[int, Sequence[str]]) -> list[Sequence[tuple[Broker, str]]]:
+    """Put together what says the same of several brokers, in the order in which it is said first."""
+    found: dict[str, list[tuple[Broker, str]]] = {}
+    for broker in brokers.values():
+        for text in texts[broker.id]:
+            found.setdefault(_in_general(text, broker), []).append((broker, text))
+    return list(found.values())
+
+
+def _in_general(text: str, broker: Broker) -> str:
+    """Return a text without what is this broker's own in it, so that it is seen to be said of others, too."""
+    return ADDRESS.sub("…", text.replace(broker.host, "…"))
+
+
+def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
+    """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
+    problems = [_metrics_problem(reading), shared]
+    notes = []
+    if allow_cached:
+        notes.append(_cache_note(reading))
+    else:
+        problems.append(_cache_problem(reading))
+    if ready is not None:
+        problems += ready.problems
+        if not ready.process_visible and not ready.problems and reading.jvm is not None:
+            notes.append(
+                "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
+                "registration and its metrics alone"
+            )
+    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
+
+
+def _metrics_problem(reading: Reading) -> str:
+    if reading.metrics is not None:
+        return ""
+    return f"no metrics: {reading.reason}. {_metrics_option(reading)}Try: curl -i {shlex.quote(reading.url)}"
+
+
+def _metrics_option(reading: Reading) -> str:
+    """Say which option may be wrong where there are no metrics, unless the reason names one itself."""
+    if "--" in reading.reason:
+        return ""
+    if reading.no_proxy:
+        return "Look whether JMXProxy runs there, and at --jmxproxy-port. "
+    if reading.silent:
+        return "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. "
+    return "Look at --jmxproxy-port and --jmxproxy-prefix. "
+
+
+def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:
+    """Find brokers whose proxies show one and the same JVM: the wrong one would be seen to go and to come."""
+    seen: dict[tuple[int, int | None], list[Broker]] = {}
+    for broker in brokers.values():
+        jvm = readings[broker.id].jvm
+        if jvm is not None:
+            seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
+    return {
+        broker.id: f"its JMXProxy shows the JVM (pid {pid}) that is shown for {_others(broker, same)}, too. Look whether "
+        "their names lead to one host, and at --jmxproxy-prefix"
+        for (_, pid), same in seen.items()
+        if len(same) > 1
+        for broker in same
+    }
+
+
+def _others(broker: Broker, same: Sequence[Broker]) -> str:
+    first = [str(one) for one in same[: FIRST + 1] if one != broker][:FIRST]
+    more = len(same) - 1 - len(first)
+    return " and ".join([*first, f"{more} more"] if more else first)
+
+
+def _cache_note(reading: Reading) -> str:
+    if reading.metrics is None or not reading.cached:
+        return ""
+    return f"{reading.cached}; health checks rest on numbers as old as that (--allow-cached-metrics)"
+
+
+def _cache_problem(reading: Reading) -> str:
+    if reading.metrics is None or not reading.cached:
+        return ""
+    return (
+        f"{reading.cached}: a partition could be under-replicated for as long without being seen. Allow DELETE there, or "
+        "set its cache duration to 0, or accept it with --allow-cached-metrics"
+    )

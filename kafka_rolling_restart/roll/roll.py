@@ -1,0 +1,525 @@
+"""A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of the runbook."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kafka_rolling_restart import task
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.errors import (
+    BrokerDown,
+    Interrupted,
+    Objection,
+    Refused,
+    RollingRestartError,
+    Stopped,
+    ZooKeeperUnavailable,
+)
+from kafka_rolling_restart.hosts.broker_host import BrokerHost
+from kafka_rolling_restart.model.broker import Broker, Jvm, counted
+from kafka_rolling_restart.model.ending import FinalState
+from kafka_rolling_restart.model.progress import Progress, Record, State, Step, duration
+from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.parallel import reminding
+from kafka_rolling_restart.roll.health import NeverHealthy, wait_until_healthy
+from kafka_rolling_restart.roll.restart import Limits, Restart
+from kafka_rolling_restart.roll.watch import ClusterWatch, MetricsSource
+from kafka_rolling_restart.settings.rules import HealthRule
+from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.text import describe
+
+if TYPE_CHECKING:
+    from kafka_rolling_restart.registry.zookeeper import Lock
+
+LAST_LOOK_S = 10.0  # at what was restarted, before its state is told
+LAST_LOOK_OF_INTERRUPTED_S = 1.0  # somebody who pressed Ctrl-C waits for it
+SEND_WITHIN_S = 5.0  # of the last look at lock and health; a ZooKeeper session lives for 10 s
+FORKED = 70  # exit status of a task's child process that took itself for us
+MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
+TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
+LAST_RESORT_S = 15.0  # from one start to the next
+LAST_RESORT_STARTS = 3
+
+
+@dataclass
+class Roll:
+    """A run's plan and how far it has come (``progress``)."""
+
+    brokers: dict[int, Broker]
+    plan: list[Broker]
+    hosts: dict[int, BrokerHost]
+    watch: ClusterWatch
+    tasks: task.Tasks
+    rule: HealthRule
+    clock: Clock
+    report: Report
+    signals: Signals
+    resume: Callable[[Sequence[int]], str] = lambda _ids: ""  # the command that goes on with these brokers
+    jvms: dict[int, Jvm] = field(default_factory=dict)  # each broker's own, as we saw it first or started it
+    progress: Progress = field(init=False)
+    healthy_at: float = float("-inf")  # when the last check that was healthy began
+
+    def __post_init__(self) -> None:
+        now = self.clock.now()
+        self.progress = Progress(now, now, tuple(map(Record, self.plan)))
+
+    def choose(self, plan: list[Broker]) -> None:
+        """Restart these brokers instead of those of the plan so far, of which none was touched."""
+        self.plan = plan
+        self.note(records=tuple(map(Record, plan)))
+
+    @property
+    def in_flight(self) -> Broker | None:
+        """The broker that is stopped by our hand, if any."""
+        return next((record.broker for record in self.progress.having(State.IN_HAND, State.DOWN)), None)
+
+    @property
+    def done(self) -> list[Broker]:
+        """The brokers that were restarted."""
+        return self._having(State.RESTARTED)
+
+    @property
+    def skipped(self) -> list[Broker]:
+        """The brokers that somebody else restarted."""
+        return self._having(State.SKIPPED)
+
+    @property
+    def untouched(self) -> list[Broker]:
+        """The brokers of the plan that have not been stopped, in their order."""
+        return self._having(State.UNTOUCHED)
+
+    def note(self, **changes: Any) -> None:
+        """Remember how far the run has come, and show it."""
+        self.progress = replace(self.progress, **changes, now=self.clock.now())
+        left = self.progress.left
+        line = self.resume([broker.id for broker in left]) if left else ""
+        self.report.progress(replace(self.progress, resume=line))
+
+    def enter(self, step: Step, broker: Broker | None = None) -> None:
+        """Remember that another step has begun."""
+        self.note(step=step, broker=broker, step_began=self.clock.now(), detail="")
+
+    def mark(self, broker: Broker, **changes: Any) -> None:
+        """Remember what became of a broker of the plan."""
+        self.note(
+            records=tuple(
+                replace(record, **changes) if record.broker.id == broker.id else record
+                for record in self.progress.records
+            )
+        )
+
+    @property
+    def touched(self) -> bool:
+        """Tell whether this run did something about a broker, be it a task."""
+        return any(record.is_touched for record in self.progress.records)
+
+    def trouble_of(self, broker: Broker) -> str:
+        """Return what went wrong with a broker of the plan so far."""
+        return self.progress.records[self.plan.index(broker)].trouble
+
+    def label(self, broker: Broker) -> str:
+        """Return what a broker of the plan is called in messages, with its place."""
+        return f"{self.plan.index(broker) + 1}/{len(self.plan)} {broker}"
+
+    def _having(self, state: State) -> list[Broker]:
+        return [record.broker for record in self.progress.having(state)]
+
+
+class RollVoice:
+    """Tells what happens to a broker of the plan, and keeps the last of it as the detail of the step."""
+
+    def __init__(self, roll: Roll, broker: Broker) -> None:
+        self._roll = roll
+        self._broker = broker
+        self._label = roll.label(broker)
+
+    def say(self, text: str) -> None:
+        """Tell a step."""
+        self._roll.report.step(text, self._label)
+        self._roll.note(detail=text)
+
+    def warn(self, text: str) -> None:
+        """Tell what went wrong, though the run goes on."""
+        self._roll.report.warn(text, self._label)
+        if self._broker == self._roll.in_flight:
+            self._roll.mark(self._broker, trouble=text)
+        self._roll.note(detail="")  # whoever looks at the live area sees the warning above it
+
+
+def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
+    """Wait until the cluster is healthy by the rule, by default that of the options. Return whether it always was."""
+    rule = rule or roll.rule
+    always = True
+    row_began = roll.clock.now()
+
+    def tell(verdict: Verdict, healthy: int) -> None:
+        nonlocal always, row_began
+        always = always and verdict.health is not Health.UNHEALTHY
+        roll.signals.obey()
+        if healthy <= 1:
+            row_began = roll.clock.now()
+        roll.report.verdict(verdict, healthy, rule.count)
+        roll.note(healthy=healthy, health=verdict.health, reasons=verdict.reasons)
+
+    roll.progress = replace(roll.progress, count=rule.count, healthy=0, health=None, reasons=())
+    roll.enter(Step.WAITING)
+    roll.report.begin_wait(rule.count)
+    try:
+        roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
+    except NeverHealthy as reasons:
+        seen = f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): {reasons}"
+        if not roll.touched:
+            raise Refused(f"{seen}. No broker was touched; fix this, then try again") from reasons
+        raise Stopped(f"{seen}. Fix this before continuing") from reasons
+    _settle(roll, row_began)
+    return always
+
+
+def _settle(roll: Roll, row_began: float) -> None:
+    """Remember when the cluster was whole after the last restart, and tell of that restart as a whole."""
+    now = roll.clock.now()
+    if roll.progress.rolling_since is None:
+        roll.note(rolling_since=now)
+    for record in roll.progress.having(State.RESTARTED):
+        if record.settled_at is None:
+            roll.mark(record.broker, whole_at=row_began, settled_at=now)
+            _tell_restarted(roll, record.broker)
+
+
+def _tell_restarted(roll: Roll, broker: Broker) -> None:
+    record = next(one for one in roll.progress.records if one.broker == broker)
+    down, whole = duration(record.down_s or 0), duration(record.whole_after_s or 0)
+    roll.report.say(f"restarted: down for {down}, healthy after {whole}", roll.label(broker))
+
+
+def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
+    """Restart one broker (steps 5.2 to 5.5 of the runbook)."""
+    if _hold_lock(roll, lock, broker):
+        wait(roll)
+    if roll.tasks.pre_stop:
+        roll.enter(Step.PRE_STOP, broker)
+        _run_tasks(roll, roll.tasks.pre_stop, broker, "was not stopped:")
+        roll.healthy_at = float("-inf")  # they may have taken long, or have changed something
+    try:
+        with roll.watch.source(broker) as metrics:
+            _restart_on_news(roll, broker, lock, metrics)
+    finally:
+        if roll.in_flight is None:  # else it may yet have to be started
+            roll.hosts[broker.id].close()
+
+
+def _restart_on_news(roll: Roll, broker: Broker, lock: "Lock", metrics: MetricsSource) -> None:
+    """Look at the broker; then, with the lock and news of the cluster's health that is fresh, restart it."""
+    restart = Restart(
+        broker,
+        roll.hosts[broker.id],
+        metrics,
+        roll.watch.registry,
+        roll.clock,
+        Limits(roll.rule.limit),
+        RollVoice(roll, broker),
+    )
+    _renew_news(roll, lock, broker)  # the tasks are over
+    seen = restart.look_before()
+    while _renew_news(roll, lock, broker):
+        seen = restart.look_before()
+    objection = _too_late(roll)
+    if _was_restarted(roll, broker, seen):
+        _leave_alone(roll, broker, seen)
+        return
+    roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
+    with roll.signals.put_off():
+        _stop_and_start(roll, broker, restart, objection)
+
+
+def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
+    """Leave a broker alone that somebody else restarted; where tasks were to be run, it is left for another run."""
+    roll.jvms[broker.id] = seen
+    trouble = "its tasks were not completed" if roll.tasks.any else ""
+    roll.mark(broker, state=State.SKIPPED, new=seen, complete=not roll.tasks.any, trouble=trouble)
+    left = f", though {trouble}" if trouble else ""
+    roll.report.say(f"was restarted by somebody else since this run began: left alone{left}", roll.label(broker))
+
+
+def _too_late(roll: Roll) -> Objection:
+    """Return what there is against a stop that is sent too long after the lock and the health were seen.
+
+    This process may be held up in between (Ctrl-Z, a machine that is paused, a disk), and lose its lock meanwhile.
+    """
+    looked_at = roll.clock.now()
+
+    def objection() -> str:
+        age = roll.clock.now() - looked_at
+        if age <= SEND_WITHIN_S:
+            return ""
+        return f"this process was held up for {age:.0f} s after it had seen the lock and the cluster's health"
+
+    return objection
+
+
+def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
+    """Run the tasks for a broker that is back, in a cluster that is healthy again (step 5.6 of the runbook)."""
+    if roll.tasks.post_start and broker in roll.done:
+        roll.enter(Step.POST_START, broker)
+        _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back, but")
+        roll.mark(broker, complete=True)
+        roll.healthy_at = float("-inf")
+
+
+def require_complete(roll: Roll) -> None:
+    """See that nothing of the plan is left to be done. Raises `Stopped`."""
+    left = roll.progress.left
+    if left:
+        names = ", ".join(map(str, left))
+        raise Stopped(
+            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}"
+        )
+
+
+def wait_after_tasks(roll: Roll) -> None:
+    """See that the cluster is healthy now, where tasks may have changed something since it was seen last."""
+    if roll.healthy_at == float("-inf") and not wait(roll, replace(roll.rule, count=1)):
+        wait(roll)
+
+
+def _renew_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+    """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take their time.
+
+    Return whether something was different meanwhile, so that what was seen of the broker before may not be so any more.
+    That the news was old is no reason for another look at it: each takes long where there is much to read, and the news
+    would be old again.
+    """
+    old = roll.clock.now() - roll.healthy_at > roll.rule.interval + MARGIN_S
+    changed = old and not wait(roll, replace(roll.rule, count=1))
+    if changed:
+        wait(roll)
+    retaken = _hold_lock(roll, lock, broker)
+    if retaken:
+        wait(roll)
+    return changed or retaken
+
+
+def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> None:
+    """The critical section: nothing ends it with the broker left down while it can still be started."""
+    roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
+    in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run")
+    roll.note(health=Health.UNHEALTHY, reasons=(in_hand,), healthy=0)
+    roll.enter(Step.STOPPING, broker)
+    roll.report.save()
+    trouble = _stop(roll, broker, restart, objection)
+    if restart.came_back and not roll.tasks.post_stop:
+        trouble = ""  # it runs anew, and nothing was to be done in between
+    # A task that is to run while the broker is stopped does not run where that was not seen.
+    failure = "" if trouble or restart.came_back else _failure_of_post_stop(roll, broker)
+    failed_task = roll.trouble_of(broker) if failure else ""
+    roll.enter(Step.STARTING, broker)
+    jvm = _start(roll, broker, restart)
+    if restart.is_from_others and roll.tasks.post_stop and not failure and not trouble:
+        trouble = f"{broker} was started by something else than this run while its post-stop tasks were running"
+    wrong = failure or trouble
+    roll.jvms[broker.id] = jvm
+    roll.watch.expect(broker, jvm)
+    roll.mark(
+        broker,
+        state=State.RESTARTED,
+        new=jvm,
+        back_at=roll.clock.now(),
+        complete=not roll.tasks.post_start and not (wrong and roll.tasks.post_stop),
+        trouble=failed_task or trouble.removeprefix(f"{broker} "),
+    )
+    record = roll.progress.records[roll.plan.index(broker)]
+    RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
+    if failure:
+        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
+    if trouble:
+        left_out = ", and its post-stop tasks did not do their work" if roll.tasks.post_stop else ""
+        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
+
+
+def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> str:
+    """Stop the broker; return what went wrong with that, though the broker is gone or may go."""
+    try:
+        trouble = restart.stop(objection)
+    except Stopped:
+        if restart.stop_was_sent:
+            roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
+        else:
+            roll.mark(broker, state=State.UNTOUCHED, stopped_at=None, trouble="the stop did not reach its host")
+        raise
+    if trouble:
+        roll.mark(broker, trouble=trouble.removeprefix(f"{broker} "))
+    else:
+        roll.mark(broker, gone_at=roll.clock.now())
+    return trouble
+
+
+def _start(roll: Roll, broker: Broker, restart: Restart) -> Jvm:
+    try:
+        return restart.start()
+    except BrokerDown:
+        if restart.is_down:
+            roll.mark(broker, state=State.DOWN)
+        roll.mark(broker, trouble=roll.trouble_of(broker) or "it was told to start, and did not come back")
+        raise
+
+
+def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
+    known = roll.jvms.get(broker.id)
+    return known is not None and seen is not None and seen.start_ms != known.start_ms
+
+
+def _require_as_they_were(roll: Roll, broker: Broker) -> None:
+    """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we know."""
+    readings = roll.watch.read_all()
+    changed = [
+        one
+        for one in roll.brokers.values()
+        if readings[one.id].jvm is None or _was_restarted(roll, one, readings[one.id].jvm)
+    ]
+    if changed:
+        names = ", ".join(map(str, changed))
+        raise Stopped(
+            f"{broker} was not stopped: our lock was lost with the ZooKeeper session, and meanwhile these went down or were "
+            f"restarted: {names}. Find out by whom before you go on"
+        )
+
+
+def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+    """See that the lock is ours; return whether it had been lost, and was taken again."""
+    try:
+        retaken = lock.hold()
+        if retaken:
+            _require_as_they_were(roll, broker)
+            text = "the lock was lost with the ZooKeeper session, and is held again; no broker was restarted in between"
+            roll.report.warn(text)
+        lock.show(broker)
+        return retaken
+    except ZooKeeperUnavailable as error:
+        raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
+
+
+def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
+    roll.mark(broker, had_tasks=True)
+    process = os.getpid()
+    for one in tasks:
+        until = "; the broker is down until it ends" if roll.progress.step is Step.POST_STOP else ""
+        kind = roll.progress.step.value.removesuffix("s")
+        roll.report.say(f"running the {kind} {type(one).__name__}{until}", roll.label(broker))
+        try:
+            with roll.report.handing_over():
+                one.run(broker.host)
+        except Interrupted:
+            raise
+        except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
+            failure = f"task {type(one).__name__} failed on {broker.host}: {describe(error).rstrip('.: ')}"
+            roll.mark(broker, trouble=failure)
+            raise Stopped(f"{broker} {consequence} {failure}") from error
+        finally:
+            if os.getpid() != process:
+                os._exit(FORKED)  # a child of the task that came out of it here: it is not to restart brokers, too
+            roll.signals.listen_again()
+
+
+def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
+    """Run the post-stop tasks; a failure is kept for later, because the broker is down now."""
+    if not roll.tasks.post_stop:
+        return ""
+
+    def remind(seconds: float) -> None:  # on another thread, so the progress is left alone
+        text = f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end"
+        roll.report.warn(text, roll.label(broker))
+
+    roll.enter(Step.POST_STOP, broker)
+    try:
+        with reminding(TASK_NEWS_S, remind):
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile:")
+    except Stopped as error:
+        roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
+        return str(error)
+    return ""
+
+
+def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> FinalState:
+    """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
+    patience = LAST_LOOK_OF_INTERRUPTED_S if isinstance(ended_by, Interrupted) else LAST_LOOK_S
+    try:
+        gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
+    except Exception as error:  # what ended the run, and which broker is down, is said all the same
+        roll.report.traceback(error)
+        gone, unseen = [], roll.done
+    final = FinalState(
+        done=tuple(roll.done),
+        skipped=tuple(roll.skipped),
+        in_hand=roll.in_flight,
+        untouched=tuple(roll.untouched),
+        gone=tuple(gone),
+        unseen=tuple(unseen),
+        left=tuple(roll.progress.left),
+        touched=roll.touched,
+    )
+    _note_what_is_away(roll, final)
+    return final
+
+
+def _note_what_is_away(roll: Roll, final: FinalState) -> None:
+    """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
+    away = [broker for broker in (final.in_hand, *final.gone, *final.unseen) if broker is not None]
+    if away:
+        reasons = tuple(Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN") for one in away)
+        roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
+
+
+def last_resort(roll: Roll) -> str:
+    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down.
+
+    The start is sent until it cannot have found the old process on its way out, which would make it do nothing.
+    """
+    broker = roll.in_flight
+    if broker is None:
+        return "no broker was stopped at that moment"
+    host = roll.hosts[broker.id]
+    old = roll.progress.records[roll.plan.index(broker)].old
+    until = roll.clock.now() + roll.rule.limit
+    sent = 0
+    while True:
+        was_gone, over = _is_surely_gone(host, old), roll.clock.now() >= until
+        said = _send_blindly(host, roll.clock)
+        sent += 1
+        if (was_gone and said.is_well) or (over and sent >= LAST_RESORT_STARTS):
+            break
+    return (
+        f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
+        f"Look whether it runs; if not, run: {host.start_line}"
+    )
+
+
+def _is_surely_gone(host: BrokerHost, old: Jvm | None) -> bool:
+    """Tell whether no process has the pid of the old one any more, whatever else there is."""
+    if old is None or old.pid is None or not host.sees_process:
+        return False
+    try:
+        return host.process_age(old.pid) is None
+    except Exception:  # it is not known
+        return False
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What came of a start that was sent blindly."""
+
+    text: str
+    is_well: bool = False
+
+
+def _send_blindly(host: BrokerHost, clock: Clock) -> _Sent:
+    try:
+        command = host.start(LAST_RESORT_S)
+        clock.sleep(LAST_RESORT_S)
+        if not command.ended:
+            return _Sent(f"no end of the start command within {LAST_RESORT_S:g} s")
+        result = command.result()
+        return _Sent(str(result), is_well=result.status == 0)
+    except Exception as error:  # it is the last try, and its failure is told
+        return _Sent(str(error))

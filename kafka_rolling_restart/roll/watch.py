@@ -1,0 +1,201 @@
+"""Look at every broker of the cluster at once, for a health check."""
+
+import resource
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.metrics.freshness import Freshness
+from kafka_rolling_restart.model.broker import RUNNING, Broker, Jvm, Reading
+from kafka_rolling_restart.model.verdict import Verdict
+from kafka_rolling_restart.parallel import NotInTime, Standby, in_parallel
+from kafka_rolling_restart.roll.health import judge
+from kafka_rolling_restart.roll.memory import JvmTracker, ReasonAges
+
+READERS = 400  # brokers that are read at a time, at the most
+WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
+READING_THREADS = 2  # one may be waiting for a silent address
+GRACE_S = 0.5  # for those that give up by themselves, and say why
+
+
+class Registry(Protocol):
+    """Where brokers register; what it raises is `ZooKeeperUnavailable`."""
+
+    def registrations(self, patience: float | None = None) -> dict[int, int]: ...
+
+    def registration(self, broker_id: int, patience: float | None = None) -> int | None: ...
+
+
+class MetricsSource(Protocol):
+    """One broker's metrics; it never raises."""
+
+    def read(self) -> Reading: ...
+
+
+class _Bounded:
+    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of which is silent.
+
+    Its threads are made here, before a broker is stopped. A reading that could not be made tells nothing of the broker.
+    """
+
+    def __init__(self, source: MetricsSource, clock: Clock, limit: float) -> None:
+        self._source = source
+        self._clock = clock
+        self._limit = limit
+        self._threads = Standby(READING_THREADS)  # may raise `RuntimeError`
+
+    def read(self) -> Reading:
+        asked_at = self._clock.now()
+        try:
+            return self._threads.call(self._source.read, self._limit + GRACE_S)
+        except NotInTime:
+            return _late(asked_at, self._clock.now(), self._limit)
+        except RuntimeError as error:
+            return _unmade(asked_at, self._clock.now(), error)
+
+    def close(self) -> None:
+        self._threads.dismiss()
+
+
+class ClusterWatch:
+    """The brokers that were registered at the start, and the one way to look at all of them.
+
+    A look at all is over after ``patience`` (s), whatever a thousand of them may do.
+    """
+
+    def __init__(
+        self,
+        expected: Mapping[int, Broker],
+        registry: Registry,
+        metrics: Mapping[int, MetricsSource],
+        clock: Clock,
+        patience: float | None = None,
+        allow_cached: bool = False,
+    ) -> None:
+        self.expected = dict(expected)
+        self.metrics = dict(metrics)
+        self.registry = registry
+        self._clock = clock
+        self._patience = patience
+        self.allow_cached = allow_cached
+        self._freshness = Freshness()
+        self._jvms = JvmTracker()
+        self._reason_ages = ReasonAges()
+
+    def read_all(self) -> dict[int, Reading]:
+        """Read the metrics of every broker at the same time."""
+        began, asked = self._clock.now(), set[int]()
+
+        def read(broker_id: int) -> Reading:
+            asked.add(broker_id)
+            return self.metrics[broker_id].read()
+
+        calls = {broker_id: partial(read, broker_id) for broker_id in self.metrics}
+        limit = None if self._patience is None else self._patience + GRACE_S
+        most = readers(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        try:
+            found = in_parallel(calls, limit=limit, most=most)
+        except RuntimeError as error:
+            now = self._clock.now()
+            return {one: _unmade(began, now, error) for one in self.metrics}
+        return {one: found.get(one) or self._late(began, one in asked) for one in self.metrics}
+
+    def _late(self, began: float, asked: bool) -> Reading:
+        now, limit = self._clock.now(), self._patience or 0.0
+        if asked:
+            return _late(began, now, limit)
+        return Reading(began, now, reason=f"it could not be asked within {limit:g} s: {WAITED_FOR}")
+
+    @contextmanager
+    def source(self, broker: Broker) -> Iterator[MetricsSource]:
+        """Give the metrics of one broker for the block; reading them takes as long as a look at all, at the most.
+
+        Raises `Stopped` where the system has no more threads.
+        """
+        if self._patience is None:
+            yield self.metrics[broker.id]
+            return
+        try:
+            bounded = _Bounded(self.metrics[broker.id], self._clock, self._patience)
+        except RuntimeError as error:
+            raise Stopped(f"{broker} was not stopped: the system has no more threads for us: {error}") from error
+        with closing(bounded):
+            yield bounded
+
+    def look_first(self) -> dict[int, Reading]:
+        """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
+        readings = self.read_all()
+        for broker_id, reading in readings.items():
+            self._freshness.lag(broker_id, reading)
+            if reading.jvm is not None:
+                self._jvms.expect(broker_id, reading.jvm)
+        self._freshness.count({broker_id: one for broker_id, one in readings.items() if one.jvm is not None})
+        return readings
+
+    def check(self) -> Verdict:
+        """Make one health check: everything in its verdict was read after it began."""
+        readings = self.read_all()
+        registered = self._registered()
+        verdict = judge(self.expected, registered, readings, self._freshness, self._jvms, self.allow_cached)
+        return self._reason_ages.dated(verdict, self._clock.now())
+
+    def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
+        """Look which of the brokers are gone, and which of them can neither be seen to be there nor to be gone.
+
+        Takes ``limit`` (s) at the most. ZooKeeper alone does not do: a broker that was killed stays registered for a
+        while; and where ZooKeeper does not answer, the metrics tell.
+        """
+        if not brokers:
+            return [], []
+        calls: dict[int | None, Callable[[], Any]] = {None: partial(self._registered, limit)}  # the first to be made
+        calls.update({one.id: self.metrics[one.id].read for one in brokers})
+        answers = in_parallel(calls, limit=limit)
+        registered: Collection[int] | None = answers.pop(None, None)
+        final = {one: self._stands(one.id, registered, answers.get(one.id)) for one in brokers}
+        return (
+            [one for one, stands in final.items() if stands is False],
+            [one for one, stands in final.items() if stands is None],
+        )
+
+    def _registered(self, limit: float | None = None) -> Collection[int] | None:
+        try:
+            return self.registry.registrations(limit)
+        except ZooKeeperUnavailable:
+            return None
+
+    def _stands(self, broker_id: int, registered: Collection[int] | None, reading: Reading | None) -> bool | None:
+        """Tell whether a broker is there, None where it cannot be told."""
+        if registered is not None and broker_id not in registered:
+            return False
+        if reading is not None and reading.silent:
+            return None if reading.no_proxy else False
+        if registered is not None:
+            return True
+        return True if reading is not None and self._surely_runs(broker_id, reading) else None
+
+    def _surely_runs(self, broker_id: int, reading: Reading) -> bool:
+        fresh = self._freshness.lag(broker_id, reading) == 0 and self._freshness.moved_on(broker_id, reading)
+        return fresh and reading.metrics is not None and reading.metrics.state == RUNNING
+
+    def expect(self, broker: Broker, jvm: Jvm) -> None:
+        """Take this JVM for the broker's own, because we saw it first or started it."""
+        self._jvms.expect(broker.id, jvm)
+
+
+def _late(asked_at: float, now: float, limit: float) -> Reading:
+    return Reading(asked_at, now, reason=f"its metrics were not all there within {limit:g} s")
+
+
+def _unmade(asked_at: float, now: float, error: Exception) -> Reading:
+    return Reading(asked_at, now, reason=f"they could not be asked for: {error}")
+
+
+def readers(files: int) -> int:
+    """Return how many brokers may be read at a time where so many files may be open.
+
+    Each takes one, and another while its name is looked up; those of a look that ran out of time may still be open.
+    """
+    return min(READERS, files // 3) if files > 0 else READERS

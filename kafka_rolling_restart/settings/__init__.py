@@ -1,0 +1,1 @@
+"""What is set for a run, as values that everybody may read."""

@@ -1,0 +1,19 @@
+"""Files and folders as a person names them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kafka_rolling_restart.errors import UsageError
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the home folder. Raises `UsageError` where there is none, as for a uid that has no entry in passwd."""
+    return Path(environ["HOME"]) if environ.get("HOME") else expanded("~")
+
+
+def expanded(path: str) -> Path:
+    """Return a path with its ``~`` or ``~user`` replaced. Raises `UsageError` where that user has no home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: no home folder is known for it; set HOME, or give the whole path") from error

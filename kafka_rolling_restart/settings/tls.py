@@ -1,0 +1,122 @@
+"""TLS: the files that options name, read before anything is contacted, and its errors in plain words."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.settings.paths import expanded
+
+NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
+REFUSED = "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
+HUNG_UP = (
+    "EOF occurred",
+    "(EOF)",
+    "handshake failure",
+    "reset by peer",
+    "without response",
+    "Broken pipe",
+    "connection broken",
+)
+MEANINGS = (  # what OpenSSL says, and what it means; in this order
+    ("mismatch", "its certificate is for another name ({found})"),
+    ("is not valid for", "its certificate is for another name ({found})"),
+    ("certificate has expired", "its certificate has expired"),
+    ("certificate is not yet valid", "its certificate is not valid yet: is the clock right?"),
+    ("self-signed certificate", "its certificate is from an authority that we do not know: name that with {option}-ca"),
+    ("self signed certificate", "its certificate is from an authority that we do not know: name that with {option}-ca"),
+    (
+        "unable to get local issuer",
+        "its certificate is from an authority that we do not know: name that with {option}-ca",
+    ),
+    ("certificate verify failed", "its certificate is not to be trusted ({found})"),
+    ("alert unknown ca", "it does not know the authority of our client certificate, {option}-cert"),
+    ("alert certificate expired", "our client certificate, {option}-cert, has expired"),
+    ("alert certificate", "it refuses our client certificate, {option}-cert"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS on this port"),
+    ("record layer failure", "it does not speak TLS on this port"),
+)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How to speak TLS: the authorities that we trust and our certificate. ``option`` is what its options begin with."""
+
+    option: str
+    context: ssl.SSLContext = field(repr=False)
+    has_cert: bool = False
+
+    def explain(self, found: str) -> str:
+        """Return an error of TLS in plain words; any other text as it is."""
+        if any(said in found for said in NO_CERT):
+            wish = "it refuses our client certificate," if self.has_cert else "it wants a client certificate: give"
+            return f"{wish} {self.option}-cert"
+        for said, meaning in MEANINGS:
+            if said in found:
+                return meaning.format(found=_plain(found), option=self.option)
+        if REFUSED in found:
+            doubt = "it refuses our client certificate" if self.has_cert else "it wants a client certificate: give"
+            return f"it refuses to speak TLS with us ({_plain(found)}). Probably {doubt} {self.option}-cert"
+        if any(said in found for said in HUNG_UP):
+            doubt = "refuse our" if self.has_cert else "want a"
+            return f"{found}: does it speak TLS on this port, and {doubt} client certificate ({self.option}-cert)?"
+        return found
+
+
+def _plain(found: str) -> str:
+    """Return what OpenSSL says, without its code and the place in its source."""
+    return found.rpartition("failed: ")[2].rpartition("] ")[2].partition(" (_ssl")[0]
+
+
+def load_tls(option: str, ca: str | None, cert: str | None, key: str | None) -> Tls:
+    """Read the files of ``option``-ca, -cert and -key (the certificate's file may hold the key).
+
+    Without an authority those of the system are trusted. The names in certificates are always checked. Raises
+    `UsageError` where a file cannot be read or is not what it is to be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # TLS 1.2 or later, with the server's name checked
+    if ca is None:
+        context.load_default_certs()
+    else:
+        _load_ca(context, f"{option}-ca", ca)
+    if cert is not None:
+        _load_cert(context, option, cert, key)
+    return Tls(option, context, has_cert=cert is not None)
+
+
+def _load_ca(context: ssl.SSLContext, option: str, ca: str) -> None:
+    path = _readable(option, ca)
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"{option} {ca}: it holds no certificate in PEM format") from error
+
+
+def _load_cert(context: ssl.SSLContext, option: str, cert: str, key: str | None) -> None:
+    where = f"{option}-cert {cert}" if key is None else f"{option}-cert {cert} and {option}-key {key}"
+    paths = _readable(f"{option}-cert", cert), None if key is None else _readable(f"{option}-key", key)
+    try:
+        context.load_cert_chain(*paths, password=_refuse_password)
+    except _Encrypted as error:
+        raise UsageError(f"{where}: the key is encrypted; decrypt it into a file that only you can read") from error
+    except (ssl.SSLError, OSError) as error:
+        missing = "" if key is not None else f" (is the key in another file? Give {option}-key)"
+        raise UsageError(f"{where}: no certificate with its key in PEM format{missing}") from error
+
+
+def _readable(option: str, name: str) -> str:
+    path = expanded(name)
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise UsageError(f"{option} {name}: {error.strerror}") from error
+    return str(path)
+
+
+class _Encrypted(Exception):
+    """A key that wants a password."""
+
+
+def _refuse_password() -> NoReturn:
+    raise _Encrypted
