@@ -73,16 +73,19 @@ class Defect(RollingRestartError):
     """This program is wrong. Its cause is printed as a traceback before the message."""
 
 
-class ZooKeeperUnavailable(Exception):
-    """ZooKeeper did not answer in time: what it holds is unknown, which is not the same as absent."""
+class RegistryUnavailable(Exception):
+    """The registry did not answer in time: what it holds is unknown, which is not the same as absent.
 
-    advice = "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the configuration)"
+    ``advice`` is what to look at, in the registry's own words.
+    """
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
-class ZooKeeperDenied(ZooKeeperUnavailable):
-    """ZooKeeper refuses our login, or a right is missing: what it holds is unknown, too."""
-
-    advice = "Look at the ACL with getAcl in zookeeper-shell; give the login that has the right (--zookeeper-user)"
+class RegistryDenied(RegistryUnavailable):
+    """The registry refuses our login, or a right is missing: what it holds is unknown, too."""
 
 
 class SshError(Exception):

@@ -2,21 +2,25 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.errors import Objection, SshError, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.model.broker import CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.errors import Objection, SshError, no_objection
+from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.model.broker import CommandResult, Jvm, Metrics, Sample
 from kafka_rolling_restart.model.ending import Outcome
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.progress import Progress
 from kafka_rolling_restart.output.report import plain
 from kafka_rolling_restart.output.writer import STDERR, Writer
 
 STATUSES = (302, 401, 403, 404, 500)
+UNREGISTERED = Observation(Presence.ABSENT, words="not registered")
 SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
 
 
@@ -95,7 +99,7 @@ class FakeBroker:
         self.process: int | None = 100  # its pid
         self.born = clock.now() - 5000
         self.metrics = True
-        self.cached: Reading | None = None  # what a proxy that may not be emptied goes on saying
+        self.cached: Sample | None = None  # what a proxy that may not be emptied goes on saying
         self.stop_status, self.start_status = 0, 0
         self.stop_takes_effect, self.start_takes_effect = True, True
         self.stop_returns_after, self.process_ends_after = 3.0, 2.5
@@ -109,32 +113,31 @@ class FakeBroker:
         self.reading_takes = 0.0
         self.reads = 0
         self.closes: list[float] = []
-        self.ps_hidden = self.ssh_down = self.zookeeper_down = False
+        self.ps_hidden = self.ssh_down = self.registry_down = False
         self.stops: list[float] = []
         self.starts: list[float] = []
 
     # The registry
-    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
-        if self.zookeeper_down:
-            raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
-        return self.czxid if self.registered else None
+    def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
+        return {one: self.registration() if one == 1 else UNREGISTERED for one in ids}
 
-    def registrations(self, patience: float | None = None) -> dict[int, int]:
-        found = self.registration(1)
-        return {1: found} if found else {}
+    def registration(self) -> Observation:
+        if self.registry_down:
+            return Observation(Presence.UNKNOWN, words="the registry does not answer")
+        return Observation(Presence.PRESENT, self.czxid, "registered") if self.registered else UNREGISTERED
 
     # The metrics
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         self.reads += 1
         assert self.reads < 1000, "this never ends"
         self.clock.sleep(self.reading_takes)
         now = self.clock.now()
         if self.cached is not None:
-            return Reading(now, now, emptied=False, cache_s=300, jvm=self.cached.jvm, metrics=self.cached.metrics)
+            return replace(self.cached, asked_at=now, answered_at=now, max_age=300)
         if not self.metrics:
-            return Reading(now, now, reason="404", silent=True)
+            return Sample(now, now, reason="404", silent=True)
         uptime = round((now - self.born) * 1000)
-        return Reading(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
+        return Sample(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
 
     # The host
     def prepare(self) -> None:
@@ -176,8 +179,13 @@ class FakeBroker:
         self._reach_host()
         return self.clock.now() - self.born if pid == self.process and not self.ps_hidden else None
 
-    def is_process_gone(self, pid: int, age_s: float) -> bool:
-        return self.process_age(pid) is None
+    def observe_process(self, pid: int, age_s: float) -> Observation:
+        if self.process_age(pid) is None:
+            return Observation(Presence.ABSENT, words="its old process is gone")
+        return Observation(Presence.PRESENT, words="its old process is there")
+
+    def preflight(self, jvm: Jvm | None) -> Readiness:
+        return Readiness()
 
     def close(self) -> None:
         self.closes.append(self.clock.now())
@@ -274,7 +282,7 @@ class Collector(Writer):
         return True
 
 
-class FakeVoice:
+class FakeEvents:
     """Hears what is told of a broker; what went wrong is heard apart, too."""
 
     def __init__(self) -> None:

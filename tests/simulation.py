@@ -7,15 +7,16 @@ further faults. What is true is kept apart from what the tool can see, so that a
 
 import signal
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from heapq import heappop, heappush
 from typing import Any
 
 from kafka_rolling_restart import main
-from kafka_rolling_restart.errors import Objection, SshError, Stopped, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.model.broker import Broker, CommandResult, Jvm, Metrics, Reading
+from kafka_rolling_restart.errors import Objection, RegistryUnavailable, SshError, Stopped, no_objection
+from kafka_rolling_restart.model.broker import Broker, CommandResult, Jvm, Metrics, Sample
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.progress import Progress
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.roll.roll import Roll
@@ -25,6 +26,7 @@ from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from tests.fakes import Collector, FakePending, FakeReportFile
 
+UNKNOWN = Observation(Presence.UNKNOWN, words="the registry does not answer")
 SESSION_S = 18.0  # Kafka's zookeeper.session.timeout.ms
 SUPERVISOR_S = 3.0  # until a JVM that died by itself is launched again
 QUESTION_S = 10.0  # how long one waits for a ZooKeeper or a JVM that does not answer
@@ -494,8 +496,14 @@ class Host:
         there = self._server.nature.visible and life.alive and life.pid == pid
         return float(int(self._clock.now() - life.born)) if there else None
 
-    def is_process_gone(self, pid: int, age_s: float) -> bool:
-        return self.process_age(pid) is None
+    def observe_process(self, pid: int, age_s: float) -> Observation:
+        try:
+            age = self.process_age(pid)
+        except SshError as error:
+            return Observation(Presence.UNKNOWN, words=str(error))
+        if age is None:
+            return Observation(Presence.ABSENT, words="its old process is gone")
+        return Observation(Presence.PRESENT, words="its old process is there")
 
     def _take_stop(self) -> None:
         self._server.wanted = False
@@ -541,13 +549,13 @@ class Proxy:
     def __init__(self, world: "World", server: Server) -> None:
         self._world, self._clock, self._server = world, world.clock, server
         self.stale_until = self.garbage_until = self.down_until = 0.0
-        self._kept: Reading | None = None
-        self._told: Reading | None = None  # to a health check
+        self._kept: Sample | None = None
+        self._told: Sample | None = None  # to a health check
         self.debt = 0.0
         self.read_at = 0.0
         self.news = 0  # how many new answers the health checks had since the last stop
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         self._world.require_threads()
         if threading.current_thread() is not threading.main_thread():
             self.debt = self._duration
@@ -569,32 +577,32 @@ class Proxy:
     def _duration(self) -> float:
         return QUESTION_S if self._server.frozen else self._server.nature.read
 
-    def _answer(self, asked_at: float) -> Reading:
+    def _answer(self, asked_at: float) -> Sample:
         now = self.read_at = self._clock.now()
         if self.down_until > now:
-            return Reading(asked_at, now, reason="Connection refused", silent=True)
+            return Sample(asked_at, now, reason="Connection refused", silent=True)
         if self.garbage_until > now:
-            return Reading(asked_at, now, reason="not JSON")
+            return Sample(asked_at, now, reason="not JSON")
         cache = self._server.nature.cache
         keeps = self.stale_until > now or (cache is not None and self._kept and now - self._kept.answered_at < cache)
         if self._kept is None or not keeps:
             self._kept = self._sample(asked_at)
-        kept, emptied = self._kept, cache is None
+        kept = self._kept
         if kept.jvm is None:
             self._kept = None  # it keeps answers only
-        return Reading(asked_at, now, emptied, cache, kept.jvm, kept.metrics, kept.reason, kept.silent)
+        return replace(kept, asked_at=asked_at, answered_at=now, max_age=cache or 0.0, age_note="kept" if cache else "")
 
-    def _sample(self, asked_at: float) -> Reading:
+    def _sample(self, asked_at: float) -> Sample:
         now, server = self._clock.now(), self._server
         life = server.life
         if server.frozen:
-            return Reading(asked_at, now, reason="did not answer")
+            return Sample(asked_at, now, reason="did not answer")
         if not life.answers:
-            return Reading(asked_at, now, reason="404", silent=True)
+            return Sample(asked_at, now, reason="404", silent=True)
         jvm = Jvm(life.start_ms, round((now - life.born) * 1000), life.pid)
         if life.state is None:
-            return Reading(asked_at, now, jvm=jvm, reason="no BrokerState yet")
-        return Reading(asked_at, now, jvm=jvm, metrics=self._metrics(life.state))
+            return Sample(asked_at, now, jvm=jvm, reason="no BrokerState yet")
+        return Sample(asked_at, now, jvm=jvm, metrics=self._metrics(life.state))
 
     def _metrics(self, state: int) -> Metrics:
         leads = state == 3
@@ -608,28 +616,43 @@ class Registry:
     def __init__(self, world: "World") -> None:
         self._world, self._clock = world, world.clock
 
-    def registrations(self, patience: float | None = None) -> dict[int, int]:
+    def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
+        if len(ids) == 1:
+            return self._observe_one(next(iter(ids)), timeout)
         began = self._clock.now()
         try:
-            self.ask(patience)
+            self.ask(timeout)
+        except RegistryUnavailable:
+            return dict.fromkeys(ids, UNKNOWN)
         finally:
             self._world.checks.append((began, self._clock.now()))
-        return {server.id: server.czxid for server in self._world.servers if server.czxid is not None}
+        return {one: self._observation(one) for one in ids}
 
-    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
+    def _observe_one(self, broker_id: int, timeout: float | None) -> dict[int, Observation]:
         self._world.look_for_excuse(broker_id - 1)
-        self.ask(patience)
-        return self._world.servers[broker_id - 1].czxid
+        try:
+            self.ask(timeout)
+        except RegistryUnavailable:
+            return {broker_id: UNKNOWN}
+        return {broker_id: self._observation(broker_id)}
+
+    def _observation(self, broker_id: int) -> Observation:
+        czxid = self._world.servers[broker_id - 1].czxid
+        if czxid is None:
+            return Observation(Presence.ABSENT, words="not registered")
+        return Observation(Presence.PRESENT, czxid, "registered")
 
     def ask(self, patience: float | None = None) -> None:
         self._world.pay()
         if self._world.zookeeper_away or self._world.zookeeper_away_from_us:
             self._clock.sleep(patience or QUESTION_S)
-            raise ZooKeeperUnavailable("ZooKeeper does not answer")
+            raise RegistryUnavailable("ZooKeeper does not answer")
 
 
 class Lock:
     """The lock of our run, which goes with our session."""
+
+    loss = "with the session"
 
     def __init__(self, registry: Registry, clock: WorldClock) -> None:
         self._registry, self._clock = registry, clock
@@ -637,7 +660,7 @@ class Lock:
         self.gap: tuple[float, float] | None = None  # between these it was lost
         self.held_at = 0.0  # when it was seen last to be ours
 
-    def hold(self) -> bool:
+    def ensure_held(self) -> bool:
         self._registry.ask()
         if self.lost and self.taken:
             raise Stopped("the ZooKeeper session was lost, and since then another run has the lock")
@@ -646,7 +669,7 @@ class Lock:
         self.held_at = self._clock.now()
         return retaken
 
-    def show(self, broker: Broker) -> None:
+    def show(self, brokers: Sequence[Broker]) -> None:
         self._registry.ask()
 
 
@@ -886,7 +909,7 @@ class World:
     def _status(self) -> int | None:
         self.roll = self._roll()
         try:
-            outcome = main._roll_and_report(self.roll, self.lock)  # type: ignore[arg-type]
+            outcome = main.run_roll(self.roll, self.lock)
             if not self.clock.is_killed:
                 self.report.end(outcome)
                 return outcome.status

@@ -5,13 +5,15 @@ import secrets
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
+from kafka_rolling_restart.hosts.base import Readiness
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.parallel import Background, Standby, aside
 from kafka_rolling_restart.settings.secret import Secret
 
@@ -98,14 +100,6 @@ class HostCommand:
         return self._is_there()
 
 
-@dataclass(frozen=True)
-class Readiness:
-    """What the preflight found on a host: its problems, and whether the broker's process can be seen there."""
-
-    problems: tuple[str, ...] = ()
-    process_visible: bool = False
-
-
 class BrokerHost:
     """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a password."""
 
@@ -173,13 +167,18 @@ class BrokerHost:
             self._aside(partial(self._connections.ask, "true", QUESTION_S))
         return age
 
-    def is_process_gone(self, pid: int, age_s: float) -> bool:
-        """Tell whether no JVM of at least about this age has this pid. Raises `SshError` where ps itself did not work.
+    def observe_process(self, pid: int, age_s: float) -> Observation:
+        """Say whether the JVM with this pid and of at least about this age is there. Never raises.
 
         One that is older than expected is the same: our own clock stood still while this machine was paused.
         """
-        age = self._aside(partial(_age, self._connections.ask, pid))
-        return age is None or age < age_s - AGE_TOLERANCE_S
+        try:
+            age = self._aside(partial(_age, self._connections.ask, pid))
+        except SshError as error:
+            return Observation(Presence.UNKNOWN, words=str(error))
+        if age is None or age < age_s - AGE_TOLERANCE_S:
+            return Observation(Presence.ABSENT, words="its old process is gone")
+        return Observation(Presence.PRESENT, words="its old process is there")
 
     def close(self) -> None:
         """End the connections to the host."""

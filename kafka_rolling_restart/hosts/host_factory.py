@@ -1,9 +1,7 @@
-"""How the brokers' hosts are reached and commanded, as the command line and the environment say."""
+"""How the brokers' hosts are reached and commanded."""
 
-import argparse
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
 from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
@@ -12,7 +10,7 @@ from kafka_rolling_restart.settings.secret import Passwords, Secrets
 
 
 @dataclass(frozen=True)
-class Reach:
+class HostFactory:
     """The SSH configuration and the passwords; ``say`` is told of a host key that was not known and is added."""
 
     options: SshOptions
@@ -39,22 +37,3 @@ class Reach:
             broker_id: BrokerHost(SshHost(target, access), *self.commands, self.passwords.sudo)
             for broker_id, target in targets.items()
         }
-
-
-def from_options(
-    options: argparse.Namespace,
-    environ: MutableMapping[str, str],
-    ask: Callable[[str], str] | None,
-    warn: Callable[[str], None],
-) -> Reach:
-    """Read the SSH configuration and the passwords. Raises `UsageError`; nothing was contacted then."""
-    ssh = SshOptions(
-        config=Path(options.ssh_config) if options.ssh_config else None,
-        user=options.ssh_user or "",
-        port=options.ssh_port,
-        template=options.ssh_host,
-    )
-    config = SshConfig(environ, ssh)
-    secrets = Secrets(environ, ask)
-    passwords = secrets.passwords(options.ask_ssh_password, options.ask_sudo_password)
-    return Reach(ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn)

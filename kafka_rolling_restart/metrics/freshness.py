@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kafka_rolling_restart.model.broker import Reading
+from kafka_rolling_restart.model.broker import Sample
 
 TOLERANCE_S = 1.0  # rounding of the uptime
 PACE_S = 5.0  # the least time over which an uptime is held against the clock
@@ -22,7 +22,7 @@ class Freshness:
     _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
     _before: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
-    def lag(self, broker_id: int, reading: Reading) -> float:
+    def lag(self, broker_id: int, reading: Sample) -> float:
         """Return how many s before it was asked for a reading was certainly taken (0: it is fresh)."""
         if reading.jvm is None:
             return 0.0
@@ -48,14 +48,14 @@ class Freshness:
         self._before[key] = (uptime, now)
         return abs((uptime - before) - (now - at)) <= TOLERANCE_S
 
-    def moved_on(self, broker_id: int, reading: Reading) -> bool:
+    def moved_on(self, broker_id: int, reading: Sample) -> bool:
         """Tell whether a reading is another one than that which was counted last."""
         return reading.jvm is not None and self._counted.get(broker_id) != _identity(reading)
 
-    def count(self, readings: Mapping[int, Reading]) -> None:
+    def count(self, readings: Mapping[int, Sample]) -> None:
         """Remember readings as counted."""
         self._counted.update({broker_id: _identity(reading) for broker_id, reading in readings.items()})
 
 
-def _identity(reading: Reading) -> tuple[int, int]:
+def _identity(reading: Sample) -> tuple[int, int]:
     return (reading.jvm.start_ms, reading.jvm.uptime_ms) if reading.jvm else (0, 0)

@@ -8,6 +8,8 @@ JVM's own credentials it takes as a form that is posted to the address of the va
 
 import json
 import logging
+import math
+import shlex
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from requests.utils import requote_uri
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.metrics.http import open_session as open_bounded_session
-from kafka_rolling_restart.model.broker import Jvm, Metrics, Reading
+from kafka_rolling_restart.model.broker import Jvm, Metrics, Sample
 from kafka_rolling_restart.settings.access import MetricsAccess
 from kafka_rolling_restart.text import said
 
@@ -88,7 +90,7 @@ class JmxProxy:
         self._name_first = False  # older brokers registered name=…,type=…
         self._prepared: dict[str, requests.PreparedRequest] = {}
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         """Read the broker's metrics now; never raises for what the network or the proxy does."""
         asked_at = self._clock.now()
         emptied, jvm, metrics, failure = True, None, None, None
@@ -109,18 +111,39 @@ class JmxProxy:
         LOG.debug(
             "%s: %s (%.2f s, cache %s)", self._endpoint, what, answered_at - asked_at, "emptied" if emptied else "kept"
         )
-        return Reading(
+        max_age = self._max_age(emptied)
+        return Sample(
             asked_at=asked_at,
             answered_at=answered_at,
-            emptied=emptied,
-            cache_s=self._cache_s,
             jvm=jvm,
             metrics=metrics,
             reason=str(failure or ""),
             silent=failure is not None and failure.silent and jvm is None,
-            no_proxy=failure is not None and failure.no_proxy,
-            url=f"{self._endpoint}/{RUNTIME}/Uptime",
+            source_is_down=failure is not None and failure.no_proxy,
+            max_age=max_age,
+            age_note=_age_note(max_age),
+            source="JMXProxy",
+            advice=self._advice(failure),
         )
+
+    def _max_age(self, emptied: bool) -> float:
+        """Return how old (s) what the proxy said may be."""
+        if emptied:
+            return 0.0
+        return math.inf if self._cache_s is None else self._cache_s
+
+    def _advice(self, failure: "_NoAnswer | None") -> str:
+        """Say what a person looks at, unless the failure names it itself, and types to see the same."""
+        if failure is None:
+            return "Allow DELETE there, or set its cache duration to 0"
+        see = f"Try: curl -i {shlex.quote(f'{self._endpoint}/{RUNTIME}/Uptime')}"
+        if "--" in str(failure):
+            return see
+        if failure.no_proxy:
+            return f"Look whether JMXProxy runs there, and at --jmxproxy-port. {see}"
+        if failure.silent:
+            return f"Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. {see}"
+        return f"Look at --jmxproxy-port and --jmxproxy-prefix. {see}"
 
     def _set_up(self, session: requests.Session) -> None:
         session.trust_env = False  # no proxies, no .netrc
@@ -303,3 +326,11 @@ def _plain(error: BaseException) -> str:
     system = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
     innermost = system[-1].strerror if system else str(_causes(error)[-1])
     return said(str(innermost or type(error).__name__))
+
+
+def _age_note(max_age: float) -> str:
+    """Say that the proxy keeps its answers, or nothing."""
+    if max_age == 0:
+        return ""
+    kept = "for an unknown time" if math.isinf(max_age) else f"for {max_age:g} s"
+    return f"its JMXProxy refuses to empty its cache (DELETE), and keeps answers {kept}"

@@ -1,6 +1,7 @@
 """What a cluster is, as plain frozen values that every other module speaks in."""
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,11 +19,11 @@ def counted(number: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Broker:
-    """A registration in /brokers/ids. ``czxid`` is the creation id: each registration has a new one."""
+    """A member of the cluster. ``registration`` tells its present registration from later ones, where that can be told."""
 
     id: int
     host: str
-    czxid: int
+    registration: Hashable = None
     rack: str = ""
 
     def __str__(self) -> str:
@@ -66,33 +67,28 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One attempt at reading a broker's metrics: its sample, or why there is none.
+class Sample:
+    """One attempt at reading a broker's metrics: what they say, or the ``reason`` why they say nothing.
 
-    ``asked_at`` and ``answered_at`` are monotonic seconds. ``emptied`` tells whether the proxy's cache was
-    emptied in between; where it was not, ``cache_s`` is how long (s) the proxy keeps an answer, if it says so.
-    ``silent`` means that nobody is there (the proxy finds no JVM, or nobody listens), in contrast to an
-    answer that could not be had or understood; ``no_proxy``, that it was the proxy where nobody listened.
+    ``asked_at`` and ``answered_at`` are monotonic seconds. ``max_age`` (s) is how old the answer may be at ``asked_at``,
+    where something keeps answers: 0 means that all was read after that, infinity that nobody knows; ``age_note`` says it in
+    the source's words. ``silent`` means that nobody is there, in contrast to an answer that could not be had or understood;
+    ``source_is_down``, that it is the ``source`` itself where nobody listened, and not the broker. ``advice`` is what a person
+    looks at, or types to see the same. ``is_spared``: it was not asked at all.
     """
 
     asked_at: float
     answered_at: float
-    emptied: bool = True
-    cache_s: float | None = None
     jvm: Jvm | None = None
     metrics: Metrics | None = None
     reason: str = ""
     silent: bool = False
-    no_proxy: bool = False
-    url: str = ""  # what a person asks to see the same
-
-    @property
-    def cached(self) -> str:
-        """Tell how old the answers may be, where the proxy keeps them and may not be emptied; else nothing."""
-        if self.emptied or self.cache_s == 0:
-            return ""
-        age = "for an unknown time" if self.cache_s is None else f"for {self.cache_s:g} s"
-        return f"its JMXProxy refuses to empty its cache (DELETE), and keeps answers {age}"
+    source_is_down: bool = False
+    max_age: float = 0.0
+    age_note: str = ""
+    source: str = "the metrics endpoint"
+    advice: str = ""
+    is_spared: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """ZooKeeper: which brokers are registered, which one is the controller, and the lock."""
 
 import json
+import logging
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -18,18 +19,20 @@ from kazoo.security import Permissions
 from kafka_rolling_restart.errors import (
     LockHeld,
     Refused,
+    RegistryDenied,
+    RegistryUnavailable,
     Stopped,
     UsageError,
-    ZooKeeperDenied,
-    ZooKeeperUnavailable,
     held_by,
 )
 from kafka_rolling_restart.model.broker import HOST, Broker
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
 from kafka_rolling_restart.settings.access import ZooKeeperAccess
 from kafka_rolling_restart.text import clean, said
 
+LOG = logging.getLogger(__name__)
 IDS = "/brokers/ids"
 GOODBYE_S = 2.0
 CLIENT_PORT = 2181
@@ -45,6 +48,12 @@ SEARCH_WIDTH = 300  # nodes of one depth that are looked at
 NO_CHROOTS = {"zookeeper", "brokers", "config", "admin", "controller", "consumers", "kafka-rolling-restart"}
 POLL_S = 0.02
 SOON_S = 0.3  # a server that is well answers within that
+ADVICE = "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the configuration)"
+DENIED_ADVICE = "Look at the ACL with getAcl in zookeeper-shell; give the login that has the right (--zookeeper-user)"
+QUESTIONS = 3  # of one look at all registrations, each of which may take its whole timeout
+FIRST, FEW = 3, 10  # chroots that are named in an address, and in a list
+REGISTERED, UNREGISTERED = "registered in /brokers/ids", "not registered in /brokers/ids"
+SILENT = Observation(Presence.UNKNOWN, words="ZooKeeper does not answer")
 HOME = "/kafka-rolling-restart"
 LOCK = f"{HOME}/lock"
 ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
@@ -54,7 +63,7 @@ ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\
 class ZooKeeper:
     """A connection to an ensemble, with a limit (``timeout``, s) on every question.
 
-    Every question raises `ZooKeeperUnavailable` when it is not answered in time. Before each, the server is
+    Every question raises `RegistryUnavailable` when it is not answered in time. Before each, the server is
     told to catch up with its leader (`sync`), because a follower that lags answers with the past.
     """
 
@@ -73,8 +82,8 @@ class ZooKeeper:
     def connect(self) -> None:
         """Connect for the first time; kazoo reconnects by itself afterwards.
 
-        Raises `ZooKeeperUnavailable`: at once where no server can be reached, else after ``timeout`` s; that is
-        `ZooKeeperDenied` where the login is refused.
+        Raises `RegistryUnavailable`: at once where no server can be reached, else after ``timeout`` s; that is
+        `RegistryDenied` where the login is refused.
         """
         self._listener.heard = ""
         try:
@@ -97,7 +106,7 @@ class ZooKeeper:
                 trying = {server: Background(partial(_try, server)) for server in self._servers}
             if trying and all(one.ended and _is_definite(one.result()) for one in trying.values()):
                 why = ", ".join(f"{server}: {_plain(one.result())}" for server, one in trying.items())
-                raise ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} cannot be reached: {why}")
+                raise RegistryUnavailable(f"ZooKeeper at {self.hosts} cannot be reached: {why}", ADVICE)
             time.sleep(POLL_S)
         starting.result()
 
@@ -105,14 +114,16 @@ class ZooKeeper:
     def _servers(self) -> list[str]:
         return [server.strip() for server in self.hosts.partition("/")[0].split(",")]
 
-    def _not_connected(self, error: Exception) -> ZooKeeperUnavailable:
+    def _not_connected(self, error: Exception) -> RegistryUnavailable:
         if self._listener.login_failed:
-            return ZooKeeperDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}")
+            return RegistryDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}", DENIED_ADVICE)
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
         # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
         telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
         why = heard if telling else seen or said(str(error))
-        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}")
+        return RegistryUnavailable(
+            f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}", ADVICE
+        )
 
     def _why_not(self) -> str:
         """Try each server once, because kazoo does not tell why it could not connect."""
@@ -160,6 +171,36 @@ class ZooKeeper:
         stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}")
         return None if stat is None else int(stat.czxid)
 
+    def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
+        """Say of each broker whether it is registered now, within ``timeout`` s for each answer. Never raises."""
+        try:
+            found = self._czxids(ids, timeout)
+        except Exception:  # whatever it was, the answer is not known
+            LOG.debug("the registrations are not known", exc_info=True)
+            return dict.fromkeys(ids, SILENT)
+        return {one: _observation(found.get(one)) for one in ids}
+
+    def _czxids(self, ids: Collection[int], timeout: float | None) -> dict[int, int]:
+        if len(ids) != 1:
+            return self.registrations(timeout)
+        (broker_id,) = ids
+        czxid = self.registration(broker_id, timeout)
+        return {} if czxid is None else {broker_id: czxid}
+
+    @property
+    def where(self) -> str:
+        """What it is and its address, for the plan."""
+        return f"ZooKeeper {self.hosts}"
+
+    @property
+    def longest_check_s(self) -> float:
+        """How long (s) one look at all registrations may take."""
+        return QUESTIONS * self.timeout
+
+    def why_nobody(self) -> str:
+        """Say what may be wrong where no broker is registered. Raises `RegistryUnavailable`."""
+        return f"no broker is registered in /brokers/ids at {self.hosts}. {wrong_chroot(self.hosts, self.chroots())}"
+
     def controller(self) -> int | None:
         """Return the controller's broker id, or None during an election."""
         self._sync()
@@ -170,7 +211,7 @@ class ZooKeeper:
         try:
             return controller_id(data)
         except ValueError as error:
-            raise ZooKeeperUnavailable(f"/controller at {self.hosts} cannot be understood: {error}") from error
+            raise RegistryUnavailable(f"/controller at {self.hosts} cannot be understood: {error}", ADVICE) from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
@@ -182,7 +223,7 @@ class ZooKeeper:
     def chroots(self) -> list[str]:
         """Return the chroots of this ensemble that have a /brokers/ids, the root as ``/``; a search of bounded depth.
 
-        Raises `ZooKeeperUnavailable`.
+        Raises `RegistryUnavailable`.
         """
         whole = ZooKeeper(",".join(self._servers), self.timeout, self._access)
         with closing(whole):
@@ -204,7 +245,7 @@ class ZooKeeper:
         """Return an answer; None where there is no such node, or where it may not be read."""
         try:
             return self._ask(answer)
-        except (NoNodeError, ZooKeeperDenied):
+        except (NoNodeError, RegistryDenied):
             return None
 
     @contextmanager
@@ -236,17 +277,18 @@ class ZooKeeper:
         except FAILURES as error:
             raise self._no_answer(error) from error
 
-    def _no_answer(self, error: BaseException) -> ZooKeeperUnavailable:
+    def _no_answer(self, error: BaseException) -> RegistryUnavailable:
         why = said(str(error)) or type(error).__name__
-        return ZooKeeperUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}")
+        return RegistryUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}", ADVICE)
 
-    def _denied(self, path: str, right: str) -> ZooKeeperDenied:
+    def _denied(self, path: str, right: str) -> RegistryDenied:
         login = self._access.login
         # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
         verb = "read" if right == "read" else "write below"
         whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
-        return ZooKeeperDenied(
-            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}"
+        return RegistryDenied(
+            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}",
+            DENIED_ADVICE,
         )
 
     def lock_problem(self) -> str:
@@ -259,7 +301,7 @@ class ZooKeeper:
             missing = [path for path in (HOME, LOCK) if not self._exists(path)]
             results = self._ask(_probe(self._client, missing).commit_async())
             self.children(LOCK)
-        except ZooKeeperDenied as error:
+        except RegistryDenied as error:
             return str(error)
         parents = [path.rpartition("/")[0] or "/" for path in missing]
         for path, result in zip([*parents, LOCK], results, strict=False):
@@ -285,7 +327,7 @@ class ZooKeeper:
     def _lets_all_delete(self, path: str) -> bool:
         try:
             acls, _ = self._ask(self._client.get_acls_async(path), path=path)
-        except (NoNodeError, ZooKeeperDenied):  # it will be ours, or cannot be looked at
+        except (NoNodeError, RegistryDenied):  # it will be ours, or cannot be looked at
             return False
         rights = Permissions.DELETE | Permissions.ADMIN  # who may change the ACL may give themselves the other
         return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
@@ -337,6 +379,12 @@ def _plain(error: Exception | None) -> str:
 def _reach(server: str) -> str:
     """Say what comes of connecting to a server."""
     return _plain(_try(server))
+
+
+def _observation(czxid: int | None) -> Observation:
+    if czxid is None:
+        return Observation(Presence.ABSENT, words=UNREGISTERED)
+    return Observation(Presence.PRESENT, czxid, REGISTERED)
 
 
 def controller_id(registration: bytes) -> int:
@@ -415,6 +463,8 @@ def _probe(client: Any, missing: list[str]) -> Any:
 class Lock:
     """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
 
+    loss = "with the ZooKeeper session"
+
     def __init__(self, zookeeper: ZooKeeper, holder: dict[str, object]) -> None:
         self._zookeeper = zookeeper
         self._holder = holder
@@ -451,7 +501,7 @@ class Lock:
         session = self._client.client_id  # None while there is no connection
         return session is not None and bool(stat.ephemeralOwner == session[0])
 
-    def hold(self) -> bool:
+    def ensure_held(self) -> bool:
         """Make sure that the lock is ours; take it again where the session was lost. Return whether that was so.
 
         Raises `Stopped` where somebody else has it now.
@@ -464,9 +514,9 @@ class Lock:
             raise Stopped(f"the lock was lost with the ZooKeeper session, and since then {error}") from error
         return True
 
-    def show(self, broker: Broker) -> None:
-        """Let others see at which broker we are."""
-        data = json.dumps({**self._holder, "broker": broker.id}).encode()
+    def show(self, brokers: Sequence[Broker]) -> None:
+        """Let others see at which brokers we are."""
+        data = json.dumps({**self._holder, "broker": ", ".join(str(one.id) for one in brokers)}).encode()
         try:
             self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
         except NoNodeError as error:
@@ -479,7 +529,7 @@ class Lock:
         if self._client.connected and self._lock.is_acquired:
             try:
                 self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S)
-            except (ZooKeeperUnavailable, NoNodeError):
+            except (RegistryUnavailable, NoNodeError):
                 return
 
 
@@ -491,3 +541,25 @@ def _who(contenders: list[str]) -> str:
         return "{user} on {host}, pid {pid}, since {since}".format(**told) + at
     except (IndexError, ValueError, KeyError, TypeError, RecursionError):
         return f"who it is, {LOCK} does not tell"
+
+
+def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    servers, _, path = hosts.partition("/")
+    ours = f"/{path.strip('/')}"
+    if ours in chroots:
+        others = [chroot for chroot in chroots if chroot != ours]
+        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        return f"It is there, and empty: start the brokers{elsewhere}"
+    if not chroots:
+        return (
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "KRaft cluster has none, and is not supported"
+        )
+    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
+    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
+
+
+def _some(chroots: Sequence[str]) -> str:
+    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
+    return f"{', '.join(chroots[:FEW])}{more}"

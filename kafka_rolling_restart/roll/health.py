@@ -1,10 +1,12 @@
 """Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Mapping
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.metrics.freshness import TOLERANCE_S, Freshness
-from kafka_rolling_restart.model.broker import RUNNING, Broker, Reading, counted, state_name
+from kafka_rolling_restart.model.broker import RUNNING, Broker, Sample, counted, state_name
+from kafka_rolling_restart.model.observation import Observation
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict, some
 from kafka_rolling_restart.roll.memory import JvmTracker
 from kafka_rolling_restart.settings.rules import HealthRule
@@ -20,17 +22,17 @@ class NeverHealthy(Exception):
 
 def judge(
     expected: Mapping[int, Broker],
-    registered: Collection[int] | None,
-    readings: Mapping[int, Reading],
+    members: Mapping[int, Observation],
+    readings: Mapping[int, Sample],
     freshness: Freshness,
     jvms: JvmTracker,
     allow_cached: bool = False,
 ) -> Verdict:
-    """Judge one check. ``registered`` is None where ZooKeeper did not answer: that is not healthy.
+    """Judge one check. ``members`` is what the registry says of each broker; what is not known is not healthy.
 
     Metrics that may come out of a cache count only with ``allow_cached`` (--allow-cached-metrics).
     """
-    wrong = _unregistered(expected, registered) + _unread(readings) + _unsound(readings) + _restarted(readings, jvms)
+    wrong = _not_members(expected, members) + _unread(readings) + _unsound(readings) + _restarted(readings, jvms)
     if not allow_cached:
         wrong += _cached(readings)
     stale, waiting = _stale(readings, freshness)
@@ -42,17 +44,18 @@ def judge(
     return Verdict(Health.HEALTHY)
 
 
-def _unregistered(expected: Mapping[int, Broker], registered: Collection[int] | None) -> list[Reason]:
-    if registered is None:
-        return [Reason("zookeeper", "ZooKeeper does not answer, so it is not known which brokers are registered")]
+def _not_members(expected: Mapping[int, Broker], members: Mapping[int, Observation]) -> list[Reason]:
+    unknown = [seen for seen in members.values() if not seen.is_present and not seen.is_absent]
+    if unknown:
+        return [Reason("registry", f"{unknown[0].words}, so it is not known which brokers are registered")]
     return [
-        Reason(f"registration {broker_id}", f"broker {broker_id} is not registered in /brokers/ids")
+        Reason(f"registration {broker_id}", f"broker {broker_id} is {members[broker_id].words}")
         for broker_id in expected
-        if broker_id not in registered
+        if members[broker_id].is_absent
     ]
 
 
-def _unread(readings: Mapping[int, Reading]) -> list[Reason]:
+def _unread(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
         Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}")
         for broker_id, reading in readings.items()
@@ -60,7 +63,7 @@ def _unread(readings: Mapping[int, Reading]) -> list[Reason]:
     ]
 
 
-def _restarted(readings: Mapping[int, Reading], jvms: JvmTracker) -> list[Reason]:
+def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]:
     """Return the brokers that run in another JVM than at the last look: they were down in between."""
     changes = {broker_id: jvms.changed(broker_id, reading) for broker_id, reading in readings.items()}
     return [
@@ -74,7 +77,7 @@ def _restarted(readings: Mapping[int, Reading], jvms: JvmTracker) -> list[Reason
     ]
 
 
-def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
+def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
     known = {broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics}
     reasons = [
         Reason(f"state {broker_id} {metrics.state}", f"broker {broker_id} is {state_name(metrics.state)}")
@@ -99,30 +102,34 @@ def _unsound(readings: Mapping[int, Reading]) -> list[Reason]:
     return reasons
 
 
-def _cached(readings: Mapping[int, Reading]) -> list[Reason]:
+def _cached(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
-        Reason(f"cached {broker_id}", f"the metrics of broker {broker_id} may be old: {reading.cached}")
+        Reason(f"cached {broker_id}", f"the metrics of broker {broker_id} may be old: {reading.age_note}")
         for broker_id, reading in readings.items()
-        if reading.metrics is not None and reading.cached
+        if reading.metrics is not None and reading.max_age > 0
     ]
 
 
-def _stale(readings: Mapping[int, Reading], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:
-    """Return what is stale, and what is no news yet because the proxy does not let us empty its cache."""
+def _stale(readings: Mapping[int, Sample], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:
+    """Return what is stale, and what is no news yet because something keeps its answers."""
     stale: list[Reason] = []
     waiting: list[Reason] = []
     for broker_id, reading in readings.items():
         lag = freshness.lag(broker_id, reading)
-        allowed = 0.0 if reading.emptied else (reading.cache_s or 0.0) + TOLERANCE_S
-        if lag > allowed:
-            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: its JMXProxy answers out of its cache"
+        if lag > _allowed_lag(reading):
+            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: they come out of a cache"
             stale.append(Reason(f"stale {broker_id}", text))
         elif not freshness.moved_on(broker_id, reading):
-            text = (
-                f"the metrics of broker {broker_id} are no newer than at the last look: its JMXProxy keeps its answers"
-            )
+            text = f"the metrics of broker {broker_id} are no newer than at the last look: they come out of a cache"
             waiting.append(Reason(f"no news {broker_id}", text))
     return stale, waiting
+
+
+def _allowed_lag(reading: Sample) -> float:
+    """Return how old (s) a sample may certainly be. Where nobody knows how long answers are kept, none is to be old."""
+    if reading.max_age == 0:
+        return 0.0
+    return (0.0 if math.isinf(reading.max_age) else reading.max_age) + TOLERANCE_S
 
 
 def wait_until_healthy(

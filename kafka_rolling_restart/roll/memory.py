@@ -1,27 +1,8 @@
-"""What is remembered of the cluster from one check to the next: since when a reason holds, and each broker's JVM."""
+"""What is remembered of the brokers from one check to the next: each one's JVM."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from kafka_rolling_restart.model.broker import Jvm, Reading
-from kafka_rolling_restart.model.verdict import Verdict
-
-
-@dataclass
-class ReasonAges:
-    """Remembers since when something has been seen at every look."""
-
-    _since: dict[str, float] = field(default_factory=dict)
-
-    def seconds(self, keys: Iterable[str], now: float) -> dict[str, float]:
-        """Return for how long (s) each key has been there; what is not among the keys is forgotten."""
-        self._since = {key: self._since.get(key, now) for key in keys}
-        return {key: now - since for key, since in self._since.items()}
-
-    def dated(self, verdict: Verdict, now: float) -> Verdict:
-        """Return the verdict with reasons that know for how long they have been seen."""
-        ages = self.seconds([reason.key for reason in verdict.reasons], now)
-        return replace(verdict, reasons=tuple(replace(one, lasting=ages[one.key]) for one in verdict.reasons))
+from kafka_rolling_restart.model.broker import Jvm, Sample
 
 
 @dataclass
@@ -35,7 +16,7 @@ class JvmTracker:
         """Take this JVM for the broker's own: the first one that was seen, or the one that we started."""
         self._start_ms[broker_id] = jvm.start_ms
 
-    def changed(self, broker_id: int, reading: Reading) -> int:
+    def changed(self, broker_id: int, reading: Sample) -> int:
         """Return how often the JVM has changed by itself so far, if this reading shows that it just did; else 0."""
         if reading.jvm is None:
             return 0

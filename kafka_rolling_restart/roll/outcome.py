@@ -39,7 +39,7 @@ def _conclude(
     if final.unseen:
         return Outcome(
             ExitStatus.BROKER_DOWN,
-            f"{ended_by}. Neither ZooKeeper nor their metrics tell whether these are up after their restart: "
+            f"{ended_by}. Neither the registry nor their metrics tell whether these are up after their restart: "
             f"{_names(final.unseen)}. Look at them; to start one, run: {_lines(final.unseen, start_line)}",
         )
     return Outcome(int(ended_by.status), f"{ended_by}{_where_we_are(ended_by, final, resume)}")

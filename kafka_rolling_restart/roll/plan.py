@@ -1,15 +1,14 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.hosts.broker_host import BrokerHost, Readiness
-from kafka_rolling_restart.model.broker import Broker, Reading, counted
+from kafka_rolling_restart.hosts.base import Host, Readiness
+from kafka_rolling_restart.model.broker import Broker, Sample, counted
 from kafka_rolling_restart.model.plan_row import LEFT_ALONE, PlanRow
 from kafka_rolling_restart.output.summarize import ranges
 from kafka_rolling_restart.parallel import in_parallel, reminding
@@ -28,7 +27,7 @@ def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list
     if unknown:
         known = ", ".join(ranges(brokers))
         raise UsageError(
-            f"--broker-ids: {unknown} not registered in /brokers/ids; there are: {known}. Start what is down, or leave it out"
+            f"--broker-ids: {unknown} not registered; there are: {known}. Start what is down, or leave it out"
         )
     if skip > len(brokers):
         raise UsageError(
@@ -37,31 +36,9 @@ def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list
     return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
 
 
-def started_before(moment: float, reading: Reading) -> bool:
+def started_before(moment: float, reading: Sample) -> bool:
     """Tell whether a broker's JVM started before a moment (monotonic s); its uptime tells it, not its host's clock."""
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
-
-
-def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
-    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
-    servers, _, path = hosts.partition("/")
-    ours = f"/{path.strip('/')}"
-    if ours in chroots:
-        others = [chroot for chroot in chroots if chroot != ours]
-        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
-        return f"It is there, and empty: start the brokers{elsewhere}"
-    if not chroots:
-        return (
-            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
-            "KRaft cluster has none, and is not supported"
-        )
-    addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
-    return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"
-
-
-def _some(chroots: Sequence[str]) -> str:
-    more = f" and {len(chroots) - FEW} more" if len(chroots) > FEW else ""
-    return f"{', '.join(chroots[:FEW])}{more}"
 
 
 def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
@@ -80,11 +57,14 @@ def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
 
 
 def describe(
-    config: ClusterConfig, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
+    config: ClusterConfig, where: str, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
 ) -> tuple[list[str], list[str]]:
-    """Return the plan's lines about the cluster, and the warnings. ``wanted`` is --discovery-base-path."""
+    """Return the plan's lines about the cluster, and the warnings.
+
+    ``where`` is the registry and its address; ``wanted`` is --discovery-base-path.
+    """
     known, expected = len(brokers), len(config.broker_list)
-    source = f"configured in {config.path}, ZooKeeper {config.zookeeper}" if config.path else "named by --zookeeper"
+    source = f"configured in {config.path}, {where}" if config.path else "named on the command line"
     lines, warnings = [f"cluster {config.label}, {source}"], []
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
@@ -148,7 +128,7 @@ def table(
     brokers: Mapping[int, Broker],
     plan: Sequence[Broker],
     controller: int | None,
-    readings: Mapping[int, Reading],
+    readings: Mapping[int, Sample],
     findings: Mapping[int, Finding],
 ) -> list[PlanRow]:
     """Return a row for each broker: those of the plan in its order, then those that are left alone."""
@@ -170,8 +150,8 @@ def table(
 def preflight(
     brokers: Mapping[int, Broker],
     plan: Sequence[Broker],
-    hosts: Mapping[int, BrokerHost],
-    readings: Mapping[int, Reading],
+    hosts: Mapping[int, Host],
+    readings: Mapping[int, Sample],
     tell: Callable[[int], None] = lambda _looked: None,
     every: float = NEWS_S,
     allow_cached: bool = False,
@@ -252,7 +232,7 @@ def _in_general(text: str, broker: Broker) -> str:
     return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
-def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
+def _finding(reading: Sample, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
     problems = [_metrics_problem(reading), shared]
     notes = []
@@ -270,33 +250,22 @@ def _finding(reading: Reading, ready: Readiness | None, shared: str, allow_cache
     return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
 
 
-def _metrics_problem(reading: Reading) -> str:
+def _metrics_problem(reading: Sample) -> str:
     if reading.metrics is not None:
         return ""
-    return f"no metrics: {reading.reason}. {_metrics_option(reading)}Try: curl -i {shlex.quote(reading.url)}"
+    return f"no metrics: {reading.reason}. {reading.advice}"
 
 
-def _metrics_option(reading: Reading) -> str:
-    """Say which option may be wrong where there are no metrics, unless the reason names one itself."""
-    if "--" in reading.reason:
-        return ""
-    if reading.no_proxy:
-        return "Look whether JMXProxy runs there, and at --jmxproxy-port. "
-    if reading.silent:
-        return "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. "
-    return "Look at --jmxproxy-port and --jmxproxy-prefix. "
-
-
-def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Reading]) -> dict[int, str]:
-    """Find brokers whose proxies show one and the same JVM: the wrong one would be seen to go and to come."""
+def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, str]:
+    """Find brokers whose metrics show one and the same JVM: the wrong one would be seen to go and to come."""
     seen: dict[tuple[int, int | None], list[Broker]] = {}
     for broker in brokers.values():
         jvm = readings[broker.id].jvm
         if jvm is not None:
             seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
     return {
-        broker.id: f"its JMXProxy shows the JVM (pid {pid}) that is shown for {_others(broker, same)}, too. Look whether "
-        "their names lead to one host, and at --jmxproxy-prefix"
+        broker.id: f"its metrics show the JVM (pid {pid}) that is shown for {_others(broker, same)}, too. Look whether their "
+        "names lead to one host, and at the address of the metrics"
         for (_, pid), same in seen.items()
         if len(same) > 1
         for broker in same
@@ -309,16 +278,16 @@ def _others(broker: Broker, same: Sequence[Broker]) -> str:
     return " and ".join([*first, f"{more} more"] if more else first)
 
 
-def _cache_note(reading: Reading) -> str:
-    if reading.metrics is None or not reading.cached:
+def _cache_note(reading: Sample) -> str:
+    if reading.metrics is None or not reading.age_note:
         return ""
-    return f"{reading.cached}; health checks rest on numbers as old as that (--allow-cached-metrics)"
+    return f"{reading.age_note}; health checks rest on numbers as old as that (--allow-cached-metrics)"
 
 
-def _cache_problem(reading: Reading) -> str:
-    if reading.metrics is None or not reading.cached:
+def _cache_problem(reading: Sample) -> str:
+    if reading.metrics is None or not reading.age_note:
         return ""
     return (
-        f"{reading.cached}: a partition could be under-replicated for as long without being seen. Allow DELETE there, or "
-        "set its cache duration to 0, or accept it with --allow-cached-metrics"
+        f"{reading.age_note}: a partition could be under-replicated for as long without being seen. {reading.advice}, or "
+        "accept it with --allow-cached-metrics"
     )

@@ -1,9 +1,9 @@
 """A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of the runbook."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kafka_rolling_restart import task
 from kafka_rolling_restart.clock import Clock
@@ -12,35 +12,30 @@ from kafka_rolling_restart.errors import (
     Interrupted,
     Objection,
     Refused,
-    RollingRestartError,
+    RegistryUnavailable,
     Stopped,
-    ZooKeeperUnavailable,
 )
-from kafka_rolling_restart.hosts.broker_host import BrokerHost
-from kafka_rolling_restart.model.broker import Broker, Jvm, counted
-from kafka_rolling_restart.model.ending import FinalState
+from kafka_rolling_restart.hosts.base import Host
+from kafka_rolling_restart.metrics.base import MetricsSource
+from kafka_rolling_restart.model.broker import Broker, Jvm
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step, duration
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.parallel import reminding
+from kafka_rolling_restart.registry.base import RunLock
+from kafka_rolling_restart.restart.broker_restart import Limits, Restart
+from kafka_rolling_restart.restart.observer import Observer
+from kafka_rolling_restart.restart.together import alone
 from kafka_rolling_restart.roll.health import NeverHealthy, wait_until_healthy
-from kafka_rolling_restart.roll.restart import Limits, Restart
-from kafka_rolling_restart.roll.watch import ClusterWatch, MetricsSource
+from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
 
-if TYPE_CHECKING:
-    from kafka_rolling_restart.registry.zookeeper import Lock
-
-LAST_LOOK_S = 10.0  # at what was restarted, before its state is told
-LAST_LOOK_OF_INTERRUPTED_S = 1.0  # somebody who pressed Ctrl-C waits for it
-SEND_WITHIN_S = 5.0  # of the last look at lock and health; a ZooKeeper session lives for 10 s
+SEND_WITHIN_S = 5.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
 FORKED = 70  # exit status of a task's child process that took itself for us
 MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
 TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
-LAST_RESORT_S = 15.0  # from one start to the next
-LAST_RESORT_STARTS = 3
 
 
 @dataclass
@@ -49,7 +44,7 @@ class Roll:
 
     brokers: dict[int, Broker]
     plan: list[Broker]
-    hosts: dict[int, BrokerHost]
+    hosts: Mapping[int, Host]
     watch: ClusterWatch
     tasks: task.Tasks
     rule: HealthRule
@@ -127,7 +122,7 @@ class Roll:
         return [record.broker for record in self.progress.having(state)]
 
 
-class RollVoice:
+class RollEvents:
     """Tells what happens to a broker of the plan, and keeps the last of it as the detail of the step."""
 
     def __init__(self, roll: Roll, broker: Broker) -> None:
@@ -194,7 +189,7 @@ def _tell_restarted(roll: Roll, broker: Broker) -> None:
     roll.report.say(f"restarted: down for {down}, healthy after {whole}", roll.label(broker))
 
 
-def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
+def restart_broker(roll: Roll, broker: Broker, lock: RunLock) -> None:
     """Restart one broker (steps 5.2 to 5.5 of the runbook)."""
     if _hold_lock(roll, lock, broker):
         wait(roll)
@@ -210,17 +205,11 @@ def restart_broker(roll: Roll, broker: Broker, lock: "Lock") -> None:
             roll.hosts[broker.id].close()
 
 
-def _restart_on_news(roll: Roll, broker: Broker, lock: "Lock", metrics: MetricsSource) -> None:
+def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: MetricsSource) -> None:
     """Look at the broker; then, with the lock and news of the cluster's health that is fresh, restart it."""
-    restart = Restart(
-        broker,
-        roll.hosts[broker.id],
-        metrics,
-        roll.watch.registry,
-        roll.clock,
-        Limits(roll.rule.limit),
-        RollVoice(roll, broker),
-    )
+    host = roll.hosts[broker.id]
+    observer = Observer(broker, host, metrics, roll.watch.registry, roll.clock)
+    restart = Restart(broker, host, observer, roll.clock, Limits(roll.rule.limit), RollEvents(roll, broker))
     _renew_news(roll, lock, broker)  # the tasks are over
     seen = restart.look_before()
     while _renew_news(roll, lock, broker):
@@ -284,7 +273,7 @@ def wait_after_tasks(roll: Roll) -> None:
         wait(roll)
 
 
-def _renew_news(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
     """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take their time.
 
     Return whether something was different meanwhile, so that what was seen of the broker before may not be so any more.
@@ -330,7 +319,7 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
         trouble=failed_task or trouble.removeprefix(f"{broker} "),
     )
     record = roll.progress.records[roll.plan.index(broker)]
-    RollVoice(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
+    RollEvents(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
     if failure:
         raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
     if trouble:
@@ -341,7 +330,7 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
 def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> str:
     """Stop the broker; return what went wrong with that, though the broker is gone or may go."""
     try:
-        trouble = restart.stop(objection)
+        trouble = alone(roll.clock, restart.stop(objection))
     except Stopped:
         if restart.stop_was_sent:
             roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
@@ -357,7 +346,7 @@ def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) ->
 
 def _start(roll: Roll, broker: Broker, restart: Restart) -> Jvm:
     try:
-        return restart.start()
+        return alone(roll.clock, restart.start())
     except BrokerDown:
         if restart.is_down:
             roll.mark(broker, state=State.DOWN)
@@ -370,7 +359,7 @@ def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
     return known is not None and seen is not None and seen.start_ms != known.start_ms
 
 
-def _require_as_they_were(roll: Roll, broker: Broker) -> None:
+def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
     """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we know."""
     readings = roll.watch.read_all()
     changed = [
@@ -381,22 +370,22 @@ def _require_as_they_were(roll: Roll, broker: Broker) -> None:
     if changed:
         names = ", ".join(map(str, changed))
         raise Stopped(
-            f"{broker} was not stopped: our lock was lost with the ZooKeeper session, and meanwhile these went down or were "
+            f"{broker} was not stopped: our lock was lost {lock.loss}, and meanwhile these went down or were "
             f"restarted: {names}. Find out by whom before you go on"
         )
 
 
-def _hold_lock(roll: Roll, lock: "Lock", broker: Broker) -> bool:
+def _hold_lock(roll: Roll, lock: RunLock, broker: Broker) -> bool:
     """See that the lock is ours; return whether it had been lost, and was taken again."""
     try:
-        retaken = lock.hold()
+        retaken = lock.ensure_held()
         if retaken:
-            _require_as_they_were(roll, broker)
-            text = "the lock was lost with the ZooKeeper session, and is held again; no broker was restarted in between"
+            _require_as_they_were(roll, lock, broker)
+            text = f"the lock was lost {lock.loss}, and is held again; no broker was restarted in between"
             roll.report.warn(text)
-        lock.show(broker)
+        lock.show([broker])
         return retaken
-    except ZooKeeperUnavailable as error:
+    except RegistryUnavailable as error:
         raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
 
 
@@ -439,87 +428,3 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
         roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
         return str(error)
     return ""
-
-
-def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> FinalState:
-    """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
-    patience = LAST_LOOK_OF_INTERRUPTED_S if isinstance(ended_by, Interrupted) else LAST_LOOK_S
-    try:
-        gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
-    except Exception as error:  # what ended the run, and which broker is down, is said all the same
-        roll.report.traceback(error)
-        gone, unseen = [], roll.done
-    final = FinalState(
-        done=tuple(roll.done),
-        skipped=tuple(roll.skipped),
-        in_hand=roll.in_flight,
-        untouched=tuple(roll.untouched),
-        gone=tuple(gone),
-        unseen=tuple(unseen),
-        left=tuple(roll.progress.left),
-        touched=roll.touched,
-    )
-    _note_what_is_away(roll, final)
-    return final
-
-
-def _note_what_is_away(roll: Roll, final: FinalState) -> None:
-    """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
-    away = [broker for broker in (final.in_hand, *final.gone, *final.unseen) if broker is not None]
-    if away:
-        reasons = tuple(Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN") for one in away)
-        roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
-
-
-def last_resort(roll: Roll) -> str:
-    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down.
-
-    The start is sent until it cannot have found the old process on its way out, which would make it do nothing.
-    """
-    broker = roll.in_flight
-    if broker is None:
-        return "no broker was stopped at that moment"
-    host = roll.hosts[broker.id]
-    old = roll.progress.records[roll.plan.index(broker)].old
-    until = roll.clock.now() + roll.rule.limit
-    sent = 0
-    while True:
-        was_gone, over = _is_surely_gone(host, old), roll.clock.now() >= until
-        said = _send_blindly(host, roll.clock)
-        sent += 1
-        if (was_gone and said.is_well) or (over and sent >= LAST_RESORT_STARTS):
-            break
-    return (
-        f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
-        f"Look whether it runs; if not, run: {host.start_line}"
-    )
-
-
-def _is_surely_gone(host: BrokerHost, old: Jvm | None) -> bool:
-    """Tell whether no process has the pid of the old one any more, whatever else there is."""
-    if old is None or old.pid is None or not host.sees_process:
-        return False
-    try:
-        return host.process_age(old.pid) is None
-    except Exception:  # it is not known
-        return False
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """What came of a start that was sent blindly."""
-
-    text: str
-    is_well: bool = False
-
-
-def _send_blindly(host: BrokerHost, clock: Clock) -> _Sent:
-    try:
-        command = host.start(LAST_RESORT_S)
-        clock.sleep(LAST_RESORT_S)
-        if not command.ended:
-            return _Sent(f"no end of the start command within {LAST_RESORT_S:g} s")
-        result = command.result()
-        return _Sent(str(result), is_well=result.status == 0)
-    except Exception as error:  # it is the last try, and its failure is told
-        return _Sent(str(error))

@@ -1,38 +1,28 @@
 """Look at every broker of the cluster at once, for a health check."""
 
 import resource
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import Stopped
+from kafka_rolling_restart.metrics.base import MetricsSource
 from kafka_rolling_restart.metrics.freshness import Freshness
-from kafka_rolling_restart.model.broker import RUNNING, Broker, Jvm, Reading
+from kafka_rolling_restart.model.ages import ReasonAges
+from kafka_rolling_restart.model.broker import RUNNING, Broker, Jvm, Sample
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Verdict
 from kafka_rolling_restart.parallel import NotInTime, Standby, in_parallel
+from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.roll.health import judge
-from kafka_rolling_restart.roll.memory import JvmTracker, ReasonAges
+from kafka_rolling_restart.roll.memory import JvmTracker
 
 READERS = 400  # brokers that are read at a time, at the most
 WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
 READING_THREADS = 2  # one may be waiting for a silent address
 GRACE_S = 0.5  # for those that give up by themselves, and say why
-
-
-class Registry(Protocol):
-    """Where brokers register; what it raises is `ZooKeeperUnavailable`."""
-
-    def registrations(self, patience: float | None = None) -> dict[int, int]: ...
-
-    def registration(self, broker_id: int, patience: float | None = None) -> int | None: ...
-
-
-class MetricsSource(Protocol):
-    """One broker's metrics; it never raises."""
-
-    def read(self) -> Reading: ...
 
 
 class _Bounded:
@@ -47,7 +37,7 @@ class _Bounded:
         self._limit = limit
         self._threads = Standby(READING_THREADS)  # may raise `RuntimeError`
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         asked_at = self._clock.now()
         try:
             return self._threads.call(self._source.read, self._limit + GRACE_S)
@@ -69,7 +59,7 @@ class ClusterWatch:
     def __init__(
         self,
         expected: Mapping[int, Broker],
-        registry: Registry,
+        registry: Membership,
         metrics: Mapping[int, MetricsSource],
         clock: Clock,
         patience: float | None = None,
@@ -85,11 +75,11 @@ class ClusterWatch:
         self._jvms = JvmTracker()
         self._reason_ages = ReasonAges()
 
-    def read_all(self) -> dict[int, Reading]:
+    def read_all(self) -> dict[int, Sample]:
         """Read the metrics of every broker at the same time."""
         began, asked = self._clock.now(), set[int]()
 
-        def read(broker_id: int) -> Reading:
+        def read(broker_id: int) -> Sample:
             asked.add(broker_id)
             return self.metrics[broker_id].read()
 
@@ -103,11 +93,11 @@ class ClusterWatch:
             return {one: _unmade(began, now, error) for one in self.metrics}
         return {one: found.get(one) or self._late(began, one in asked) for one in self.metrics}
 
-    def _late(self, began: float, asked: bool) -> Reading:
+    def _late(self, began: float, asked: bool) -> Sample:
         now, limit = self._clock.now(), self._patience or 0.0
         if asked:
             return _late(began, now, limit)
-        return Reading(began, now, reason=f"it could not be asked within {limit:g} s: {WAITED_FOR}")
+        return Sample(began, now, reason=f"it could not be asked within {limit:g} s: {WAITED_FOR}")
 
     @contextmanager
     def source(self, broker: Broker) -> Iterator[MetricsSource]:
@@ -125,7 +115,7 @@ class ClusterWatch:
         with closing(bounded):
             yield bounded
 
-    def look_first(self) -> dict[int, Reading]:
+    def look_first(self) -> dict[int, Sample]:
         """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
         readings = self.read_all()
         for broker_id, reading in readings.items():
@@ -138,45 +128,41 @@ class ClusterWatch:
     def check(self) -> Verdict:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()
-        registered = self._registered()
-        verdict = judge(self.expected, registered, readings, self._freshness, self._jvms, self.allow_cached)
+        members = self.registry.observe(self.expected)
+        verdict = judge(self.expected, members, readings, self._freshness, self._jvms, self.allow_cached)
         return self._reason_ages.dated(verdict, self._clock.now())
 
     def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
         """Look which of the brokers are gone, and which of them can neither be seen to be there nor to be gone.
 
-        Takes ``limit`` (s) at the most. ZooKeeper alone does not do: a broker that was killed stays registered for a
-        while; and where ZooKeeper does not answer, the metrics tell.
+        Takes ``limit`` (s) at the most. The registry alone does not do: a broker that was killed stays a member for a
+        while; and where the registry does not answer, the metrics tell.
         """
         if not brokers:
             return [], []
-        calls: dict[int | None, Callable[[], Any]] = {None: partial(self._registered, limit)}  # the first to be made
+        ids = [one.id for one in brokers]
+        calls: dict[int | None, Callable[[], Any]] = {None: partial(self.registry.observe, ids, limit)}  # the first
         calls.update({one.id: self.metrics[one.id].read for one in brokers})
         answers = in_parallel(calls, limit=limit)
-        registered: Collection[int] | None = answers.pop(None, None)
-        final = {one: self._stands(one.id, registered, answers.get(one.id)) for one in brokers}
+        unknown = dict.fromkeys(ids, Observation(Presence.UNKNOWN))
+        members: Mapping[int, Observation] = answers.pop(None, unknown)
+        standing = {one: self._stands(one.id, members[one.id], answers.get(one.id)) for one in brokers}
         return (
-            [one for one, stands in final.items() if stands is False],
-            [one for one, stands in final.items() if stands is None],
+            [one for one, stands in standing.items() if stands is False],
+            [one for one, stands in standing.items() if stands is None],
         )
 
-    def _registered(self, limit: float | None = None) -> Collection[int] | None:
-        try:
-            return self.registry.registrations(limit)
-        except ZooKeeperUnavailable:
-            return None
-
-    def _stands(self, broker_id: int, registered: Collection[int] | None, reading: Reading | None) -> bool | None:
+    def _stands(self, broker_id: int, member: Observation, sample: Sample | None) -> bool | None:
         """Tell whether a broker is there, None where it cannot be told."""
-        if registered is not None and broker_id not in registered:
+        if member.is_absent:
             return False
-        if reading is not None and reading.silent:
-            return None if reading.no_proxy else False
-        if registered is not None:
+        if sample is not None and sample.silent:
+            return None if sample.source_is_down else False
+        if member.is_present:
             return True
-        return True if reading is not None and self._surely_runs(broker_id, reading) else None
+        return True if sample is not None and self._surely_runs(broker_id, sample) else None
 
-    def _surely_runs(self, broker_id: int, reading: Reading) -> bool:
+    def _surely_runs(self, broker_id: int, reading: Sample) -> bool:
         fresh = self._freshness.lag(broker_id, reading) == 0 and self._freshness.moved_on(broker_id, reading)
         return fresh and reading.metrics is not None and reading.metrics.state == RUNNING
 
@@ -185,12 +171,12 @@ class ClusterWatch:
         self._jvms.expect(broker.id, jvm)
 
 
-def _late(asked_at: float, now: float, limit: float) -> Reading:
-    return Reading(asked_at, now, reason=f"its metrics were not all there within {limit:g} s")
+def _late(asked_at: float, now: float, limit: float) -> Sample:
+    return Sample(asked_at, now, reason=f"its metrics were not all there within {limit:g} s")
 
 
-def _unmade(asked_at: float, now: float, error: Exception) -> Reading:
-    return Reading(asked_at, now, reason=f"they could not be asked for: {error}")
+def _unmade(asked_at: float, now: float, error: Exception) -> Sample:
+    return Sample(asked_at, now, reason=f"they could not be asked for: {error}")
 
 
 def readers(files: int) -> int:

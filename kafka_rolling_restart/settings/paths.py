@@ -17,3 +17,10 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise UsageError(f"{path}: no home folder is known for it; set HOME, or give the whole path") from error
+
+
+def home_hint(environ: Mapping[str, str]) -> str:
+    """Say which ~ was meant where none was given: cron's daemons and `env -i` give none, and SSH's files are there."""
+    if environ.get("HOME"):
+        return ""
+    return f" (HOME is not set: ~/.ssh was that of {home(environ)})"

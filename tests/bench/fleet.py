@@ -11,13 +11,14 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Verdict
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.access import MetricsAccess
@@ -58,16 +59,9 @@ class Figures:
 class Registry:
     """A ZooKeeper where all are registered: it is not what is measured here."""
 
-    def __init__(self, brokers: dict[int, Broker]) -> None:
-        self._found = {one.id: one.czxid for one in brokers.values()}
-
-    def registrations(self, patience: float | None = None) -> dict[int, int]:
+    def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
         """Return all."""
-        return self._found
-
-    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
-        """Return one."""
-        return self._found.get(broker_id)
+        return dict.fromkeys(ids, Observation(Presence.PRESENT))
 
 
 @contextmanager
@@ -107,7 +101,7 @@ def _watch() -> ClusterWatch:
     clock, access = SystemClock(), MetricsAccess(PORT, PREFIX, TIMEOUT_S)
     brokers = {number: Broker(number, address(number), number) for number in range(1, BROKERS + 1)}
     sources = {one.id: JmxProxy(one.host, access, clock) for one in brokers.values()}
-    return ClusterWatch(brokers, Registry(brokers), sources, clock, TIMEOUT_S)
+    return ClusterWatch(brokers, Registry(), sources, clock, TIMEOUT_S)
 
 
 def _peak_mib() -> float:

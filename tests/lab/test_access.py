@@ -18,7 +18,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl, make_digest_acl
 
-from kafka_rolling_restart.errors import LockHeld, Refused, ZooKeeperDenied, ZooKeeperUnavailable
+from kafka_rolling_restart.errors import LockHeld, Refused, RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.registry.zookeeper import HOME, IDS, LOCK, ZooKeeper
 from kafka_rolling_restart.settings.access import SASL, Login, ZooKeeperAccess
 from kafka_rolling_restart.settings.secret import Secret
@@ -105,7 +105,7 @@ def why_not(hosts: str, access: ZooKeeperAccess) -> str:
     """Connect in vain, and return what is said, which takes 15 s at the most."""
     began = time.monotonic()
     zookeeper = ZooKeeper(hosts, timeout=1.5, access=access)
-    with pytest.raises(ZooKeeperUnavailable) as raised, closing(zookeeper):
+    with pytest.raises(RegistryUnavailable) as raised, closing(zookeeper):
         zookeeper.connect()
     assert time.monotonic() - began < 15
     return str(raised.value)
@@ -136,7 +136,7 @@ def test_a_registration_that_may_not_be_read_is_said_with_its_path_and_the_right
     scene: Scene, access: ZooKeeperAccess
 ) -> None:
     scene.restrict(f"{IDS}/1", OWNER)
-    with connected(scene.hosts, access) as zookeeper, pytest.raises(ZooKeeperDenied) as raised:
+    with connected(scene.hosts, access) as zookeeper, pytest.raises(RegistryDenied) as raised:
         zookeeper.brokers()
     assert f"does not let us read {IDS}/1: its ACL does not give the right `read`" in str(raised.value)
     hint = "is the password right?" if access.login else "--zookeeper-user"
@@ -145,7 +145,7 @@ def test_a_registration_that_may_not_be_read_is_said_with_its_path_and_the_right
 
 def test_registrations_that_may_not_be_listed_are_said_with_their_path(scene: Scene) -> None:
     scene.restrict(IDS, OWNER)
-    with connected(scene.hosts, NOBODY) as zookeeper, pytest.raises(ZooKeeperDenied, match=f"read {IDS}: "):
+    with connected(scene.hosts, NOBODY) as zookeeper, pytest.raises(RegistryDenied, match=f"read {IDS}: "):
         zookeeper.brokers()
 
 
@@ -281,7 +281,7 @@ def test_a_login_that_is_cut_off_because_a_server_ends_does_not_end_a_run(scene:
             deadline = time.monotonic() + 10
             while not relay.cuts and time.monotonic() < deadline:
                 time.sleep(0.05)
-            with pytest.raises(ZooKeeperUnavailable):
+            with pytest.raises(RegistryUnavailable):
                 zookeeper.registrations(1)
             relay.cut_logins = False
             assert list(zookeeper.registrations()) == [1]

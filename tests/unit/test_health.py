@@ -4,10 +4,12 @@ from dataclasses import replace
 import pytest
 
 from kafka_rolling_restart.metrics.freshness import Freshness
-from kafka_rolling_restart.model.broker import Broker, Jvm, Metrics, Reading
+from kafka_rolling_restart.model.ages import ReasonAges
+from kafka_rolling_restart.model.broker import Broker, Jvm, Metrics, Sample
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.roll.health import NeverHealthy, judge, wait_until_healthy
-from kafka_rolling_restart.roll.memory import JvmTracker, ReasonAges
+from kafka_rolling_restart.roll.memory import JvmTracker
 from kafka_rolling_restart.settings.rules import HealthRule
 from tests.fakes import FakeClock
 
@@ -19,18 +21,27 @@ HEALTHY, UNHEALTHY, UNKNOWN = (
 )
 
 
-def reading(at: float, uptime_ms: int, metrics: Metrics | None = None, emptied: bool = True) -> Reading:
+def members(registered: dict[int, Broker] | None) -> dict[int, Observation]:
+    if registered is None:
+        return dict.fromkeys(BROKERS, Observation(Presence.UNKNOWN, words="ZooKeeper does not answer"))
+    absent = Observation(Presence.ABSENT, words="not registered in /brokers/ids")
+    return {one: Observation(Presence.PRESENT) if one in registered else absent for one in BROKERS}
+
+
+def reading(at: float, uptime_ms: int, metrics: Metrics | None = None, emptied: bool = True) -> Sample:
     sound = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=0)
-    return Reading(at, at + 0.1, emptied, None if emptied else 300.0, Jvm(5, uptime_ms), metrics or sound)
+    max_age = 0.0 if emptied else 300.0
+    note = "its JMXProxy refuses to empty its cache (DELETE), and keeps answers for 300 s"
+    return Sample(at, at + 0.1, Jvm(5, uptime_ms), metrics or sound, max_age=max_age, age_note="" if emptied else note)
 
 
-def both(first: Metrics | None = None, second: Metrics | None = None) -> dict[int, Reading]:
+def both(first: Metrics | None = None, second: Metrics | None = None) -> dict[int, Sample]:
     controller = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
     return {1: reading(100, 50_000, first or controller), 2: reading(100, 60_000, second)}
 
 
 def test_a_sound_cluster_is_healthy() -> None:
-    assert judge(BROKERS, BROKERS, both(), Freshness(), JvmTracker()) == HEALTHY
+    assert judge(BROKERS, members(BROKERS), both(), Freshness(), JvmTracker()) == HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -48,35 +59,37 @@ def test_a_sound_cluster_is_healthy() -> None:
         (BROKERS, both(Metrics(3, 0, 4, 1)), "4 offline partitions"),
         (BROKERS, both(Metrics(3, 0, 0, 0)), "no broker is the controller"),
         (BROKERS, both(second=Metrics(3, 0, 0, 1)), "2 active controllers instead of 1: broker 1, broker 2"),
-        (BROKERS, {**both(), 2: Reading(100, 130, reason="timed out")}, "no metrics of broker 2: timed out"),
+        (BROKERS, {**both(), 2: Sample(100, 130, reason="timed out")}, "no metrics of broker 2: timed out"),
     ],
 )
 def test_whatever_is_wrong_is_not_healthy_and_is_said(
-    registered: dict[int, Broker] | None, readings: dict[int, Reading], reason: str
+    registered: dict[int, Broker] | None, readings: dict[int, Sample], reason: str
 ) -> None:
-    verdict = judge(BROKERS, registered, readings, Freshness(), JvmTracker())
+    verdict = judge(BROKERS, members(registered), readings, Freshness(), JvmTracker())
     assert verdict.health is Health.UNHEALTHY
     assert any(said.text.startswith(reason) for said in verdict.reasons)
 
 
-def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Reading]:
+def one(at: float, uptime_ms: int, emptied: bool = True) -> dict[int, Sample]:
     return {1: reading(at, uptime_ms, Metrics(3, 0, 0, 1), emptied)}
 
 
 def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000), freshness, JvmTracker()) == HEALTHY
-    verdict = judge(alone, alone, one(110, 50_000), freshness, JvmTracker())
+    assert judge(alone, members(alone), one(100, 50_000), freshness, JvmTracker()) == HEALTHY
+    verdict = judge(alone, members(alone), one(110, 50_000), freshness, JvmTracker())
     assert verdict.health is Health.UNHEALTHY
-    assert verdict.why == "the metrics of broker 1 are 10 s old: its JMXProxy answers out of its cache"
-    assert judge(alone, alone, one(120, 70_000), freshness, JvmTracker()) == HEALTHY
+    assert verdict.why == "the metrics of broker 1 are 10 s old: they come out of a cache"
+    assert judge(alone, members(alone), one(120, 70_000), freshness, JvmTracker()) == HEALTHY
 
 
 def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long_as_it_may_keep_it() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
 
     def allowed(at: float, uptime_ms: int) -> Verdict:
-        return judge(alone, alone, one(at, uptime_ms, emptied=False), freshness, JvmTracker(), allow_cached=True)
+        return judge(
+            alone, members(alone), one(at, uptime_ms, emptied=False), freshness, JvmTracker(), allow_cached=True
+        )
 
     assert allowed(100, 50_000) == HEALTHY
     assert allowed(200, 50_000).health is Health.UNKNOWN
@@ -86,7 +99,7 @@ def test_a_cache_that_cannot_be_emptied_counts_each_sample_once_and_only_as_long
 
 def test_a_cache_that_cannot_be_emptied_is_not_healthy_unless_that_is_allowed() -> None:
     alone = {1: BROKERS[1]}
-    verdict = judge(alone, alone, one(100, 50_000, emptied=False), Freshness(), JvmTracker())
+    verdict = judge(alone, members(alone), one(100, 50_000, emptied=False), Freshness(), JvmTracker())
     assert verdict.health is Health.UNHEALTHY
     assert "refuses to empty its cache (DELETE), and keeps answers for 300 s" in verdict.why
 
@@ -108,15 +121,16 @@ def test_a_clock_that_drifts_is_not_taken_for_a_cache() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
     for at in range(0, 12 * 3600, 10):  # 12 h at 200 ppm: 8.6 s in all
         assert (
-            judge(alone, alone, one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness, JvmTracker()) == HEALTHY
+            judge(alone, members(alone), one(at, round(at * (1 - 200e-6) * 1000) + 50_000), freshness, JvmTracker())
+            == HEALTHY
         )
 
 
 def test_a_virtual_machine_that_was_paused_is_believed_again_after_a_while() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(0, 50_000), freshness, JvmTracker()) == HEALTHY
-    assert judge(alone, alone, one(10, 57_000), freshness, JvmTracker()).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(300, 347_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, members(alone), one(0, 50_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, members(alone), one(10, 57_000), freshness, JvmTracker()).health is Health.UNHEALTHY
+    assert judge(alone, members(alone), one(300, 347_000), freshness, JvmTracker()) == HEALTHY
 
 
 def wait(verdicts: list[Verdict], rule: HealthRule, takes: float = 0.0) -> tuple[FakeClock, list[int]]:
@@ -183,25 +197,25 @@ def test_an_unknown_verdict_neither_counts_nor_breaks_the_row() -> None:
 
 def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
     freshness, lives, alone = Freshness(), JvmTracker(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
+    assert judge(alone, members(alone), one(100, 50_000), freshness, lives) == HEALTHY
     for time, (at, start_ms) in enumerate(((110, 6), (130, 7)), 1):
         sample = one(at, 1_000)
         sample[1] = replace(sample[1], jvm=Jvm(start_ms, 1_000))
-        verdict = judge(alone, alone, sample, freshness, lives)
+        verdict = judge(alone, members(alone), sample, freshness, lives)
         assert verdict.health is Health.UNHEALTHY
         assert verdict.why == (
             "broker 1 was down since the last check: its JVM is a new one, which this run did not start "
             f"({'the first time' if time == 1 else '2 times so far'})"
         )
         later = {1: replace(sample[1], asked_at=at + 10.0, answered_at=at + 10.1, jvm=Jvm(start_ms, 11_000))}
-        assert judge(alone, alone, later, freshness, lives) == HEALTHY
+        assert judge(alone, members(alone), later, freshness, lives) == HEALTHY
 
 
 def test_a_jvm_that_we_started_is_no_news() -> None:
     freshness, lives, alone = Freshness(), JvmTracker(), {1: BROKERS[1]}
     lives.expect(1, Jvm(4, 0))
     lives.expect(1, Jvm(5, 0))
-    assert judge(alone, alone, one(100, 50_000), freshness, lives) == HEALTHY
+    assert judge(alone, members(alone), one(100, 50_000), freshness, lives) == HEALTHY
 
 
 def test_a_reason_knows_for_how_long_it_has_been_seen_though_its_numbers_change() -> None:
@@ -224,9 +238,9 @@ def unhealthy(reason: Reason) -> Verdict:
 
 def test_a_virtual_machine_that_was_paused_is_believed_once_its_uptime_runs_with_our_clock_again() -> None:
     freshness, alone = Freshness(), {1: BROKERS[1]}
-    assert judge(alone, alone, one(0, 50_000), freshness, JvmTracker()) == HEALTHY
-    assert judge(alone, alone, one(10, 50_000 + 2_000), freshness, JvmTracker()).health is Health.UNHEALTHY
-    assert judge(alone, alone, one(20, 50_000 + 12_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, members(alone), one(0, 50_000), freshness, JvmTracker()) == HEALTHY
+    assert judge(alone, members(alone), one(10, 50_000 + 2_000), freshness, JvmTracker()).health is Health.UNHEALTHY
+    assert judge(alone, members(alone), one(20, 50_000 + 12_000), freshness, JvmTracker()) == HEALTHY
 
 
 def test_of_a_thousand_reasons_the_first_are_said_and_how_many_more_there_are() -> None:

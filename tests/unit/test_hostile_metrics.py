@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.metrics.http import MAX_ANSWER
 from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
-from kafka_rolling_restart.model.broker import Reading
+from kafka_rolling_restart.model.broker import Sample
 from kafka_rolling_restart.settings.access import Login, MetricsAccess
 from kafka_rolling_restart.settings.secret import Secret
 from kafka_rolling_restart.text import MAX_SAID
@@ -65,7 +65,7 @@ def whole_request(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body if data else b""
 
 
-def read(port: int, access: MetricsAccess = ACCESS) -> Reading:
+def read(port: int, access: MetricsAccess = ACCESS) -> Sample:
     return JmxProxy("127.0.0.1", replace(access, port=port), SystemClock()).read()
 
 

@@ -1,5 +1,6 @@
 import base64
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import requests
 
 from kafka_rolling_restart.metrics.jmxproxy import MAX_BODY, JmxProxy
-from kafka_rolling_restart.model.broker import Jvm, Metrics, Reading
+from kafka_rolling_restart.model.broker import Jvm, Metrics, Sample
 from kafka_rolling_restart.settings.access import Login, MetricsAccess
 from kafka_rolling_restart.settings.secret import Secret
 from tests.fakes import FakeClock, FakeProxy
@@ -17,6 +18,8 @@ ACCESS = MetricsAccess(9090, "jmxproxy/localhost:9099/", 30)
 LOGIN = Login("--jmxproxy-user", "mé", Secret("pä:ss"))
 JMX_LOGIN = Login("--jmx-user", "j&m", Secret("p=wé"))
 UPTIME = f"{RUNTIME}/Uptime"
+REFUSED = requests.ConnectionError()
+REFUSED.__cause__ = ConnectionRefusedError(111, "Connection refused")
 URP = "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions/Value"
 SOUND: dict[str, Any] = {
     f"{RUNTIME}/Uptime": 60_000,
@@ -29,7 +32,7 @@ SOUND: dict[str, Any] = {
 }
 
 
-def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Reading:
+def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Sample:
     proxy = FakeProxy({**SOUND, **(changes or {})}, delete)
     return JmxProxy("n1", MetricsAccess(9090, prefix, 30), FakeClock(), proxy.session).read()
 
@@ -39,7 +42,7 @@ def test_all_numbers_are_read_with_or_without_the_slashes_of_the_prefix(prefix: 
     found = read(prefix=prefix)
     assert found.jvm == Jvm(1_700_000_000_000, 60_000, 4711)
     assert found.metrics == Metrics(3, 6, 0, 1)
-    assert found.emptied and not found.reason
+    assert found.max_age == 0 and not found.reason
 
 
 def test_the_order_of_older_brokers_is_learned() -> None:
@@ -116,7 +119,7 @@ def test_a_pid_that_is_none_is_not_believed_and_breaks_nothing() -> None:
 @pytest.mark.parametrize("duration", [b"9" * 400, b"1e999", b"NaN", b"-1", b"3600001", b'"x"'])
 def test_a_time_for_which_nobody_keeps_an_answer_is_not_believed(duration: bytes) -> None:
     found = read({"/jmxproxy/config": b'{"cache_duration": ' + duration + b"}"}, delete=405)
-    assert found.jvm is not None and found.cache_s is None
+    assert found.jvm is not None and math.isinf(found.max_age)
 
 
 def test_whatever_goes_wrong_with_an_answer_is_a_reason() -> None:
@@ -153,9 +156,9 @@ def test_a_refusal_is_no_silence_and_says_its_kind(status: int, said: str) -> No
 
 
 def test_nothing_to_empty_is_empty_and_a_refusal_to_empty_tells_how_long_answers_are_kept() -> None:
-    assert read(delete=404).emptied
+    assert read(delete=404).max_age == 0
     found = read({"/jmxproxy/config": {"cache_duration": 300_000}}, delete=405)
-    assert not found.emptied and found.cache_s == 300
+    assert found.max_age == 300 and "keeps answers for 300 s" in found.age_note
 
 
 @pytest.mark.parametrize("value", [10**400, -(2**64), True, 1.5, "3"])
@@ -169,7 +172,7 @@ def test_a_name_without_a_pid_is_a_jvm_without_a_pid(name: object) -> None:
     assert found.jvm is not None and found.jvm.pid is None
 
 
-def with_access(changes: dict[str, Any], answers: dict[str, Any] | None = None) -> tuple[Reading, FakeProxy]:
+def with_access(changes: dict[str, Any], answers: dict[str, Any] | None = None) -> tuple[Sample, FakeProxy]:
     proxy = FakeProxy({**SOUND, **(answers or {})})
     return JmxProxy("n1", replace(ACCESS, **changes), FakeClock(), proxy.session).read(), proxy
 
@@ -247,4 +250,21 @@ def test_one_proxy_for_all_that_is_away_is_no_silence_of_a_broker() -> None:
     refused = requests.ConnectionError()
     refused.__cause__ = ConnectionRefusedError(111, "Connection refused")
     found, _ = with_access({"prefix": "jmxproxy/{host}:9999", "host": "p"}, {"/jmxproxy/n1:9999/" + UPTIME: refused})
-    assert "Connection refused" in found.reason and not found.silent and found.no_proxy
+    assert "Connection refused" in found.reason and not found.silent and found.source_is_down
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (
+            {UPTIME: 404},
+            "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. Try: curl -i http://n1:",
+        ),
+        ({UPTIME: b"<html>"}, "Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i http://n1:"),
+        ({UPTIME: 401}, "Try: curl -i http://n1:"),
+        ({UPTIME: REFUSED}, "Look whether JMXProxy runs there, and at --jmxproxy-port. Try: curl -i http://n1:"),
+    ],
+    ids=["404", "not JSON", "a login is missing", "refused"],
+)
+def test_metrics_that_cannot_be_had_name_the_option_that_may_be_wrong(answers: dict[str, Any], said: str) -> None:
+    assert read(answers).advice.startswith(said)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from kafka_rolling_restart import main
-from kafka_rolling_restart.cli import arguments
 from kafka_rolling_restart.cli import config_files as config
-from kafka_rolling_restart.errors import Interrupted, Objection, Stopped, ZooKeeperUnavailable, no_objection
-from kafka_rolling_restart.model.broker import Broker, Reading
+from kafka_rolling_restart.cli.questions import confirm
+from kafka_rolling_restart.errors import Interrupted, Objection, RegistryUnavailable, Stopped, no_objection
+from kafka_rolling_restart.model.broker import Broker, Sample
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run
 from kafka_rolling_restart.roll.roll import FORKED, Roll
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
+from kafka_rolling_restart.settings.run import RunSettings
 from kafka_rolling_restart.signals import OBEYED, Signals
 from kafka_rolling_restart.task import Tasks
 from tests.fakes import Collector, FakeBroker, FakeClock, FakePending, FakeReportFile
@@ -28,17 +29,18 @@ from tests.schema import valid
 class FakeLock:
     """A lock that can be lost."""
 
+    loss = "with the ZooKeeper session"
     lost = retaken = away = False
 
-    def hold(self) -> bool:
+    def ensure_held(self) -> bool:
         if self.away:
-            raise ZooKeeperUnavailable("ZooKeeper at zk:2181 does not answer")
+            raise RegistryUnavailable("ZooKeeper at zk:2181 does not answer")
         if self.lost:
             raise Stopped("the ZooKeeper session was lost")
         retaken, self.retaken = self.retaken, False
         return retaken
 
-    def show(self, broker: Broker) -> None:
+    def show(self, brokers: Sequence[Broker]) -> None:
         pass
 
 
@@ -73,7 +75,7 @@ class Scene:
         lock: Any = self.lock
         self.roll.resume = lambda ids: f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
         self.roll.jvms = {1: seen} if (seen := self.broker.read().jvm) else {}
-        outcome = main._roll_and_report(self.roll, lock)
+        outcome = main.run_roll(self.roll, lock)
         self.roll.report.end(outcome)
         return outcome.status
 
@@ -123,7 +125,8 @@ def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_ow
     writer = Hasty()
     scene.roll.report = Report(writer)
     with pytest.raises(Interrupted):
-        main._confirm(arguments.parse(["--zookeeper", "zk"]), config.of_zookeeper("zk"), scene.roll)
+        roll = scene.roll
+        confirm(RunSettings("stop", "start"), config.of_zookeeper("zk"), roll.plan, roll.rule, roll.report)
     assert writer.lines[-2:] == ["Restart 1 broker of zk, one at a time? [y/N] ", "\n"]
 
 
@@ -184,7 +187,7 @@ def test_a_cluster_that_broke_while_the_pre_stop_tasks_ran_is_waited_for(scene: 
 
 def test_a_zookeeper_that_is_away_for_a_while_after_the_pre_stop_tasks_is_waited_for(scene: Scene) -> None:
     def away(is_away: bool) -> None:
-        scene.broker.zookeeper_down = scene.lock.away = is_away
+        scene.broker.registry_down = scene.lock.away = is_away
 
     scene.pre_stop.append(Task(lambda: away(True)))
     scene.clock.plan(35, lambda: away(False))
@@ -348,7 +351,7 @@ def test_a_defect_in_the_last_look_does_not_replace_what_ended_the_run(scene: Sc
 
 
 def _break(scene: Scene) -> None:
-    scene.broker.registrations = raising(ZeroDivisionError())  # type: ignore[method-assign]
+    scene.broker.observe = raising(ZeroDivisionError())  # type: ignore[method-assign]
     raise RuntimeError("no space")
 
 
@@ -372,8 +375,8 @@ def test_a_broker_that_is_lost_after_its_restart_needs_a_person(scene: Scene) ->
 
 
 def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(scene: Scene) -> None:
-    def read_unsound() -> Reading:
-        return Reading(scene.clock.now(), scene.clock.now(), reason="timed out")
+    def read_unsound() -> Sample:
+        return Sample(scene.clock.now(), scene.clock.now(), reason="timed out")
 
     def break_later(limit: float) -> FakePending:
         result = start(limit)

@@ -85,7 +85,7 @@ SIGTERM = Interrupted(15, "SIGTERM")
             Stopped("unhealthy"),
             FinalState(done=(ONE, TWO), unseen=(ONE, TWO)),
             5,
-            "unhealthy. Neither ZooKeeper nor their metrics tell whether these are up after their restart: "
+            "unhealthy. Neither the registry nor their metrics tell whether these are up after their restart: "
             "broker 1 (n1), broker 2 (n2). Look at them; to start one, run: start n1; start n2",
         ),
         (Defect("a defect"), FinalState(in_hand=ONE), 1, "a defect"),

@@ -3,9 +3,11 @@ import threading
 import pytest
 
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.hosts.broker_host import BrokerHost, Readiness
-from kafka_rolling_restart.model.broker import Broker, Jvm, Reading
+from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.broker_host import BrokerHost
+from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.output.summarize import pieces
+from kafka_rolling_restart.registry.zookeeper import wrong_chroot
 from kafka_rolling_restart.roll.plan import (
     Finding,
     _finding,
@@ -20,7 +22,6 @@ from kafka_rolling_restart.roll.plan import (
     require_own_hosts,
     started_before,
     table,
-    wrong_chroot,
 )
 from tests.fakes import SOUND
 
@@ -70,50 +71,35 @@ def test_two_brokers_on_one_host_are_refused() -> None:
 
 
 def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> None:
-    reading = Reading(1000, 1000, jvm=Jvm(start_ms=99_999_999_999_999, uptime_ms=600_000))
+    reading = Sample(1000, 1000, jvm=Jvm(start_ms=99_999_999_999_999, uptime_ms=600_000))
     assert started_before(401, reading) and not started_before(400, reading)
 
 
-def test_two_brokers_whose_proxies_show_one_jvm_are_a_problem() -> None:
-    one, two = (Reading(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
-    other = Reading(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
+def test_two_brokers_whose_metrics_show_one_jvm_are_a_problem() -> None:
+    one, two = (Sample(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
+    other = Sample(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
     findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
-    assert "shows the JVM (pid 7) that is shown for broker 2 (n2), too" in findings[1].problems[0]
-    assert "shows the JVM (pid 7) that is shown for broker 1 (n1), too" in findings[2].problems[0]
+    assert "show the JVM (pid 7) that is shown for broker 2 (n2), too" in findings[1].problems[0]
+    assert "show the JVM (pid 7) that is shown for broker 1 (n1), too" in findings[2].problems[0]
     assert findings[5].problems == ()
 
 
 def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
-    finding = _finding(
-        Reading(0, 0, reason="Connection refused", url="http://n1/"), Readiness(problems=("no SSH",)), "", False
-    )
-    assert finding.problems == (
-        "no metrics: Connection refused. Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i http://n1/",
-        "no SSH",
-    )
+    reading = Sample(0, 0, reason="Connection refused", advice="Try: curl -i http://n1/")
+    finding = _finding(reading, Readiness(problems=("no SSH",)), "", False)
+    assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
     assert finding.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("reading", "said"),
-    [
-        (
-            Reading(0, 0, reason="Connection refused", silent=True, no_proxy=True, url="u"),
-            "Connection refused. Look whether JMXProxy runs there, and at --jmxproxy-port. Try: curl -i u",
-        ),
-        (
-            Reading(0, 0, reason="404", silent=True, url="u"),
-            "404. Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. Try: curl -i u",
-        ),
-        (
-            Reading(0, 0, reason="answers with what is not JSON", url="u"),
-            "answers with what is not JSON. Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i u",
-        ),
-        (Reading(0, 0, reason="give --jmx-user", url="u"), "give --jmx-user. Try: curl -i u"),
-    ],
-)
-def test_a_wrong_port_of_the_metrics_names_its_option(reading: Reading, said: str) -> None:
-    assert _finding(reading, None, "", False).problems == (f"no metrics: {said}",)
+def test_metrics_that_may_be_old_are_a_problem_unless_that_is_allowed() -> None:
+    reading = Sample(
+        0, 0, metrics=SOUND, max_age=300, age_note="it keeps answers for 300 s", advice="Allow DELETE there"
+    )
+    assert _finding(reading, None, "", allow_cached=True).problems == ()
+    (note,) = _finding(reading, None, "", allow_cached=True).notes
+    (problem,) = _finding(reading, None, "", allow_cached=False).problems
+    assert "it keeps answers for 300 s" in note
+    assert problem.endswith("Allow DELETE there, or accept it with --allow-cached-metrics")
 
 
 def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> None:
@@ -125,7 +111,7 @@ def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> N
 
 
 def test_the_table_does_not_say_ok_of_a_broker_whose_host_was_not_looked_at() -> None:
-    readings = {one: Reading(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
+    readings = {one: Sample(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
     allowed = threading.Event()
     allowed.set()
     findings = preflight(BROKERS, [BROKERS[1]], {1: Waiting(allowed)}, readings)
@@ -153,7 +139,7 @@ def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
         if looked == 2:
             later.set()
 
-    readings = {one: Reading(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
+    readings = {one: Sample(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
     hosts = {1: Waiting(now), 2: Waiting(now), 5: Waiting(later)}
     findings = preflight(BROKERS, list(BROKERS.values()), hosts, readings, tell, every=0.01)
     assert 2 in told and all(not found.problems for found in findings.values())
@@ -192,14 +178,14 @@ def test_the_table_leaves_out_rows_in_the_middle_of_many_with_the_same_problem()
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     findings = {number: refused(broker) for number, broker in many.items()}
     findings[700] = Finding(problems=("may not run `sudo -n service kafka stop`",))
-    rows = table(many, list(many.values()), None, {number: Reading(0, 0) for number in many}, findings)
+    rows = table(many, list(many.values()), None, {number: Sample(0, 0) for number in many}, findings)
     shown = pieces(rows, lambda row: row.kind)
     assert len(shown) < 20 and [rows[699]] in shown
 
 
 def test_a_jvm_that_is_shown_for_all_names_a_few_of_them() -> None:
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
-    told = _same_jvms(many, {number: Reading(0, 0, jvm=Jvm(1, 1, 7)) for number in many})
+    told = _same_jvms(many, {number: Sample(0, 0, jvm=Jvm(1, 1, 7)) for number in many})
     assert "broker 2 (n2) and broker 3 (n3) and broker 4 (n4) and 996 more, too" in told[1]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart import main
-from kafka_rolling_restart.cli import arguments
+from kafka_rolling_restart.cli import arguments, factory
+from kafka_rolling_restart.cli.questions import agree_on_passwords
 from kafka_rolling_restart.cli.recipients import Recipient, Vouched, question, recipients, refusal, tell
 from kafka_rolling_restart.errors import Refused
 from kafka_rolling_restart.hosts.ssh.config import SshOptions
@@ -180,7 +180,7 @@ def agree(
     options = arguments.parse(["-t", "main", *words])
     report = Report(writer, quiet=options.quiet)
     with typing(typed):
-        main._agree_on_passwords(options, cluster, of(HTTP) if found is None else found, report)
+        agree_on_passwords(factory.settings_of(options), cluster, of(HTTP) if found is None else found, report)
     return "".join(writer.lines)
 
 

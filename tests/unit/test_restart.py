@@ -3,10 +3,12 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.errors import BrokerDown, Stopped
-from kafka_rolling_restart.model.broker import Broker, Reading
-from kafka_rolling_restart.roll.restart import Limits, Restart
-from tests.fakes import SOUND, FakeBroker, FakeClock, FakeVoice
+from kafka_rolling_restart.errors import BrokerDown, Objection, Stopped, no_objection
+from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.restart.broker_restart import Limits, Restart
+from kafka_rolling_restart.restart.observer import Observer
+from kafka_rolling_restart.restart.together import alone
+from tests.fakes import SOUND, FakeBroker, FakeClock, FakeEvents
 
 
 class Scene:
@@ -15,21 +17,28 @@ class Scene:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.broker = FakeBroker(self.clock)
-        self.voice = FakeVoice()
-        self.told = self.voice.told
+        self.events = FakeEvents()
+        self.told = self.events.told
         self.limits(120)
 
     def limits(self, waiting: float) -> None:
         one, limits = Broker(1, "n1", 10), Limits(waiting)
-        self.restart = Restart(one, self.broker, self.broker, self.broker, self.clock, limits, self.voice)
+        observer = Observer(one, self.broker, self.broker, self.broker, self.clock)
+        self.restart = Restart(one, self.broker, observer, self.clock, limits, self.events)
 
     def stop(self) -> str:
         self.restart.look_before()
-        return self.restart.stop()
+        return self.stop_now()
+
+    def stop_now(self, objection: Objection = no_objection) -> str:
+        return alone(self.clock, self.restart.stop(objection))
+
+    def start(self) -> Jvm:
+        return alone(self.clock, self.restart.start())
 
     def whole(self) -> None:
         self.stop()
-        self.restart.start()
+        self.start()
 
 
 @pytest.fixture
@@ -57,7 +66,7 @@ def test_start_is_not_sent_while_the_registration_lingers(scene: Scene) -> None:
     scene.restart.look_before()
     scene.broker.process, scene.broker.metrics = None, False  # killed: its session times out 18 s later
     scene.clock.plan(18, scene.broker._unregister)
-    scene.restart.stop()
+    scene.stop_now()
     assert scene.clock.now() - scene.broker.stops[0] >= 18
 
 
@@ -100,7 +109,7 @@ def test_a_stop_that_fails_but_takes_the_broker_down_is_followed_by_a_start(scen
 def test_a_broker_that_never_quite_goes_is_reported_and_can_still_be_started(scene: Scene) -> None:
     scene.broker.process_ends_after = 130
     assert "was not proven to be gone" in scene.stop()
-    scene.restart.start()
+    scene.start()
     assert scene.broker.process == 200 and scene.broker.registered
 
 
@@ -112,7 +121,7 @@ def test_a_start_that_fails_is_tried_again_to_the_limit_and_names_the_line_to_ty
     scene.broker.start_takes_effect, scene.broker.start_status = False, 1
     scene.stop()
     with pytest.raises(BrokerDown) as down:
-        scene.restart.start()
+        scene.start()
     assert intervals(scene.broker.starts) == [15, 30, 60]
     assert 120 <= scene.clock.now() - scene.broker.stops[0] <= 121  # the limit
     assert "broker 1 (n1) is DOWN" in str(down.value) and scene.restart.is_down
@@ -123,7 +132,7 @@ def test_a_start_that_fails_for_a_while_works_in_the_end(scene: Scene) -> None:
     scene.broker.start_takes_effect, scene.broker.start_status = False, 1
     scene.stop()
     scene.clock.plan(50, lambda: setattr(scene.broker, "start_takes_effect", True))
-    scene.restart.start()
+    scene.start()
     assert scene.broker.registered
 
 
@@ -138,17 +147,17 @@ def test_a_broker_that_is_down_is_told_how_to_see_that_it_is_up(scene: Scene) ->
     scene.broker.start_takes_effect = False
     scene.stop()
     with pytest.raises(BrokerDown, match="status 0 proves nothing: --dry-run shows whether the broker is up"):
-        scene.restart.start()
+        scene.start()
 
 
 def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> None:
     scene.stop()
     scene.broker.ssh_down = True
     scene.clock.plan(60, lambda: setattr(scene.broker, "ssh_down", False))
-    scene.restart.start()
+    scene.start()
     assert len(scene.broker.starts) == 1 and scene.broker.registered
     assert scene.told.count("starting it") == 1
-    said = [line for line in scene.voice.wrong if "did not reach the host" in line]
+    said = [line for line in scene.events.wrong if "did not reach the host" in line]
     assert said == ["the start command did not reach the host: ssh n1: Connection refused; trying again every 10 s"]
 
 
@@ -156,7 +165,7 @@ def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -
     scene.stop()
     scene.broker.ssh_down = True
     with pytest.raises(BrokerDown, match="no start command reached its host.*Connection refused.*Fix SSH to that host"):
-        scene.restart.start()
+        scene.start()
     assert scene.clock.now() < 1000 + 200
 
 
@@ -165,8 +174,8 @@ def test_a_host_that_does_not_show_its_processes_any_more_is_named_once(scene: S
     scene.broker.stop_returns_after = 0.0
     scene.clock.plan(0.5, lambda: setattr(scene.broker, "ssh_down", True))
     scene.clock.plan(30, lambda: setattr(scene.broker, "ssh_down", False))
-    scene.restart.stop()
-    said = [line for line in scene.voice.wrong if "cannot be looked for" in line]
+    scene.stop_now()
+    said = [line for line in scene.events.wrong if "cannot be looked for" in line]
     assert said == ["its process cannot be looked for: ssh n1: Connection refused; trying again"]
 
 
@@ -174,7 +183,7 @@ def test_a_start_is_not_advised_while_the_old_process_is_there(scene: Scene) -> 
     scene.broker.process_ends_after = 10_000.0
     assert "was not proven to be gone 120 s after" in scene.stop()
     with pytest.raises(BrokerDown, match="A start does nothing while pid 100 is there"):
-        scene.restart.start()
+        scene.start()
 
 
 def test_nothing_is_stopped_when_the_host_does_not_let_us_in(scene: Scene) -> None:
@@ -193,17 +202,17 @@ def test_nothing_is_stopped_that_is_not_seen_to_run(scene: Scene) -> None:
 
 def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_seen_to_be_gone(scene: Scene) -> None:
     scene.restart.look_before()
-    scene.broker.zookeeper_down = True
-    scene.restart.stop()
-    scene.clock.plan(10, lambda: setattr(scene.broker, "zookeeper_down", False))
-    scene.restart.start()
+    scene.broker.registry_down = True
+    scene.stop_now()
+    scene.clock.plan(10, lambda: setattr(scene.broker, "registry_down", False))
+    scene.start()
     assert len(scene.broker.starts) == 1 and scene.broker.process == 200
 
 
 def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_start(scene: Scene) -> None:
     scene.restart.look_before()
     scene.broker.cached = scene.broker.read()
-    scene.restart.stop()
+    scene.stop_now()
     assert scene.clock.now() - scene.broker.stops[0] < 10
 
 
@@ -211,7 +220,7 @@ def test_a_cache_that_still_answers_is_no_proof_where_the_process_cannot_be_seen
     scene.broker.ps_hidden = True
     scene.restart.look_before()
     scene.broker.cached = scene.broker.read()
-    assert "was not proven to be gone" in scene.restart.stop()
+    assert "was not proven to be gone" in scene.stop_now()
 
 
 def test_the_old_registration_or_the_old_process_is_not_taken_for_the_new_one(scene: Scene) -> None:
@@ -219,7 +228,7 @@ def test_the_old_registration_or_the_old_process_is_not_taken_for_the_new_one(sc
     scene.broker.start_takes_effect = False
     scene.broker.registered, scene.broker.czxid = True, 11  # a registration, but no JVM
     with pytest.raises(BrokerDown):
-        scene.restart.start()
+        scene.start()
 
 
 def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothing_is_over_before_it(
@@ -228,7 +237,7 @@ def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothin
     scene.broker.stop_returns_after = 10_000.0
     scene.stop()
     with pytest.raises(BrokerDown, match="is up again 120 s after .* may still run, and take it DOWN again"):
-        scene.restart.start()
+        scene.start()
     down = scene.broker.starts[0] - scene.broker.stops[0]
     assert 15 <= down < 20  # it has its settling time, because it might yet take the new process down too
     assert scene.broker.process == 200 and len(scene.broker.starts) == 1
@@ -258,7 +267,7 @@ def test_a_stop_command_of_which_the_host_does_not_tell_is_not_taken_to_have_end
     scene.broker.stop_breaks = scene.broker.commands_hidden = True
     scene.stop()
     with pytest.raises(BrokerDown, match="may still run, and take it DOWN again"):
-        scene.restart.start()
+        scene.start()
     assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5 + 15
 
 
@@ -293,7 +302,7 @@ def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_o
     scene.broker.stop_returns_after, scene.broker.kills_at = 20.0, 19.0
     scene.clock.plan(4, supervisor)
     assert scene.stop() == ""
-    scene.restart.start()
+    scene.start()
     assert scene.broker.process == 200 and scene.broker.born - scene.broker.stops[0] > 19
     assert len(scene.broker.starts) == 1
 
@@ -303,14 +312,14 @@ def test_a_process_that_does_not_run_is_not_back(scene: Scene) -> None:
     read = scene.broker.read
     scene.broker.read = lambda: replace(read(), metrics=replace(SOUND, state=6))  # type: ignore[method-assign]
     with pytest.raises(BrokerDown, match="its new JVM runs: .*stopping"):
-        scene.restart.start()
+        scene.start()
 
 
 def test_a_process_that_was_born_before_its_start_was_sent_is_told_apart(scene: Scene) -> None:
     scene.stop()
     scene.broker._launch()
     scene.clock.sleep(40)  # post-stop tasks
-    scene.restart.start()
+    scene.start()
     assert scene.restart.is_from_others
 
 
@@ -321,28 +330,28 @@ def test_our_own_process_is_not_taken_for_one_of_others(scene: Scene) -> None:
 
 def test_looks_that_cannot_be_made_are_unknown_and_the_broker_is_started(scene: Scene) -> None:
     scene.stop()
-    read, registration, age = scene.broker.read, scene.broker.registration, scene.broker.process_age
+    read, observe, age = scene.broker.read, scene.broker.observe, scene.broker.process_age
 
     def no_thread(*_args: object) -> Any:
         raise RuntimeError("can't start new thread")
 
     def mend() -> None:
         scene.broker.read = read  # type: ignore[method-assign]
-        scene.broker.registration = registration  # type: ignore[method-assign]
+        scene.broker.observe = observe  # type: ignore[method-assign]
         scene.broker.process_age = age  # type: ignore[method-assign]
 
     scene.broker.read = no_thread  # type: ignore[method-assign]
-    scene.broker.registration = no_thread  # type: ignore[method-assign,assignment]
+    scene.broker.observe = no_thread  # type: ignore[method-assign,assignment]
     scene.broker.process_age = no_thread  # type: ignore[method-assign,assignment]
     scene.clock.plan(10, mend)
-    scene.restart.start()
+    scene.start()
     assert scene.broker.registered and len(scene.broker.starts) == 1
 
 
 def test_a_stop_that_comes_too_late_is_not_sent(scene: Scene) -> None:
     scene.restart.look_before()
     with pytest.raises(Stopped, match="was not stopped: .* was not sent: held up"):
-        scene.restart.stop(lambda: "held up for 600 s")
+        scene.stop_now(lambda: "held up for 600 s")
     assert scene.broker.stops == [] and not scene.restart.stop_was_sent
 
 
@@ -356,7 +365,7 @@ def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_n
     scene.broker._silence = lambda: None  # type: ignore[method-assign]
     scene.broker.stop_takes_effect = False
     assert "was started by something else" in scene.stop()
-    scene.restart.start()
+    scene.start()
     assert scene.broker.starts == [] and scene.broker.process == 300
 
 
@@ -370,7 +379,7 @@ def test_a_process_that_could_be_seen_in_the_preflight_and_cannot_be_now_is_not_
 def test_a_broker_that_takes_longer_than_the_limit_to_go_is_started_once_more_when_it_is_gone(scene: Scene) -> None:
     scene.broker.process_ends_after, scene.broker.stop_returns_after = 170.0, 0.0
     assert "was not proven to be gone" in scene.stop()
-    scene.restart.start()
+    scene.start()
     assert scene.broker.process == 200 and scene.broker.registered
 
 
@@ -385,9 +394,9 @@ def test_where_no_proxy_listens_a_broker_is_not_said_to_be_down(scene: Scene) ->
     scene.stop()
     scene.broker.start_takes_effect = False
     read = scene.broker.read
-    scene.broker.read = lambda: replace(read(), no_proxy=True)  # type: ignore[method-assign]
+    scene.broker.read = lambda: replace(read(), source_is_down=True)  # type: ignore[method-assign]
     with pytest.raises(BrokerDown, match="may be DOWN"):
-        scene.restart.start()
+        scene.start()
     assert scene.clock.now() - scene.broker.stops[0] >= 120
 
 
@@ -397,7 +406,7 @@ def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_m
     reads: list[float] = []
     read = scene.broker.read
 
-    def counted() -> Reading:
+    def counted() -> Sample:
         reads.append(scene.clock.now())
         return read()
 
@@ -405,7 +414,7 @@ def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_m
     scene.clock.plan(20, scene.broker._unregister)
     scene.clock.plan(21, scene.broker._silence)
     scene.clock.plan(22, scene.broker._end)
-    scene.restart.stop()
+    scene.stop_now()
     assert reads[0] - scene.broker.stops[0] >= 20
 
 
@@ -422,7 +431,7 @@ def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(s
     scene.clock.plan(40, scene.broker.kill)
     scene.clock.plan(41, lambda: setattr(scene.broker, "start_returns_after", 1.0))
     scene.clock.plan(41, lambda: setattr(scene.broker, "start_status", 0))
-    scene.restart.start()
+    scene.start()
     assert len(scene.broker.starts) == 2 and scene.broker.registered
 
 
@@ -444,7 +453,7 @@ def test_a_start_command_that_never_returns_ends_at_the_limit(scene: Scene) -> N
     scene.broker.start_takes_effect, scene.broker.start_returns_after = False, 10_000.0
     scene.stop()
     with pytest.raises(BrokerDown, match="The last start command has not returned for 117 s"):
-        scene.restart.start()
+        scene.start()
     assert len(scene.broker.starts) == 1
 
 
@@ -452,13 +461,13 @@ def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_b
     scene.stop()
     read = scene.broker.read
 
-    def an_hour_ago() -> Reading:
+    def an_hour_ago() -> Sample:
         reading = read()
         assert reading.jvm is not None
         return replace(reading, jvm=replace(reading.jvm, start_ms=reading.jvm.start_ms - 6 * 3_600_000))
 
     scene.broker.read = lambda: an_hour_ago() if scene.broker.process == 200 else read()  # type: ignore[method-assign]
-    scene.restart.start()
+    scene.start()
     assert len(scene.broker.starts) == 1
 
 
@@ -466,13 +475,13 @@ def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scen
     scene.stop()
     read = scene.broker.read
 
-    def recovering() -> Reading:
+    def recovering() -> Sample:
         return replace(read(), metrics=replace(SOUND, state=2)) if scene.broker.process == 200 else read()
 
     scene.broker.read = recovering  # type: ignore[method-assign]
     scene.broker._register = lambda: None  # type: ignore[method-assign]
     with pytest.raises(BrokerDown, match="its new JVM runs: .*recovering its logs .state 2.*it may yet come"):
-        scene.restart.start()
+        scene.start()
     news = [line for line in scene.told if "still waiting until it is back" in line]
     assert len(news) == 1
     assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith("in this state for 60 s")

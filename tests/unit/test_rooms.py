@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"main"},
     {"cli"},
     {"roll"},
-    {"output"},
+    {"restart", "output"},
     {"registry", "metrics", "hosts"},
     {"settings"},
     {"model"},

@@ -25,7 +25,7 @@ from kafka_rolling_restart.output.writer import STDERR, STDOUT, Writer
 from tests.fakes import FakeClock
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=timezone.utc)
-BROKERS = tuple(Broker(number, f"kafka{number}", czxid=1) for number in (1, 2, 3))
+BROKERS = tuple(Broker(number, f"kafka{number}", registration=1) for number in (1, 2, 3))
 UNTOUCHED = tuple(map(Record, BROKERS))
 FIRST_DONE = (
     Record(BROKERS[0], State.RESTARTED, stopped_at=1010, gone_at=1015, back_at=1040, whole_at=1050, settled_at=1100),

@@ -11,7 +11,7 @@ import pytest
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
-from kafka_rolling_restart.model.broker import Reading
+from kafka_rolling_restart.model.broker import Sample
 from kafka_rolling_restart.settings.access import MetricsAccess
 from kafka_rolling_restart.settings.tls import Tls, load_tls
 from tests.certificates import Authority
@@ -48,7 +48,7 @@ def serving(certificate: Path | None, clients: Path | None = None, oldest: bool 
         yield port
 
 
-def read(port: int, tls: Tls | None) -> Reading:
+def read(port: int, tls: Tls | None) -> Sample:
     return JmxProxy("127.0.0.1", MetricsAccess(port, "jmxproxy/n", 5, tls=tls), SystemClock()).read()
 
 

@@ -1,30 +1,32 @@
 """The last look at what was restarted: gone, there, or not to be told."""
 
 import threading
+from collections.abc import Collection
 
 import pytest
 
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.errors import Stopped, ZooKeeperUnavailable
-from kafka_rolling_restart.model.broker import Broker, Jvm, Reading
+from kafka_rolling_restart.errors import Stopped
+from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.roll.watch import ClusterWatch, readers
 from tests.fakes import SOUND, FakeClock
 
 ONE = Broker(1, "n1", 10)
-ANSWERS = Reading(0, 0, jvm=Jvm(1, 1), metrics=SOUND)
-SILENT = Reading(0, 0, reason="404", silent=True)
-NO_PROXY = Reading(0, 0, reason="Connection refused", silent=True, no_proxy=True)
-TIMEOUT = Reading(0, 0, reason="timed out")
+ANSWERS = Sample(0, 0, jvm=Jvm(1, 1), metrics=SOUND)
+SILENT = Sample(0, 0, reason="404", silent=True)
+NO_PROXY = Sample(0, 0, reason="Connection refused", silent=True, source_is_down=True)
+TIMEOUT = Sample(0, 0, reason="timed out")
 
 
 class Source:
     """A broker's metrics that are what they are."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Sample) -> None:
         self._reading = reading
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         return self._reading
 
 
@@ -34,13 +36,10 @@ class Registry:
     def __init__(self, found: dict[int, int] | None) -> None:
         self._found = found
 
-    def registrations(self, patience: float | None = None) -> dict[int, int]:
+    def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
         if self._found is None:
-            raise ZooKeeperUnavailable("away")
-        return self._found
-
-    def registration(self, broker_id: int, patience: float | None = None) -> int | None:
-        return self.registrations(patience).get(broker_id)
+            return dict.fromkeys(ids, Observation(Presence.UNKNOWN))
+        return {one: Observation(Presence.PRESENT if one in self._found else Presence.ABSENT) for one in ids}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ class Registry:
     ],
 )
 def test_a_broker_is_gone_there_or_not_to_be_told(
-    registered: dict[int, int] | None, reading: Reading, gone: list[Broker], unseen: list[Broker]
+    registered: dict[int, int] | None, reading: Sample, gone: list[Broker], unseen: list[Broker]
 ) -> None:
     watch = ClusterWatch({1: ONE}, Registry(registered), {1: Source(reading)}, FakeClock())
     assert watch.missing([ONE], 5) == (gone, unseen)
@@ -76,7 +75,7 @@ class Silence:
     def __init__(self, until: threading.Event) -> None:
         self._until = until
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         self._until.wait()
         return TIMEOUT
 
@@ -103,7 +102,7 @@ def test_as_many_are_read_at_a_time_as_there_may_be_open_files(files: int, count
 def test_zookeeper_tells_of_hundreds_whose_metrics_cannot_all_be_read_in_time() -> None:
     over = threading.Event()
     brokers = [Broker(number, f"n{number}", number) for number in range(1, 301)]
-    registered = {one.id: one.czxid for one in brokers}
+    registered = {one.id: one.id for one in brokers}
     sources = {one.id: Silence(over) for one in brokers}
     watch = ClusterWatch({one.id: one for one in brokers}, Registry(registered), sources, FakeClock())
     try:
@@ -116,7 +115,7 @@ def test_the_metrics_of_one_broker_are_there_in_time_or_late() -> None:
     answered = threading.Event()
 
     class Slow:
-        def read(self) -> Reading:
+        def read(self) -> Sample:
             answered.wait(10)
             return ANSWERS
 

@@ -1,0 +1,116 @@
+"""Looking at the broker in hand: one look asks the three witnesses."""
+
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.errors import SshError, Stopped
+from kafka_rolling_restart.hosts.base import Host
+from kafka_rolling_restart.metrics.base import MetricsSource
+from kafka_rolling_restart.metrics.freshness import Freshness
+from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.model.observation import Observation, Presence
+from kafka_rolling_restart.registry.base import Membership
+from kafka_rolling_restart.restart.evidence import Before, Evidence
+
+PATIENCE_S = 3.0  # for the registry: a broker that is down does not wait long for one that is away
+PROCESS_TOLERANCE_S = 30.0  # between the uptime and the age on the host; many partitions take long to be read
+NOT_LOOKED_FOR = Observation(Presence.UNKNOWN)
+HIDDEN = Observation(Presence.BLIND, words="its process cannot be seen")
+
+
+class Observer:
+    """Looks at one broker. What cannot be asked is unknown, and no look raises."""
+
+    def __init__(self, broker: Broker, host: Host, metrics: MetricsSource, registry: Membership, clock: Clock) -> None:
+        self._broker = broker
+        self._host = host
+        self._metrics = metrics
+        self._registry = registry
+        self._clock = clock
+        self._freshness = Freshness()
+        self._jvm: Jvm | None = None
+        self._born: float | None = None  # on our clock; None: the process cannot be seen on its host
+        self.gone_at: float | None = None  # when the old process was first proven to be gone
+        self.why_blind = ""  # why the process could not be looked for the last time
+
+    def look_before(self) -> Before:
+        """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker is untouched."""
+        registration = self.registration(patience=None)
+        if registration.presence is Presence.UNKNOWN:
+            raise Stopped(f"{self._broker} was not stopped: {registration.words}")
+        sample = self._read()
+        if not registration.is_present or sample.jvm is None:
+            seen = sample.reason or f"it is {registration.words} any more"
+            raise Stopped(
+                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. Look at it before you go on"
+            )
+        self._jvm = sample.jvm
+        self._freshness.lag(self._broker.id, sample)
+        self._freshness.count({self._broker.id: sample})
+        self._born = self._process_birth(sample, sample.jvm)
+        return Before(registration, sample.jvm)
+
+    def look(self, spare_metrics: bool = False) -> Evidence:
+        """Look at the broker. A member that is just stopping is spared the reading of all its metrics."""
+        registration = self.registration()
+        if spare_metrics and registration.is_present:
+            now = self._clock.now()
+            return Evidence(registration, Sample(now, now, is_spared=True), NOT_LOOKED_FOR)
+        sample = self._read()
+        is_fresh = self._is_fresh(sample)
+        # Looking over SSH costs a connection: it is needed only where the rest says that the broker is gone.
+        process = NOT_LOOKED_FOR
+        if not registration.is_present and not (sample.jvm is not None and is_fresh):
+            process = self._process()
+        return Evidence(registration, sample, process, is_fresh)
+
+    def registration(self, patience: float | None = PATIENCE_S) -> Observation:
+        """Ask the registry alone, which costs the broker nothing."""
+        try:
+            return self._registry.observe([self._broker.id], patience)[self._broker.id]
+        except Exception as error:  # whatever it was, the answer is not known
+            return Observation(Presence.UNKNOWN, words=f"the registry could not be asked: {error}")
+
+    def _is_fresh(self, sample: Sample) -> bool:
+        lag = self._freshness.lag(self._broker.id, sample)
+        has_moved_on = self._freshness.moved_on(self._broker.id, sample)
+        if sample.jvm is not None:
+            self._freshness.count({self._broker.id: sample})
+        return lag == 0 and has_moved_on
+
+    def _read(self) -> Sample:
+        asked_at = self._clock.now()
+        try:
+            return self._metrics.read()
+        except Exception as error:  # it tells nothing of the broker
+            return Sample(asked_at, self._clock.now(), reason=f"they could not be asked for: {error}")
+
+    def _process(self) -> Observation:
+        if self._born is None or self._jvm is None or self._jvm.pid is None:
+            return HIDDEN
+        try:
+            seen = self._host.observe_process(self._jvm.pid, self._clock.now() - self._born)
+        except Exception as error:  # whatever it was, the answer is not known
+            seen = Observation(Presence.UNKNOWN, words=str(error))
+        self.why_blind = ""
+        if seen.presence is Presence.UNKNOWN:
+            self.why_blind = seen.words
+            return Observation(Presence.UNKNOWN, words="its process could not be looked for over SSH")
+        if seen.is_absent and self.gone_at is None:
+            self.gone_at = self._clock.now()
+        return seen
+
+    def _process_birth(self, sample: Sample, jvm: Jvm) -> float | None:
+        try:
+            self._host.prepare()
+            age = self._host.process_age(jvm.pid)
+        except SshError as error:
+            raise Stopped(f"{self._broker} was not stopped: its process cannot be looked for: {error}") from error
+        now = self._clock.now()
+        expected = jvm.uptime_ms / 1000 + now - sample.answered_at
+        if age is not None and abs(age - expected) <= PROCESS_TOLERANCE_S:
+            return now - age
+        if self._host.sees_process:
+            raise Stopped(
+                f"{self._broker} was not stopped: the preflight saw its process on its host, and now it cannot be found "
+                f"there (pid {jvm.pid}). Find out why before you go on"
+            )
+        return None

@@ -1,0 +1,98 @@
+"""What is said of the broker in hand when its restart goes wrong: pure functions, from what was seen to a sentence."""
+
+from dataclasses import dataclass
+
+from kafka_rolling_restart.model.broker import Broker, counted
+from kafka_rolling_restart.restart.command import Command
+from kafka_rolling_restart.restart.evidence import Before, Evidence, is_down, is_new, is_new_member, is_running
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The broker in hand, what was seen of it last, and what runs for it. Times are s since it was told to stop."""
+
+    broker: Broker
+    before: Before
+    seen: Evidence
+    since_stop: float
+    start_line: str
+
+    @property
+    def since(self) -> str:
+        """How long ago it was told to stop, as it is said."""
+        return f"{self.since_stop:.0f} s after it was told to stop"
+
+
+def still_runs(now: Situation, stop: Command) -> str:
+    """Say that a stop had no effect, of which it is certain that it has ended."""
+    why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
+    return (
+        f"{now.broker} still runs {now.since}, so it was not restarted: {why}. "
+        "Look in its log whether it is shutting down, and run the stop command by hand, before you go on"
+    )
+
+
+def may_yet_go(now: Situation, stop: Command) -> str:
+    """Say that a stop had no effect so far, and may still run."""
+    why = stop.trouble or "the stop command has not returned"
+    return (
+        f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: {why}. "
+        "Find out on its host whether the stop command still runs, or what it began; "
+        f"once the broker has gone, run: {now.start_line}"
+    )
+
+
+def awaited(now: Situation, stop_may_act: bool) -> str:
+    """Say what is waited for while the broker is started."""
+    serves = is_new_member(now.seen, now.before) and is_new(now.seen.sample, now.before) and is_running(now.seen.sample)
+    if not serves:
+        return "until it is back"
+    if stop_may_act:
+        return "until the stop command has ended, which may take the broker down again"
+    return "until the start command has ended"
+
+
+def did_not_come(now: Situation, start: Command, tries: int, start_runs_s: float | None, stop_may_act: bool) -> str:
+    """Say that the broker was given up. ``start_runs_s`` is for how long (s) the last start has been at work, if it is."""
+    is_there = is_new(now.seen.sample, now.before)
+    if is_there and is_running(now.seen.sample) and stop_may_act:
+        return (
+            f"{now.broker} is up again {now.since}, but the command that stopped it may still run, and take it DOWN again. "
+            "Look on its host what that command waits for; once it has ended, see whether the broker runs; "
+            f"if not, run: {now.start_line}"
+        )
+    last = _last_start(start, start_runs_s)
+    if is_there:
+        return (
+            f"{now.broker} is not back {now.since}, but its new JVM runs: {now.seen}. {last}"
+            f"Look at its log: it may yet come. If its JVM has ended, run: {now.start_line}"
+        )
+    state = "is DOWN" if is_down(now.seen) else "may be DOWN"
+    sent = tries - 1 if start.not_sent else tries
+    starts = f" after {counted(sent, 'start')}" if sent else ", and no start command reached its host"
+    return f"{now.broker} {state}{starts}, {now.since}: {now.seen}. {last}{_before_a_start(now, start)} run: {now.start_line}"
+
+
+def _last_start(start: Command, runs_s: float | None) -> str:
+    """Say how the last start command ended, as a sentence with a space behind it."""
+    if runs_s is not None:
+        return f"The last start command has not returned for {runs_s:.0f} s. "
+    if not start.trouble:
+        return "A start command that ends with status 0 proves nothing: --dry-run shows whether the broker is up. "
+    what = "The last try" if start.not_sent else "The last start"
+    return f"{what}: {start.trouble.rstrip('.')}. "
+
+
+def _before_a_start(now: Situation, start: Command) -> str:
+    """Say what to do before the start command is typed."""
+    if now.seen.process.is_present:
+        pid = now.before.jvm.pid
+        return f"A start does nothing while pid {pid} is there: find out why it does not end; once it has,"
+    if now.seen.registry.is_present and now.seen.sample.source_is_down:
+        source = now.seen.sample.source
+        return f"Without {source} its JVM is not seen: start {source} there and look at the broker's log; if it does not run,"
+    if start.result is not None and start.trouble:
+        return "Fix this, which may be --start-command itself, then"
+    if start.not_sent:
+        return "Fix SSH to that host, or go to its console, then"
+    return "Look at its log, then"
