@@ -17,22 +17,12 @@ from hypothesis.errors import NoSuchExample
 
 from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
-from tests.schedules import KIND_SCHEDULES, SCHEDULES
-from tests.simulation import (
-    QUESTION_S,
-    SESSION_S,
-    Deed,
-    Fault,
-    Job,
-    Kind,
-    Life,
-    Nature,
-    Schedule,
-    Sent,
-    Server,
-    Signal,
-    World,
-)
+from tests.simulation.clock import QUESTION_S
+from tests.simulation.records import Sent
+from tests.simulation.schedule import Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.servers import SESSION_S, Life, Server
+from tests.simulation.strategies import KIND_SCHEDULES, SCHEDULES
+from tests.simulation.world import World
 
 EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
 SEED = secrets.randbits(32) if EXAMPLES else 1

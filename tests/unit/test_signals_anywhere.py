@@ -12,7 +12,9 @@ import pytest
 
 import kafka_rolling_restart
 from kafka_rolling_restart.errors import Interrupted
-from tests.simulation import Deed, End, Fault, Job, Kind, Nature, Schedule, World
+from tests.simulation.records import End
+from tests.simulation.schedule import Deed, Fault, Job, Kind, Nature, Schedule
+from tests.simulation.world import World
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
 LOOP = frozenset(str(PACKAGE / name) for name in ("main.py", "roll/roll.py", "signals.py", "roll/outcome.py"))
