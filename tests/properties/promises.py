@@ -1,47 +1,18 @@
-"""The tool's promises, held against what is true in a simulated cluster, over random schedules of faults.
+"""What the tool promises, held against what is true in a simulated cluster once a schedule was run."""
 
-Thousands of schedules, other ones each time: ``KRR_EXAMPLES=5000 python -m pytest tests/unit/test_properties.py``.
-Without it a few hundred are run, the same ones each time, so that nobody's change fails for what was there before.
-"""
-
-import os
-import secrets
 import signal
 from collections.abc import Callable
-from contextlib import suppress
-from random import Random
-
-import pytest
-from hypothesis import HealthCheck, Phase, find, given, seed, settings
-from hypothesis.errors import NoSuchExample
 
 from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
-from tests.schedules import KIND_SCHEDULES, SCHEDULES
-from tests.simulation import (
-    QUESTION_S,
-    SESSION_S,
-    Deed,
-    Fault,
-    Job,
-    Kind,
-    Life,
-    Nature,
-    Schedule,
-    Sent,
-    Server,
-    Signal,
-    World,
-)
+from tests.simulation.clock import QUESTION_S
+from tests.simulation.records import Sent
+from tests.simulation.schedule import Kind, Schedule
+from tests.simulation.servers import SESSION_S, Life, Server
+from tests.simulation.world import World
 
-EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
-SEED = secrets.randbits(32) if EXAMPLES else 1
 TOLERANCE_S = 3.0  # by which a lying proxy may deceive: rounding, drift
 OVER_S = 260.0  # from one start to the next at the most (240 s), and the looks in between
-
-simulated = settings(
-    max_examples=EXAMPLES or 300, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
 
 
 class Story:
@@ -326,119 +297,3 @@ def is_kept(promise: Callable[[Story], None], story: Story) -> bool:
     except AssertionError:
         return False
     return True
-
-
-@pytest.fixture(scope="module")
-def broken() -> dict[str, Schedule]:
-    """Run all the schedules once; return a schedule for each promise that was broken."""
-    found: dict[str, Schedule] = {}
-
-    @seed(SEED)
-    @settings(simulated, phases=[Phase.generate])
-    @given(SCHEDULES)
-    def run(schedule: Schedule) -> None:
-        story = Story(schedule)
-        found.update({promise.__name__: schedule for promise in PROMISES if not is_kept(promise, story)})
-
-    run()
-    return found
-
-
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_under_all_faults_the_tool(promise: Callable[[Story], None], broken: dict[str, Schedule]) -> None:
-    if promise.__name__ in broken:
-        schedule = shrunk(promise, broken[promise.__name__])
-        story = Story(schedule)
-        print(schedule, *story.world.lines.lines, sep="\n")
-        promise(story)
-
-
-def shrunk(promise: Callable[[Story], None], schedule: Schedule) -> Schedule:
-    """Return a smaller schedule that breaks the promise, where one is found."""
-    with suppress(NoSuchExample):
-        return find(
-            SCHEDULES,
-            lambda smaller: not is_kept(promise, Story(smaller)),
-            settings=settings(simulated, max_examples=3 * simulated.max_examples),
-            random=Random(SEED),
-        )
-    return schedule
-
-
-@seed(SEED)
-@settings(simulated, max_examples=EXAMPLES or 100)
-@given(KIND_SCHEDULES)
-def test_the_first_signal_never_leaves_a_broker_down_where_starts_work(schedule: Schedule) -> None:
-    story = Story(schedule)
-    assert story.end.settled == {server.id for server in story.world.servers}
-
-
-# Counterexamples that were found, shrunk
-
-LIAR = Schedule(
-    count=3,
-    faults=(
-        Fault(Kind.PROXY_STALE, stop=1, at=12.0, lasts=90.0),
-        Fault(Kind.DIES, stop=1, at=13.0),
-        Fault(Kind.ZOOKEEPER_OURS, stop=1, at=13.0, lasts=90.0),
-    ),
-    signals=(Signal(stop=1, at=19.0),),
-)
-CACHE = Schedule(
-    natures=(Nature(cache=20.0), Nature()),
-    count=3,
-    faults=(Fault(Kind.DIES, stop=1, at=28.0), Fault(Kind.ZOOKEEPER_OURS, stop=1, at=29.0, lasts=90.0)),
-    signals=(Signal(stop=1, at=30.0),),
-)
-
-
-def test_a_restarted_broker_that_was_killed_a_moment_ago_is_not_said_to_be_back() -> None:
-    story = Story(Schedule(faults=(Fault(Kind.DIES, broker=0, stop=1, at=12.0),), signals=(Signal(stop=1, at=14.0),)))
-    assert story.end.up == {2}
-    assert story.end.status == 5
-
-
-@pytest.mark.parametrize("schedule", [LIAR, CACHE], ids=["pretends to forget", "may not be emptied"])
-def test_a_restarted_broker_for_which_only_its_proxy_answers_is_not_said_to_be_back(schedule: Schedule) -> None:
-    story = Story(schedule)
-    assert len(story.world.stops) == 1 and story.end.up == {2}
-    assert story.end.status == 5
-
-
-def test_an_old_process_that_cannot_be_seen_and_takes_a_minute_to_end_does_not_cost_its_broker() -> None:
-    story = Story(Schedule(natures=(Nature(visible=False, ends=50.0), Nature()), limit=600.0))
-    assert story.end.settled == {1, 2}
-
-
-def test_a_lock_that_was_lost_during_the_tasks_while_somebody_restarted_their_broker_stops_nothing() -> None:
-    faults = (Fault(Kind.OUR_SESSION, at=1.0), Fault(Kind.RESTARTED, broker=0, at=2.0))
-    story = Story(Schedule(count=1, faults=faults, pre_stop=Job(seconds=7.0)))
-    assert story.world.stops == []
-
-
-def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_all_sessions_were_lost_meanwhile() -> None:
-    stop = Deed(works=False, returns=1.0, status=5)
-    story = Story(Schedule(natures=(Nature(stop=stop), Nature()), faults=(Fault(Kind.SESSIONS, stop=1, at=0.5),)))
-    assert story.end.up == {1, 2} and story.world.starts == []
-    assert story.end.status == 4
-
-
-# Schedules that chance draws too seldom
-
-
-def test_a_proxy_that_pretends_for_hours_to_forget_is_refused_in_bounded_time() -> None:
-    story = Story(Schedule(faults=(Fault(Kind.PROXY_STALE, broker=1, at=1.0, lasts=30_000.0),)))
-    ends_in_bounded_time(story)
-    assert story.end.status == 3
-
-
-def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_nothing_more() -> None:
-    faults = (Fault(Kind.OUR_SESSION, stop=1, at=8.0), Fault(Kind.RESTARTED, broker=2, stop=1, at=9.0))
-    story = Story(Schedule(natures=(Nature(), Nature(), Nature()), faults=faults))
-    assert [sent.server.id for sent in story.world.stops] == [1]
-    assert story.end.status == 4
-
-
-def test_a_cluster_is_not_called_whole_while_zookeeper_is_away() -> None:
-    story = Story(Schedule(faults=(Fault(Kind.ZOOKEEPER_OURS, stop=2, at=8.0, lasts=30_000.0),)))
-    assert story.end.status == 4  # their metrics tell that they are up

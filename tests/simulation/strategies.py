@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.simulation import Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.schedule import Deed, Fault, Job, Kind, Nature, Schedule, Signal
 
 
 def one_of(*values: Any) -> st.SearchStrategy[Any]:

@@ -1,0 +1,293 @@
+"""The cluster as a whole, its faults, and the tool at work on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka_rolling_restart import main
+from kafka_rolling_restart.model.broker import Broker, Jvm
+from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.roll.roll import Roll
+from kafka_rolling_restart.roll.watch import ClusterWatch
+from kafka_rolling_restart.settings.rules import HealthRule
+from kafka_rolling_restart.signals import Signals
+from kafka_rolling_restart.task import Tasks
+from tests.fakes import Collector, FakeReportFile
+from tests.simulation.clock import FOREVER, QUESTION_S, Killed, WorldClock
+from tests.simulation.hosts import Host
+from tests.simulation.metrics import Proxy
+from tests.simulation.records import End, Sent
+from tests.simulation.registry import Lock, Registry
+from tests.simulation.schedule import Deed, Fault, Job, Kind, Schedule, Signal
+from tests.simulation.servers import Server
+
+AFTERWARDS_S = 300.0  # how long the world goes on after the run
+
+
+class Task:
+    """A task that takes time, and raises or not."""
+
+    def __init__(self, world: "World", job: Job) -> None:
+        self._world, self._job = world, job
+
+    def run(self, host: str) -> None:
+        self._world.clock.sleep(self._job.seconds)
+        self._world.busy_until = self._world.clock.now()
+        if self._job.raises:
+            raise RuntimeError("the task failed")
+        self._world.tasks_done.append((self, int(host.removeprefix("n"))))
+
+
+class ReportFile(FakeReportFile):
+    """A report file in whose writing the tool may be held up."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+
+    def flush(self) -> bool:
+        self._world.clock.sleep(self._world.held_up)
+        self._world.held_up = 0.0
+        return super().flush()
+
+
+@dataclass
+class World:
+    """A cluster, its faults, and the tool at work on it; and what was true when."""
+
+    schedule: Schedule
+    clock: WorldClock = field(default_factory=WorldClock)
+    stops: list[Sent] = field(default_factory=list)
+    starts: list[Sent] = field(default_factory=list)
+    checks: list[tuple[float, float]] = field(default_factory=list)
+    signalled: list[tuple[float, int]] = field(default_factory=list)  # when, and which
+    tasks_done: list[tuple[Task, int]] = field(default_factory=list)  # in their order, with the broker's id
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.now()
+        self._czxid = 10
+        self.zookeeper_until = self.ours_until = 0.0
+        self.tasks = Tasks(
+            self._tasks(self.schedule.pre_stop),
+            self._tasks(self.schedule.post_stop),
+            self._tasks(self.schedule.post_start),
+        )
+        self.busy_until = 0.0
+        self.calm = False
+        self.servers = [Server(self, place, nature) for place, nature in enumerate(self.schedule.natures)]
+        self.controller: Server | None = self.servers[0]
+        self.hosts = [Host(self, server) for server in self.servers]
+        self.proxies = [Proxy(self, server) for server in self.servers]
+        self.registry = Registry(self)
+        self.lock = Lock(self.registry, self.clock)
+        self.lines = Collector()
+        self.report = Report(self.lines, clock=self.clock)
+        self.file = ReportFile(self)
+        self.threads_from = 0.0  # when there are threads again
+        self.held_up = 0.0
+        self.report.file = self.file  # type: ignore[assignment]
+        self.signals = Signals(self.report.signal, self.clock)
+        self._wholes: list[tuple[float, bool]] = [(0.0, True)]
+        self.excused = [0.0 for _ in self.servers]  # when there was last a reason not to send a start
+        self._anchor(0)
+
+    # What is true
+    @property
+    def zookeeper_away(self) -> bool:
+        return self.zookeeper_until > self.clock.now()
+
+    @property
+    def zookeeper_away_from_us(self) -> bool:
+        return self.ours_until > self.clock.now()
+
+    @property
+    def has_no_threads(self) -> bool:
+        return self.threads_from > self.clock.now()
+
+    def require_threads(self) -> None:
+        if self.has_no_threads:
+            raise RuntimeError("can't start new thread")
+
+    @property
+    def whole(self) -> bool:
+        known = not self.zookeeper_away and not self.zookeeper_away_from_us
+        return known and self.controller is not None and all(server.whole for server in self.servers)
+
+    def look(self) -> None:
+        """Note whether the cluster is whole now. Called after whatever may change that."""
+        if self._wholes[-1][1] != self.whole:
+            self._wholes.append((self.clock.now(), self.whole))
+
+    def was_whole(self, since: float, until: float) -> bool:
+        """Tell whether the cluster was whole at some moment between the two."""
+        ends = [at for at, _ in self._wholes[1:]] + [FOREVER]
+        return any(whole and at <= until and end >= since for (at, whole), end in zip(self._wholes, ends, strict=True))
+
+    def next_czxid(self) -> int:
+        self._czxid += 1
+        return self._czxid
+
+    def elect_soon(self) -> None:
+        if self.controller is None or self.controller.czxid is None:
+            self.controller = None
+            self.look()
+            self.clock.plan(self.schedule.election, self._elect)
+
+    def _elect(self) -> None:
+        if self.controller is None:
+            self.controller = next((server for server in self.servers if server.registered), None)
+            self.look()
+
+    def pay(self) -> None:
+        """Let the time pass that readings beside the main thread took."""
+        debt = max(proxy.debt for proxy in self.proxies)
+        for proxy in self.proxies:
+            proxy.debt = 0.0
+        self.clock.sleep(debt)
+
+    def look_for_excuse(self, place: int) -> None:
+        """Note whether there is a reason not to send a start to a broker now. Called at each look of the tool."""
+        away = self.zookeeper_away or self.zookeeper_away_from_us or self.hosts[place].down or self.has_no_threads
+        if away or self.servers[place].alive or self.proxies[place].lying:
+            self.excused[place] = self.clock.now()
+
+    # What the tool does
+    def stopped(self, server: Server) -> None:
+        sent = Sent(
+            server,
+            self.clock.now(),
+            server.life if server.alive else None,
+            tuple(self.checks),
+            self.proxies[server.id - 1].read_at,
+            bool(self.signalled),
+            self.lock.held_at,
+            self.lock.gap,
+            self.file.on_disk,
+            self.clock.now() + server.nature.stop.acts,
+            min(proxy.news for proxy in self.proxies),
+        )
+        self.stops.append(sent)
+        for proxy in self.proxies:
+            proxy.news = 0
+        self._anchor(len(self.stops))
+
+    def started(self, server: Server, deed: Deed) -> None:
+        self.excused[server.id - 1] = self.clock.now()
+        acts = self.clock.now() + deed.acts
+        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None, acts_until=acts))
+
+    # What goes wrong
+    def _anchor(self, stop: int) -> None:
+        for fault in self.schedule.faults:
+            if fault.stop == stop:
+                self.clock.plan(fault.at, lambda fault=fault: self._happen(fault))  # type: ignore[misc]
+        for one in self.schedule.signals:
+            if one.stop == stop:
+                self.clock.plan(one.at, lambda one=one: self._signal(one))  # type: ignore[misc]
+
+    def _signal(self, one: Signal) -> None:
+        if self.calm:
+            return
+        if one.kill:
+            self.clock.is_killed = True
+            raise Killed
+        self.signalled.append((self.clock.now(), one.number))
+        self.signals.handle(one.number)
+
+    def _happen(self, fault: Fault) -> None:
+        if self.calm:
+            return
+        in_hand = self.stops[-1].server.id - 1 if self.stops else 0
+        place = in_hand if fault.broker is None else fault.broker % len(self.servers)
+        server, until = self.servers[place], self.clock.now() + fault.lasts
+        self._strike(fault, server, self.hosts[place], self.proxies[place], until)
+        self.look()
+        self.clock.plan(fault.lasts, self.look)
+
+    def _strike(self, fault: Fault, server: Server, host: Host, proxy: Proxy, until: float) -> None:
+        deeds: dict[Kind, Callable[[], Any]] = {
+            Kind.DIES: lambda: server.die(server.life),
+            Kind.FREEZES: lambda: server.freeze(fault.lasts),
+            Kind.RESTARTED: server.restart_by_somebody,
+            Kind.STARTED: server.launch,
+            Kind.SSH: lambda: host.go_down(fault.lasts, slow=False),
+            Kind.SSH_SLOW: lambda: host.go_down(fault.lasts, slow=True),
+            Kind.SSH_CUT: host.cut,
+            Kind.THREADS: lambda: setattr(self, "threads_from", until),
+            Kind.PAUSED: lambda: self.clock.sleep(fault.lasts),
+            Kind.HELD_UP: lambda: setattr(self, "held_up", fault.lasts),
+            Kind.PROXY_STALE: lambda: setattr(proxy, "stale_until", until),
+            Kind.PROXY_GARBAGE: lambda: setattr(proxy, "garbage_until", until),
+            Kind.PROXY_DOWN: lambda: setattr(proxy, "down_until", until),
+            Kind.ZOOKEEPER: lambda: setattr(self, "zookeeper_until", until),
+            Kind.ZOOKEEPER_OURS: lambda: setattr(self, "ours_until", until),
+            Kind.SESSIONS: self._lose_sessions,
+            Kind.OUR_SESSION: lambda: setattr(self.lock, "lost", True),
+            Kind.LOCK: self._lose_lock,
+        }
+        deeds[fault.kind]()
+
+    def _lose_sessions(self) -> None:
+        self.lock.lost = True
+        for server in self.servers:
+            server.lose_session()
+
+    def _lose_lock(self) -> None:
+        self.lock.lost = self.lock.taken = True
+
+    # The run
+    def run(self) -> End:
+        """Let the tool restart all brokers; then let the world go on without further faults."""
+        end = self._end(self._status())
+        self.calm = True
+        self.clock.sleep(AFTERWARDS_S)
+        end.settled = self._up()
+        return end
+
+    def _status(self) -> int | None:
+        self.roll = self._roll()
+        try:
+            outcome = main.run_roll(self.roll, self.lock)
+            if not self.clock.is_killed:
+                self.report.end(outcome)
+                return outcome.status
+        except Killed:
+            pass
+        self.clock.is_killed = False  # the world goes on
+        return None
+
+    def _end(self, status: int | None) -> End:
+        defect = next((line for line in self.lines.lines if "Traceback" in line), "")
+        registered = frozenset(server.id for server in self.servers if server.czxid is not None)
+        away = self.zookeeper_away or self.zookeeper_away_from_us
+        return End(status, self.clock.now(), self._up(), registered, away, defect=defect)
+
+    def _up(self) -> frozenset[int]:
+        return frozenset(server.id for server in self.servers if server.registered)
+
+    def _roll(self) -> Roll:
+        brokers = {server.id: Broker(server.id, f"n{server.id}", server.czxid or 0) for server in self.servers}
+        hosts: Any = dict(zip(brokers, self.hosts, strict=True))
+        schedule = self.schedule
+        return Roll(
+            brokers=brokers,
+            plan=list(brokers.values()),
+            hosts=hosts,
+            watch=ClusterWatch(
+                brokers,
+                self.registry,
+                dict(zip(brokers, self.proxies, strict=True)),
+                self.clock,
+                allow_cached=schedule.allow_cached,
+            ),
+            tasks=self.tasks,
+            rule=HealthRule(schedule.count, schedule.interval, schedule.limit, longest_check=3 * QUESTION_S),
+            clock=self.clock,
+            report=self.report,
+            signals=self.signals,
+            resume=lambda ids: f"resume {','.join(map(str, ids))}",
+            jvms={server.id: Jvm(server.life.start_ms, 0, server.life.pid) for server in self.servers},
+        )
+
+    def _tasks(self, job: Job | None) -> list[Any]:
+        return [Task(self, job)] if job else []
