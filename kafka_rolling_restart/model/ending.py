@@ -9,14 +9,14 @@ from kafka_rolling_restart.model.broker import Broker
 class FinalState:
     """Where the brokers of the plan stood when the run ended.
 
-    ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` was stopped by us and not seen back. ``gone``
+    ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` were stopped by us and not seen back. ``gone``
     and ``unseen`` are among ``done``: restarted by us, and not there any more, or not to be looked at. ``left`` are all
     for which something of the plan was not done, be it a task; ``touched``: this run did something about a broker.
     """
 
     done: tuple[Broker, ...] = ()
     skipped: tuple[Broker, ...] = ()
-    in_hand: Broker | None = None
+    in_hand: tuple[Broker, ...] = ()
     untouched: tuple[Broker, ...] = ()
     gone: tuple[Broker, ...] = ()
     unseen: tuple[Broker, ...] = ()

@@ -99,7 +99,7 @@ class Progress:
     """A run at one moment (``now``, monotonic s).
 
     ``healthy`` of ``count`` checks in a row have been healthy in the present wait; ``health`` and ``reasons`` are of
-    its last check. ``detail`` is what was last said of the broker in hand.
+    its last check. ``brokers`` are those that the step is about; ``detail`` is what was last said of them.
     """
 
     now: float
@@ -107,7 +107,7 @@ class Progress:
     records: tuple[Record, ...] = ()
     step: Step = Step.PREPARING
     step_began: float = 0.0
-    broker: Broker | None = None
+    brokers: tuple[Broker, ...] = ()
     detail: str = ""
     count: int = 0
     healthy: int = 0
@@ -126,9 +126,9 @@ class Progress:
         return [record.broker for record in self.records if not record.complete]
 
     @property
-    def place(self) -> int:
-        """The place in the plan of the broker that the step is about, from 1; 0 where it is about none."""
-        return next((place for place, one in enumerate(self.records, 1) if one.broker == self.broker), 0)
+    def places(self) -> list[int]:
+        """The places in the plan, from 1, of the brokers that the step is about."""
+        return [place for place, one in enumerate(self.records, 1) if one.broker in self.brokers]
 
     def left_s(self, now: float) -> float | None:
         """Return how long (s) the rest will take, by the brokers that were restarted so far.

@@ -263,8 +263,7 @@ class Report:
             ),
             keep=True,
         )
-        in_hand = [final.in_hand] if final.in_hand else []
-        counts = {"restarted": final.done, "stopped and not back": in_hand, "untouched": final.untouched}
+        counts = {"restarted": final.done, "stopped and not back": final.in_hand, "untouched": final.untouched}
         if final.skipped:
             counts = {**counts, "restarted by somebody else": final.skipped}
         text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())

@@ -293,7 +293,7 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "resume": progress.resume or None,
         "step": {
             "name": progress.step.value if outcome is None else "ended",
-            "broker": progress.broker.id if progress.broker else None,
+            "brokers": [broker.id for broker in progress.brokers],
             "since": when(progress.step_began or run.now),
             "detail": progress.detail or None,
         },

@@ -259,7 +259,9 @@ def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
     since = _stopped_at(progress)
     step = "back" if since is None and progress.step is Step.STARTING else progress.step.value
     for_s = duration(now - progress.step_began) if since is None else f"{duration(now - since)} since the stop"
-    parts = [(f"{progress.broker}, {progress.place} of {len(progress.records)}: {step}, {for_s}\n", "bold")]
+    who = ", ".join(map(str, progress.brokers))
+    places = ", ".join(map(str, progress.places))
+    parts = [(f"{who}, {places} of {len(progress.records)}: {step}, {for_s}\n", "bold")]
     detail = EXPECTED.get(progress.step, "") if progress.detail in NO_NEWS else progress.detail
     if detail:
         parts.append((f"{detail}\n", ""))
@@ -267,9 +269,10 @@ def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
 
 
 def _stopped_at(progress: Progress) -> float | None:
-    """Return when the broker in hand was told to stop; None where the step's broker is not down by our hand."""
+    """Return when the first of the brokers in hand was told to stop; None where the step's are not down by our hand."""
     in_hand: list[Record] = progress.having(State.IN_HAND, State.DOWN)
-    return next((record.stopped_at for record in in_hand if record.broker == progress.broker), None)
+    moments = [one.stopped_at for one in in_hand if one.broker in progress.brokers and one.stopped_at is not None]
+    return min(moments, default=None)
 
 
 def _how_far(progress: Progress, now: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Defect, ExitStatus, Interrupted, RollingRestartError
 from kafka_rolling_restart.hosts.base import Host
-from kafka_rolling_restart.model.broker import Jvm, counted
+from kafka_rolling_restart.model.broker import Broker, Jvm, counted
 from kafka_rolling_restart.model.ending import FinalState, Outcome
 from kafka_rolling_restart.model.progress import Step
 from kafka_rolling_restart.model.verdict import Health, Reason
@@ -66,7 +66,7 @@ def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) 
     final = FinalState(
         done=tuple(roll.done),
         skipped=tuple(roll.skipped),
-        in_hand=roll.in_flight,
+        in_hand=tuple(roll.in_hand),
         untouched=tuple(roll.untouched),
         gone=tuple(gone),
         unseen=tuple(unseen),
@@ -79,20 +79,21 @@ def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) 
 
 def _note_what_is_away(roll: Roll, final: FinalState) -> None:
     """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
-    away = [broker for broker in (final.in_hand, *final.gone, *final.unseen) if broker is not None]
+    away = [*final.in_hand, *final.gone, *final.unseen]
     if away:
         reasons = tuple(Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN") for one in away)
         roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
 
 
 def last_resort(roll: Roll) -> str:
-    """Start the broker in hand, if any, and say what is to be done: our defect is not to keep it down.
-
-    The start is sent until it cannot have found the old process on its way out, which would make it do nothing.
-    """
-    broker = roll.in_flight
-    if broker is None:
+    """Start the brokers in hand, if any, and say what is to be done: our defect is not to keep them down."""
+    if not roll.in_hand:
         return "no broker was stopped at that moment"
+    return "; ".join(_start_blindly(roll, broker) for broker in roll.in_hand)
+
+
+def _start_blindly(roll: Roll, broker: Broker) -> str:
+    """Send the start until it cannot have found the old process on its way out, which would make it do nothing."""
     host = roll.hosts[broker.id]
     old = roll.progress.records[roll.plan.index(broker)].old
     until = roll.clock.now() + roll.rule.limit

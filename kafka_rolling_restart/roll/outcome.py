@@ -28,11 +28,11 @@ def _conclude(
         return Outcome(ExitStatus.DONE, _all_done(final))
     if isinstance(ended_by, Defect | BrokerDown):  # they know of the broker in hand
         return Outcome(int(ended_by.status), f"{ended_by}{_and_gone(final, start_line)}")
-    if final.in_hand is not None:
-        line = f"{ended_by}, with {final.in_hand} stopped and not seen back"
+    if final.in_hand:
+        line = f"{ended_by}, with {_names(final.in_hand)} stopped and not seen back"
         return Outcome(
             ExitStatus.BROKER_DOWN,
-            f"{line}{_and_gone(final, start_line)}. To start {final.in_hand}, run: {start_line(final.in_hand)}",
+            f"{line}{_and_gone(final, start_line)}. To start {_names(final.in_hand)}, run: {_lines(final.in_hand, start_line)}",
         )
     if final.gone:
         return Outcome(ExitStatus.BROKER_DOWN, f"{ended_by}{_and_gone(final, start_line)}")

@@ -66,9 +66,9 @@ class Roll:
         self.note(records=tuple(map(Record, plan)))
 
     @property
-    def in_flight(self) -> Broker | None:
-        """The broker that is stopped by our hand, if any."""
-        return next((record.broker for record in self.progress.having(State.IN_HAND, State.DOWN)), None)
+    def in_hand(self) -> list[Broker]:
+        """The brokers that are stopped by our hand."""
+        return [record.broker for record in self.progress.having(State.IN_HAND, State.DOWN)]
 
     @property
     def done(self) -> list[Broker]:
@@ -92,9 +92,9 @@ class Roll:
         line = self.resume([broker.id for broker in left]) if left else ""
         self.report.progress(replace(self.progress, resume=line))
 
-    def enter(self, step: Step, broker: Broker | None = None) -> None:
-        """Remember that another step has begun."""
-        self.note(step=step, broker=broker, step_began=self.clock.now(), detail="")
+    def enter(self, step: Step, *brokers: Broker) -> None:
+        """Remember that another step has begun, for these brokers."""
+        self.note(step=step, brokers=brokers, step_began=self.clock.now(), detail="")
 
     def mark(self, broker: Broker, **changes: Any) -> None:
         """Remember what became of a broker of the plan."""
@@ -138,7 +138,7 @@ class RollEvents:
     def warn(self, text: str) -> None:
         """Tell what went wrong, though the run goes on."""
         self._roll.report.warn(text, self._label)
-        if self._broker == self._roll.in_flight:
+        if self._broker in self._roll.in_hand:
             self._roll.mark(self._broker, trouble=text)
         self._roll.note(detail="")  # whoever looks at the live area sees the warning above it
 
@@ -201,7 +201,7 @@ def restart_broker(roll: Roll, broker: Broker, lock: RunLock) -> None:
         with roll.watch.source(broker) as metrics:
             _restart_on_news(roll, broker, lock, metrics)
     finally:
-        if roll.in_flight is None:  # else it may yet have to be started
+        if broker not in roll.in_hand:  # else it may yet have to be started
             roll.hosts[broker.id].close()
 
 

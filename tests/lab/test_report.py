@@ -106,7 +106,7 @@ def test_every_version_of_the_file_is_whole_and_true_during_a_roll_with_tasks(la
     for at, host in enumerate(lab.hosts):
         told = [version["brokers"][at]["state"] for version in versions if version["brokers"]]
         assert in_order(told) == ADVANCE
-        steps = in_order([one["step"]["name"] for one in versions if one["step"]["broker"] == host.id])
+        steps = in_order([one["step"]["name"] for one in versions if one["step"]["brokers"] == [host.id]])
         assert steps == STEPS
     for version in versions:
         in_hand = ids(version["brokers"], "in hand")

@@ -63,11 +63,11 @@ SIGTERM = Interrupted(15, "SIGTERM")
         ),
         (
             SIGTERM,
-            FinalState(in_hand=ONE, untouched=(TWO,)),
+            FinalState(in_hand=(ONE,), untouched=(TWO,)),
             5,
             "ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start broker 1 (n1), run: start n1",
         ),
-        (BrokerDown("broker 1 is DOWN. Run: start n1"), FinalState(in_hand=ONE), 5, "broker 1 is DOWN. Run: start n1"),
+        (BrokerDown("broker 1 is DOWN. Run: start n1"), FinalState(in_hand=(ONE,)), 5, "broker 1 is DOWN. Run: start n1"),
         (
             SIGTERM,
             FinalState(done=(ONE, TWO), gone=(TWO,)),
@@ -76,7 +76,7 @@ SIGTERM = Interrupted(15, "SIGTERM")
         ),
         (
             Stopped("unhealthy"),
-            FinalState(done=(ONE,), in_hand=TWO, gone=(ONE,)),
+            FinalState(done=(ONE,), in_hand=(TWO,), gone=(ONE,)),
             5,
             "unhealthy, with broker 2 (n2) stopped and not seen back. broker 1 (n1) was restarted and is not there any "
             "more: look at the log, then run: start n1. To start broker 2 (n2), run: start n2",
@@ -88,7 +88,7 @@ SIGTERM = Interrupted(15, "SIGTERM")
             "unhealthy. Neither the registry nor their metrics tell whether these are up after their restart: "
             "broker 1 (n1), broker 2 (n2). Look at them; to start one, run: start n1; start n2",
         ),
-        (Defect("a defect"), FinalState(in_hand=ONE), 1, "a defect"),
+        (Defect("a defect"), FinalState(in_hand=(ONE,)), 1, "a defect"),
     ],
 )
 def test_the_end_of_a_run_is_a_table(

@@ -92,7 +92,7 @@ def raising(text: str) -> None:
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("outcome", [None, Outcome(0, "all is well"), Outcome(143, "ended", (ONE,))])
 def test_the_document_of_every_state_and_step_is_valid(step: Step, state: State, outcome: Outcome | None) -> None:
-    progress = replace(PROGRESS, records=(RECORDS[state],), step=step, step_began=1003.0, broker=ONE)
+    progress = replace(PROGRESS, records=(RECORDS[state],), step=step, step_began=1003.0, brokers=(ONE,))
     found = valid(json.dumps(document(RUN, progress, outcome)))
     assert found["brokers"][0]["state"] == state.value
     assert found["step"]["name"] == ("ended" if outcome else step.value)
@@ -155,7 +155,7 @@ def test_no_part_of_the_schema_takes_what_it_does_not_name() -> None:
 def test_the_file_is_up_to_date_after_each_flush(tmp_path: Path, warnings: list[str]) -> None:
     file = opened(tmp_path / "r.json", warnings)
     assert read(tmp_path / "r.json")["step"]["name"] == "preparing"
-    file.put(replace(PROGRESS, records=(RECORDS[State.IN_HAND],), step=Step.STOPPING, broker=ONE))
+    file.put(replace(PROGRESS, records=(RECORDS[State.IN_HAND],), step=Step.STOPPING, brokers=(ONE,)))
     file.flush()
     assert read(tmp_path / "r.json")["may_be_down"] != []
     file.end(Outcome(143, "ended by SIGTERM"))

@@ -34,7 +34,7 @@ FIRST_DONE = (
 SECOND_IN_HAND = (FIRST_DONE[0], replace(UNTOUCHED[1], state=State.IN_HAND, stopped_at=1100), UNTOUCHED[2])
 WAITING = Progress(1000, 1000, UNTOUCHED, Step.WAITING, step_began=1000, count=12)
 STOPPING = Progress(
-    1110, 1000, SECOND_IN_HAND, Step.STOPPING, step_began=1100, broker=BROKERS[1], count=12, rolling_since=1010
+    1110, 1000, SECOND_IN_HAND, Step.STOPPING, step_began=1100, brokers=(BROKERS[1],), count=12, rolling_since=1010
 )
 PLAN = Sheet(
     ("#", "id", "host", "rack", "up since", "preflight"),
@@ -156,7 +156,7 @@ def test_a_broker_that_is_back_is_not_said_to_be_starting() -> None:
 
 def test_after_the_last_broker_it_says_that_none_is_left() -> None:
     done = tuple(replace(FIRST_DONE[0], broker=broker, settled_at=None) for broker in BROKERS)
-    assert said(replace(WAITING, records=done, broker=BROKERS[2]), 1001)[1:] == [
+    assert said(replace(WAITING, records=done, brokers=(BROKERS[2],)), 1001)[1:] == [
         "no broker is left to restart",
         "3 of 3 restarted; 1 s so far",
     ]

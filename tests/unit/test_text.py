@@ -32,7 +32,7 @@ PROGRESS = Progress(
     1000.0,
     1000.0,
     RECORDS,
-    broker=HOST,
+    brokers=(HOST,),
     detail=HOSTILE,
     health=Health.UNHEALTHY,
     reasons=(Reason("a", f"no metrics of broker 1: {HOSTILE}"),),
