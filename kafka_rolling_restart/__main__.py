@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
 from kafka_rolling_restart.errors import ExitStatus
@@ -64,8 +65,9 @@ def _hold_streams() -> None:
 def _leave(status: int) -> NoReturn:
     """End with this status, whatever a task printed that cannot be written: a full disk would make it 120."""
     flushing = threading.Thread(target=_flush, daemon=True)
-    flushing.start()
-    flushing.join(GOODBYE_S)
+    with suppress(RuntimeError):  # no more threads
+        flushing.start()
+        flushing.join(GOODBYE_S)
     os._exit(status)
 
 

@@ -59,7 +59,8 @@ def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
         while not ended.wait(every):
             remind(time.monotonic() - began)
 
-    Background(work)
+    with suppress(RuntimeError):  # no more threads: then nobody is reminded
+        Background(work)
     try:
         yield
     finally:
@@ -67,7 +68,10 @@ def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
 
 
 class Background(Generic[V]):
-    """A call on another thread. Ask for its result once it has ended: it raises what the call raised."""
+    """A call on another thread. Ask for its result once it has ended: it raises what the call raised.
+
+    Raises `RuntimeError` where the system has no more threads.
+    """
 
     def __init__(self, call: Callable[[], V], standby: "Standby | None" = None) -> None:
         self._call = call
@@ -75,10 +79,7 @@ class Background(Generic[V]):
         if standby is not None:
             standby.hand_over(self._run)
             return
-        try:
-            threading.Thread(target=self._run, daemon=True).start()
-        except RuntimeError:  # no more threads: then it is made here, because a broker may be waiting for it
-            self._run()
+        threading.Thread(target=self._run, daemon=True).start()
 
     @property
     def ended(self) -> bool:

@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
+from typing import Any
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Interrupted
@@ -12,6 +13,8 @@ from kafka_rolling_restart.errors import Interrupted
 # Ctrl-Z, and reading from or writing to a terminal in the background: a task's child may cause them for all of us.
 NEVER_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# A timer or a signal that a task left behind would end us by default, or raise where a broker is down.
+LEFT_BEHIND = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2)
 SAME_SIGNAL_S = 1.0  # a terminal that closes sends SIGHUP twice within ms (its shell, and the kernel): that is one
 
 
@@ -30,20 +33,32 @@ class Signals:
         self._pending: int | None = None
         self._first_at = 0.0
         self._obeyed: tuple[signal.Signals, ...] = ()
+        self._ignored: tuple[signal.Signals, ...] = ()
+        self.was_heard_at_the_end = False  # while nothing is cut off any more
 
     def listen(self) -> None:
         """Install the handlers; a signal that was already ignored (nohup) stays ignored."""
-        self._obeyed = tuple(number for number in OBEYED if signal.getsignal(number) is not signal.SIG_IGN)
+        self._ignored = tuple(number for number in OBEYED if signal.getsignal(number) is signal.SIG_IGN)
+        self._obeyed = tuple(number for number in OBEYED if number not in self._ignored)
         self.listen_again()
 
     def listen_again(self) -> None:
         """Take the signals back from a task that may have put handlers of its own there, if they were ours."""
         for number in self._obeyed:
             signal.signal(number, self.handle)
+        for number in self._ignored:
+            signal.signal(number, signal.SIG_IGN)
+        if self._critical:
+            self._ignore(LEFT_BEHIND)
+
+    def _ignore(self, numbers: Sequence[signal.Signals]) -> dict[signal.Signals, Any]:
+        """Ignore these signals; return how they were handled before."""
+        return {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
 
     def handle(self, number: int, _frame: FrameType | None = None) -> None:
         """Raise `Interrupted`; within the critical section only the second signal does, and never a SIGHUP."""
         if self._deaf:
+            self.was_heard_at_the_end = True
             return  # the run is ending already: its last words are not to be cut off
         first = self._pending is None
         if first:
@@ -74,7 +89,7 @@ class Signals:
         self.listen_again()
         self.obey()
         self._critical = True
-        stoppers = {number: signal.signal(number, signal.SIG_IGN) for number in NEVER_STOPPED_BY}
+        before = self._ignore((*NEVER_STOPPED_BY, *LEFT_BEHIND))
         try:
             yield
         except BaseException:
@@ -82,7 +97,7 @@ class Signals:
             raise
         finally:
             self._critical = False
-            for number, handler in stoppers.items():
+            for number, handler in before.items():
                 signal.signal(number, handler)
         self.obey()
 

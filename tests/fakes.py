@@ -106,6 +106,8 @@ class FakeBroker:
         self.start_returns_after = 0.1
         self.start_delay = 0.0  # before a process is there
         self.stop_delay = 0.0  # before the stop command does anything
+        self.start_breaks = False  # the connection is cut while the start command runs
+        self.commands_end_unseen = False  # they have ended, and their connections do not tell
         self.stop_breaks = False  # the connection is cut while the stop command runs
         self.commands_hidden = False  # the host does not tell whether a command runs
         self.kills_at: float | None = None  # s after the stop: whatever runs then is killed by it
@@ -159,7 +161,7 @@ class FakeBroker:
             broken = SshError("the connection broke", sent=True)
             return FakePending(self.clock, 1.0, broken, self.stop_returns_after, self.commands_hidden)
         ended = CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
-        return FakePending(self.clock, self.stop_returns_after, ended)
+        return FakePending(self.clock, self.stop_returns_after, ended, self._runs())
 
     def start(self, limit: float) -> FakePending:
         if self.ssh_down:
@@ -167,8 +169,15 @@ class FakeBroker:
         self.starts.append(self.clock.now())
         if self.start_takes_effect:
             self.clock.plan(self.start_delay, self._launch)
+        if self.start_breaks:
+            self.start_breaks = False
+            broken = SshError("the connection broke", sent=True)
+            return FakePending(self.clock, 1.0, broken, self.start_returns_after, self.commands_hidden)
         ended = CommandResult("service kafka start", self.start_status, "", self.start_returns_after)
-        return FakePending(self.clock, self.start_returns_after, ended)
+        return FakePending(self.clock, self.start_returns_after, ended, self._runs())
+
+    def _runs(self) -> float | None:
+        return 5.0 if self.commands_end_unseen else None
 
     def _launch(self) -> None:
         if self.process is None:

@@ -79,10 +79,23 @@ class Shell(Protocol):
     def connections(self) -> Connections: ...
 
 
+class _NotSent:
+    """Stands for a call that could not be begun."""
+
+    ended = True
+
+    def __init__(self, error: SshError) -> None:
+        self._error = error
+
+    def result(self) -> CommandResult:
+        """Raise why."""
+        raise self._error
+
+
 class HostCommand:
     """A command that is on its way to a host or runs there."""
 
-    def __init__(self, run: Background[CommandResult], is_there: Callable[[], bool]) -> None:
+    def __init__(self, run: Background[CommandResult] | _NotSent, is_there: Callable[[], bool]) -> None:
         self._run = run
         self._is_there = is_there
 
@@ -217,14 +230,20 @@ class BrokerHost:
             shown=shown,
             objection=objection,
         )
-        return HostCommand(Background(run, self._threads), partial(self._aside, partial(self._is_there, name)))
+        is_there = partial(self._aside, partial(self._is_there, name))
+        try:
+            return HostCommand(Background(run, self._threads), is_there)
+        except RuntimeError as error:
+            return HostCommand(_NotSent(SshError(f"`{shown}` was not sent: {error}")), is_there)
 
     def _marked(self, command: str, name: str) -> str:
         """Return a line that runs a command with a name by which its process is found on the host while it runs."""
         line = self._privileged(command)
         if self._root and SHELL_SYNTAX.search(command):
             line = f'"${{SHELL:-sh}}" -c {shlex.quote(command)}'  # the login shell, as root would type it
-        return shlex.join(["sh", "-c", f"{line}; exit $?", name])
+        return shlex.join(
+            ["sh", "-c", f": {name}; {line}; exit $?"]
+        )  # the name first: pgrep may read only the beginning
 
     def _is_there(self, name: str) -> bool:
         result = self._connections.ask(PGREP.format(name[:1], name[1:], MARK), QUESTION_S)

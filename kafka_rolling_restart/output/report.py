@@ -221,7 +221,10 @@ class Report:
         """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
         if self._writer.drain():
             return
-        last_words = Writer(PlainScreen())
+        try:
+            last_words = Writer(PlainScreen())
+        except RuntimeError:  # no more threads: then nothing can be waited for
+            return
         for item in self._writer.leftovers():
             for descriptor, text in plain(item):
                 if descriptor == STDERR:

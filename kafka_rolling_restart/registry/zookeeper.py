@@ -134,8 +134,9 @@ class ZooKeeper:
         """End the session; the lock goes with it."""
         self._opened = False
         ending = threading.Thread(target=_end, args=(self._client,), daemon=True)
-        ending.start()
-        ending.join(GOODBYE_S)
+        with suppress(RuntimeError):  # no more threads: then the server ends the session
+            ending.start()
+            ending.join(GOODBYE_S)
 
     def _revive(self) -> None:
         """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login.
@@ -143,7 +144,8 @@ class ZooKeeper:
         The session is the same while the server knows it, and our lock with it.
         """
         if self._opened and self._client.client_state in ENDED:
-            threading.Thread(target=_end, args=(self._client,), daemon=True).start()
+            with suppress(RuntimeError):  # as in close()
+                threading.Thread(target=_end, args=(self._client,), daemon=True).start()
             self._client = make_client(self.hosts, self._access, self._listener, self._session)
             self.connect()
 
@@ -529,8 +531,8 @@ class Lock:
         if self._client.connected and self._lock.is_acquired:
             try:
                 self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S)
-            except (RegistryUnavailable, NoNodeError):
-                return
+            except Exception:  # how the run ended is known, and is not changed by this
+                LOG.debug("the lock could not be let go of", exc_info=True)
 
 
 def _who(contenders: list[str]) -> str:

@@ -53,7 +53,7 @@ class Limits:
     again: float = 15.0  # before a start that failed is sent again; twice as long after each, up to ``longest``
     again_unseen: float = 60.0  # before a start that ended well, and of which nothing is seen, is sent again; as above
     longest: float = 240.0
-    start_gives_up: float = 120.0  # a start command that waits for longer than that (systemd: 90 s) does not give up
+    start_gives_up: float = 120.0  # a start command may give up after so long or after ``waiting`` (systemd: 90 s)
     resend: float = 10.0  # before a start command that did not reach the host is sent again
     last_chance: float = 60.0  # a broker that took the whole limit to go is given this long to come back
     news: float = 60.0  # from one line about what is still waited for to the next
@@ -85,7 +85,8 @@ class Restart:
         self._was_away_after_the_stop = False  # nothing of it was there when its stop command was over
         self._is_blind = False  # its process could not be looked for the last time
         self._unsent = ""  # why a start command did not reach the host, as it was told last
-        self.stop_was_sent = True  # or may have been
+        self.has_begun = False  # the stop command was sent, or may have been
+        self.stop_was_sent = True  # as above, as far as it is known by now
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
         self.is_down = False  # it was given up, and nothing of it was there
         self.is_from_others = False  # the JVM that is back was born before we told it to start
@@ -109,6 +110,7 @@ class Restart:
         self._events.say("stopping it")
         self._began = self._news_at = self._clock.now()
         self._before = replace(self._before, stopped_at=self._began)
+        self.has_begun = True
         command = self._stop = Command(self._host.stop(self._limits.waiting, objection), self._began)
         gone_since: float | None = None
         while True:
@@ -212,10 +214,12 @@ class Restart:
         elif self._missing_since is None:
             self._missing_since = now
         is_due = self._is_due_again(command)
-        if now >= self._deadline:
+        if now >= self._deadline and not self._is_in_grace(seen):
             if not self._may_have_one_more(command):
                 raise self._given_up(seen, command)
             is_due, self._is_extended, self._deadline = True, True, now + self._limits.last_chance
+        if self._a_start_is_at_work():
+            return command
         if command.not_sent:  # that was no try: the command never reached the host
             yield self._limits.resend
             return self._send_start()
@@ -230,7 +234,13 @@ class Restart:
         """Tell whether the last start may have found the old process alive: then one more, and time to see what it does."""
         if self._is_extended or self._missing_since is None or self._was_gone_before(command):
             return False
-        return command.is_over(self._clock.now()) is not False
+        return not self._a_start_is_at_work()
+
+    def _is_in_grace(self, seen: Evidence) -> bool:
+        """Tell whether a new process serves, and only has to outlive a stop command that ended a moment ago."""
+        if self._stop is None or self._stop.over_at is None or not is_back(seen, self._before):
+            return False
+        return self._clock.now() - self._stop.over_at <= self._limits.grace + self._limits.poll
 
     def _send_start(self) -> Command:
         if not self._unsent:  # else it is tried again and again: that was said
@@ -274,12 +284,10 @@ class Restart:
         if self._missing_since is None or command.ended_at is None:
             return False
         is_soon = command.trouble or self._was_seen_alive or not self._was_gone_before(command)
-        first = self._limits.again if is_soon else self._limits.again_unseen
-        pause = min(first * 2 ** (self._tries - 1), self._limits.longest)
+        first = self._limits.again if is_soon else min(self._limits.again_unseen, self._limits.waiting / 4)
+        pause: float = min(first * 2 ** (self._tries - 1), self._limits.longest)
         now = self._clock.now()
-        if now - command.ended_at < pause or now - self._missing_since < min(pause, self._limits.grace):
-            return False
-        return command.is_over(now) is not False
+        return now - command.ended_at >= pause and now - self._missing_since >= min(pause, self._limits.grace)
 
     def _was_gone_before(self, command: Command) -> bool:
         """Tell whether the old process was proven to be gone when a start was sent."""
@@ -325,12 +333,24 @@ class Restart:
         One that ended well does not. One that never ends, as where the broker runs in the foreground, is not waited for
         for ever.
         """
-        now = self._clock.now()
-        if command.not_sent or now - command.sent_at >= self._limits.start_gives_up:
+        if command.not_sent:
             return True
+        now = self._clock.now()
         if not command.is_over(now) or command.over_at is None:
-            return False
+            return now - command.sent_at >= max(self._limits.start_gives_up, self._limits.waiting)
         return not command.trouble or now - command.over_at >= self._limits.grace
+
+    def _a_start_is_at_work(self) -> bool:
+        """Tell whether a start that was sent certainly still runs: no other is sent beside it."""
+        now = self._clock.now()
+        return any(one.is_over(now) is False for one in self._starts if not one.not_sent)
+
+    def is_back_by_now(self) -> bool:
+        """Look once whether a new process serves. Never raises."""
+        try:
+            return is_back(self._observer.look(), self._before)
+        except Exception:  # whatever it was, it is not known
+            return False
 
     # Looking, resting, telling
 

@@ -5,6 +5,9 @@ from kafka_rolling_restart.hosts.base import HostCommand
 from kafka_rolling_restart.model.broker import CommandResult
 from kafka_rolling_restart.text import describe
 
+ASK_AFTER_S = 60.0  # a connection may be dead without our knowing: then the host is asked all the same
+ASK_EVERY_S = 10.0
+
 
 class Command:
     """Follows one command. All times are monotonic s."""
@@ -14,6 +17,7 @@ class Command:
         self.sent_at = sent_at
         self.ended_at: float | None = None  # when its end was heard, or when it was lost from sight
         self.over_at: float | None = None  # when it was known to run no longer
+        self._asked_at = sent_at + ASK_AFTER_S - ASK_EVERY_S
         self.not_sent = False
         self.trouble = ""
         self.result: CommandResult | None = None
@@ -52,12 +56,19 @@ class Command:
             self.over_at = now
         if self.over_at is not None:
             return True
-        if self.ended_at is None:
+        if self.ended_at is None and now - self._asked_at < ASK_EVERY_S:
             return False
+        return self._ask_host(now)
+
+    def _ask_host(self, now: float) -> bool | None:
+        self._asked_at = now
         try:
             runs = self._sent.still_runs()
         except Exception:  # a question that could not be asked is not answered
-            return None
-        if not runs:
-            self.over_at = now
-        return not runs
+            return False if self.ended_at is None else None
+        if runs:
+            return False
+        self.over_at = now
+        if self.ended_at is None:
+            self.ended_at, self.trouble = now, "its end was not seen: the connection is dead"
+        return True

@@ -100,10 +100,9 @@ def is_back(seen: Evidence, before: Before) -> bool:
     """Tell whether a new process is a member again, and serves."""
     if not is_new_member(seen, before) or not is_new(seen.sample, before):
         return False
-    if seen.sample.max_age > 0:
-        # What a cache says may be from when the broker was still starting, and may stay so for long.
-        return True
-    return seen.answers and is_running(seen.sample)
+    # What a cache says may be from before something happened; it is what the person has accepted.
+    is_trusted = seen.answers or seen.sample.max_age > 0
+    return is_trusted and is_running(seen.sample)
 
 
 def runs_as_before(seen: Evidence, before: Before) -> bool:

@@ -93,16 +93,23 @@ def last_resort(roll: Roll) -> str:
 
 
 def _start_blindly(roll: Roll, broker: Broker) -> str:
-    """Send the start until it cannot have found the old process on its way out, which would make it do nothing."""
-    host = roll.hosts[broker.id]
+    """Send the start until the broker is back, or the start cannot have found the old process, which makes it do nothing.
+
+    Nothing is sent where the stop was not, nor while the last start is at work.
+    """
+    restart, host = roll.restarts.get(broker.id), roll.hosts[broker.id]
+    if restart is None or not restart.has_begun:
+        return f"{broker} was not told to stop"
     old = roll.progress.records[roll.plan.index(broker)].old
     until = roll.clock.now() + roll.rule.limit
-    sent = 0
-    while True:
-        was_gone, over = _is_surely_gone(host, old), roll.clock.now() >= until
-        said = _send_blindly(host, roll.clock)
+    sent, said = 0, _Sent("nothing was sent")
+    while not restart.is_back_by_now():
+        was_gone, is_over = _is_surely_gone(host, old), roll.clock.now() >= until
+        said = _send_blindly(host, roll.clock, until)
         sent += 1
-        if (was_gone and said.is_well) or (over and sent >= LAST_RESORT_STARTS):
+        roll.report.warn(f"a defect of this program: start {sent} was sent: {said.text}", roll.label(broker))
+        is_enough = (was_gone and said.is_well) or (is_over and sent >= LAST_RESORT_STARTS)
+        if is_enough or roll.signals.was_heard_at_the_end:
             break
     return (
         f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
@@ -128,12 +135,15 @@ class _Sent:
     is_well: bool = False
 
 
-def _send_blindly(host: Host, clock: Clock) -> _Sent:
+def _send_blindly(host: Host, clock: Clock, until: float) -> _Sent:
+    """Send the start, and give it time. One that is at work longer is waited for until ``until`` (monotonic s)."""
     try:
-        command = host.start(LAST_RESORT_S)
+        command = host.start(max(until - clock.now(), LAST_RESORT_S))
         clock.sleep(LAST_RESORT_S)
+        while not command.ended and clock.now() < until:
+            clock.sleep(1.0)
         if not command.ended:
-            return _Sent(f"no end of the start command within {LAST_RESORT_S:g} s")
+            return _Sent("the start command has not ended")
         result = command.result()
         return _Sent(str(result), is_well=result.status == 0)
     except Exception as error:  # it is the last try, and its failure is told

@@ -32,7 +32,7 @@ from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
 
-SEND_WITHIN_S = 5.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
+SEND_WITHIN_S = 8.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
 FORKED = 70  # exit status of a task's child process that took itself for us
 MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
 TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
@@ -55,6 +55,8 @@ class Roll:
     jvms: dict[int, Jvm] = field(default_factory=dict)  # each broker's own, as we saw it first or started it
     progress: Progress = field(init=False)
     healthy_at: float = float("-inf")  # when the last check that was healthy began
+    asked_for_lock_at: float = float("-inf")
+    restarts: dict[int, Restart] = field(default_factory=dict)  # of the brokers in hand
 
     def __post_init__(self) -> None:
         now = self.clock.now()
@@ -214,7 +216,7 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
     seen = restart.look_before()
     while _renew_news(roll, lock, broker):
         seen = restart.look_before()
-    objection = _too_late(roll)
+    objection = _too_late(roll.clock, roll.asked_for_lock_at)
     if _was_restarted(roll, broker, seen):
         _leave_alone(roll, broker, seen)
         return
@@ -232,15 +234,15 @@ def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
     roll.report.say(f"was restarted by somebody else since this run began: left alone{left}", roll.label(broker))
 
 
-def _too_late(roll: Roll) -> Objection:
-    """Return what there is against a stop that is sent too long after the lock and the health were seen.
+def _too_late(clock: Clock, asked_at: float) -> Objection:
+    """Return what there is against a stop that is sent too long after the health and the lock were seen.
 
-    This process may be held up in between (Ctrl-Z, a machine that is paused, a disk), and lose its lock meanwhile.
+    ``asked_at`` is when the last question was asked about them: the answer may have waited for us. This process may be held
+    up in between (Ctrl-Z, a machine that is suspended, a disk), and lose its lock meanwhile.
     """
-    looked_at = roll.clock.now()
 
     def objection() -> str:
-        age = roll.clock.now() - looked_at
+        age = clock.now() - asked_at
         if age <= SEND_WITHIN_S:
             return ""
         return f"this process was held up for {age:.0f} s after it had seen the lock and the cluster's health"
@@ -284,6 +286,7 @@ def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
     changed = old and not wait(roll, replace(roll.rule, count=1))
     if changed:
         wait(roll)
+    roll.asked_for_lock_at = roll.clock.now()
     retaken = _hold_lock(roll, lock, broker)
     if retaken:
         wait(roll)
@@ -292,6 +295,7 @@ def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
 
 def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> None:
     """The critical section: nothing ends it with the broker left down while it can still be started."""
+    roll.restarts[broker.id] = restart
     roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
     in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run")
     roll.note(health=Health.UNHEALTHY, reasons=(in_hand,), healthy=0)

@@ -15,7 +15,9 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
-LOOP = frozenset(str(PACKAGE / name) for name in ("main.py", "roll/roll.py", "roll/ending.py", "signals.py", "roll/outcome.py"))
+LOOP = frozenset(
+    str(PACKAGE / name) for name in ("main.py", "roll/roll.py", "roll/ending.py", "signals.py", "roll/outcome.py")
+)
 
 
 class Lines:

@@ -138,17 +138,30 @@ def has_returned(story: Story, sent: Sent) -> bool:
     return sent.server.nature.stop.runs < story.schedule.limit
 
 
+def what_may_act(story: Story) -> list[Sent]:
+    """The commands that the tool has to reckon with: a start that runs for longer than it waits for one is none."""
+    longest_start = max(120.0, story.schedule.limit)
+    return [*story.world.stops, *(one for one in story.world.starts if one.acts_until - one.at <= longest_start)]
+
+
 def stops_nothing_while_an_earlier_command_may_act(story: Story) -> None:
     for sent in story.world.stops:
-        for before in [*story.world.stops, *story.world.starts]:
+        for before in what_may_act(story):
             if before.at < sent.at:
                 assert before.acts_until <= sent.at
 
 
 def says_nothing_good_while_a_command_may_act(story: Story) -> None:
-    for sent in [*story.world.stops, *story.world.starts]:
+    for sent in what_may_act(story):
         if sent.acts_until > story.end.at and not story.fatal:
             assert story.end.status == 5
+
+
+def sends_no_start_beside_one_that_runs(story: Story) -> None:
+    for number, start in enumerate(story.world.starts):
+        for before in story.world.starts[:number]:
+            is_same = before.server is start.server
+            assert not (is_same and before.told) or before.runs_until <= start.at
 
 
 def runs_each_task_or_names_its_broker_as_left(story: Story) -> None:
@@ -276,6 +289,7 @@ PROMISES: list[Callable[[Story], None]] = [
     leaves_no_broker_down,
     stops_nothing_while_an_earlier_command_may_act,
     says_nothing_good_while_a_command_may_act,
+    sends_no_start_beside_one_that_runs,
     runs_each_task_or_names_its_broker_as_left,
     says_done_only_when_all_were_restarted_and_are_whole,
     says_refused_only_when_nothing_was_stopped,

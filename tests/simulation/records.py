@@ -19,6 +19,8 @@ class Sent:
     held_at: float = 0.0  # when the lock was seen last to be ours
     gap: tuple[float, float] | None = None  # between these it was lost, if it was
     on_disk: Progress | None = None  # what its report file said
+    runs_until: float = 0.0
+    told: bool = True  # its host tells whether it runs
     acts_until: float = 0.0  # when it can no longer take a process down at its end
     news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
 

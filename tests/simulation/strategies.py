@@ -26,7 +26,7 @@ KILLING = st.builds(
     Deed,
     returns=one_of(3.0, None),
     kills=one_of(12.0, 17.0, *LONG[3:]),
-    lag=one_of(0.0, 0.0, 5.0, 10.0),
+    lag=one_of(0.0, 0.0, 5.0, 14.0),
     told=one_of(True, False),
 )
 STARTS = st.builds(
@@ -35,9 +35,14 @@ STARTS = st.builds(
     effect=one_of(*LONG[:6]),
     returns=one_of(0.1, 5.0, 20.0, 60.0, None),
     status=one_of(0, 0, 1),
+    told=one_of(True, True, False),
 )
 GIVING_UP = st.builds(
-    Deed, returns=st.none(), status=st.just(1), kills=one_of(20.0, 45.0, 90.0), lag=one_of(0.0, 5.0)
+    Deed,
+    returns=st.none(),
+    status=st.just(1),
+    kills=one_of(20.0, 45.0, 90.0, 127.0, 200.0, 290.0),
+    lag=one_of(0.0, 5.0, 14.0),
 ).map(lambda deed: replace(deed, returns=deed.kills))
 TIMINGS: dict[str, Any] = {
     "unregisters": one_of(0.3, 0.0, 2.0, 20.0),
@@ -114,7 +119,7 @@ SCHEDULES = st.builds(
     natures=st.lists(NATURES, min_size=2, max_size=4).map(tuple),
     count=one_of(2, 1, 3),
     interval=one_of(5.0, 10.0),
-    limit=one_of(60.0, 150.0),
+    limit=one_of(60.0, 150.0, 600.0),
     election=one_of(0.5, 20.0),
     faults=st.lists(MISHAPS, max_size=4).map(lambda mishaps: sum(mishaps, ())),
     signals=st.lists(SIGNALS, max_size=2).map(tuple),

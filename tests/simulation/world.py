@@ -163,8 +163,8 @@ class World:
             self.lock.held_at,
             self.lock.gap,
             self.file.on_disk,
-            self.clock.now() + server.nature.stop.acts,
-            min(proxy.news for proxy in self.proxies),
+            acts_until=self.clock.now() + server.nature.stop.acts,
+            news=min(proxy.news for proxy in self.proxies),
         )
         self.stops.append(sent)
         for proxy in self.proxies:
@@ -173,8 +173,10 @@ class World:
 
     def started(self, server: Server, deed: Deed) -> None:
         self.excused[server.id - 1] = self.clock.now()
-        acts = self.clock.now() + deed.acts
-        self.starts.append(Sent(server, self.clock.now(), server.life if server.alive else None, acts_until=acts))
+        now, life = self.clock.now(), server.life if server.alive else None
+        self.starts.append(
+            Sent(server, now, life, runs_until=now + deed.runs, told=deed.told, acts_until=now + deed.acts)
+        )
 
     # What goes wrong
     def _anchor(self, stop: int) -> None:

@@ -32,7 +32,7 @@ SOURCE_DOWN = Sample(600, 600, reason="refused", silent=True, source_is_down=Tru
 OLD_RUNS, NEW_RUNS = Sample(600, 600, OLD, SOUND), Sample(600, 600, NEW, SOUND)
 NEW_STARTS = replace(NEW_RUNS, metrics=replace(SOUND, state=1))
 NEW_STOPS = replace(NEW_RUNS, metrics=replace(SOUND, state=6))
-CACHED = replace(NEW_STARTS, max_age=300)
+CACHED = replace(NEW_RUNS, max_age=300)
 
 
 def seen(registry: Observation, sample: Sample, process: Observation, is_fresh: bool = True) -> Evidence:
@@ -73,7 +73,8 @@ def test_gone(evidence: Evidence, gone: bool) -> None:
         (seen(MEMBER_AGAIN, NEW_STOPS, UNKNOWN), False),
         (seen(MEMBER_AGAIN, NEW_RUNS, UNKNOWN, is_fresh=False), False),
         (seen(MEMBER_AGAIN, SILENT, UNKNOWN), False),
-        (seen(MEMBER_AGAIN, CACHED, UNKNOWN, is_fresh=False), True),  # it may say so for long
+        (seen(MEMBER_AGAIN, CACHED, UNKNOWN, is_fresh=False), True),  # the person has accepted that
+        (seen(MEMBER_AGAIN, replace(NEW_STARTS, max_age=300), UNKNOWN, is_fresh=False), False),
     ],
 )
 def test_back(evidence: Evidence, back: bool) -> None:

@@ -20,7 +20,7 @@ from kafka_rolling_restart.roll.roll import FORKED, Roll
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.settings.run import RunSettings
-from kafka_rolling_restart.signals import OBEYED, Signals
+from kafka_rolling_restart.signals import LEFT_BEHIND, OBEYED, Signals
 from kafka_rolling_restart.task import Tasks
 from tests.fakes import Collector, FakeBroker, FakeClock, FakePending, FakeReportFile
 from tests.schema import valid
@@ -517,7 +517,7 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
     found = reported(5)
     assert found["may_be_down"] == [{"id": 1, "host": "n1", "start_command": scene.broker.start_line}]
     assert found["brokers"][0]["state"] == "down" and found["brokers"][0]["back"] is None
-    assert found["brokers"][0]["trouble"] == "it was told to start, and did not come back"
+    assert "starting it again" in found["brokers"][0]["trouble"]
     assert found["health"]["state"] == "not healthy"
     assert found["health"]["reasons"][0]["text"] == "broker 1 (n1) was stopped by this run, and may be DOWN"
     assert found["resume"] == "kafka-rolling-restart --broker-ids 1"
@@ -626,6 +626,7 @@ def handle_signals(handler: signal.Handlers) -> None:
 def test_a_task_that_takes_the_signals_for_itself_does_not_keep_them(scene: Scene) -> None:
     before = {number: signal.getsignal(number) for number in OBEYED}
     try:
+        handle_signals(signal.SIG_DFL)
         scene.signals.listen()
         scene.pre_stop.append(Task(lambda: handle_signals(signal.SIG_IGN)))
         scene.post_stop.append(Task(lambda: handle_signals(signal.SIG_DFL)))
@@ -647,3 +648,108 @@ def test_a_child_of_a_task_that_comes_out_of_it_ends_there(scene: Scene) -> None
     scene.post_stop.append(Task(fork))
     assert scene.run() == 0
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == FORKED
+
+
+def test_a_process_that_was_held_up_while_it_asked_for_its_lock_does_not_send_the_stop(scene: Scene) -> None:
+    scene.lock.show = lambda brokers: scene.clock.sleep(600)  # type: ignore[method-assign]
+    assert "held up for 600 s" in scene.ends_with(4)
+    assert scene.broker.stops == []
+
+
+class BreaksOnce(FakeReportFile):
+    """A report file whose first flush, right before the stop, is a defect."""
+
+    is_broken = False
+
+    def flush(self) -> bool:
+        if self.is_broken:
+            return super().flush()
+        self.is_broken = True
+        raise ZeroDivisionError
+
+
+def test_a_defect_before_the_stop_was_sent_starts_nothing(scene: Scene) -> None:
+    scene.file = BreaksOnce()
+    assert "broker 1 (n1) was not told to stop" in scene.ends_with(1)
+    assert scene.broker.stops == scene.broker.starts == []
+
+
+def test_a_defect_sends_no_start_to_a_broker_that_is_back(scene: Scene) -> None:
+    scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
+    scene.broker.ps_hidden = True
+    scene.ends_with(1)
+    assert len(scene.broker.starts) == 2  # one by the run, one by the last resort, and then it was seen to be back
+
+
+def test_the_last_resort_ends_with_a_signal(scene: Scene) -> None:
+    scene.broker.start_takes_effect = False
+    scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
+    scene.broker.ps_hidden = True
+    scene.clock.plan(40, lambda: scene.signals.handle(signal.SIGTERM))
+    scene.ends_with(1)
+    assert scene.clock.now() < 1010 + 50
+
+
+def test_post_stop_tasks_run_where_there_is_no_thread_to_remind_of_them(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(*_args: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ran: list[int] = []
+    scene.post_stop.append(Task(lambda: ran.append(1)))
+    stop = scene.broker.stop
+
+    def stop_without_threads(limit: float, objection: Objection = no_objection) -> FakePending:
+        monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+        return stop(limit, objection)
+
+    scene.broker.stop = stop_without_threads  # type: ignore[method-assign]
+    start = scene.broker.start
+
+    def start_with_threads(limit: float) -> FakePending:
+        monkeypatch.undo()
+        return start(limit)
+
+    scene.broker.start = start_with_threads  # type: ignore[method-assign]
+    assert scene.run() == 0 and ran == [1]
+
+
+def leave_behind(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
+
+
+def test_what_a_task_left_behind_does_not_end_the_critical_section(scene: Scene) -> None:
+    before = {number: signal.getsignal(number) for number in (*OBEYED, *LEFT_BEHIND)}
+    seen: list[object] = []
+    try:
+        scene.signals.listen()
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        scene.post_stop.append(Task(lambda: leave_behind(signal.SIGALRM)))
+        start = scene.broker.start
+
+        def look_and_start(limit: float) -> FakePending:
+            seen.extend(signal.getsignal(number) for number in LEFT_BEHIND)
+            return start(limit)
+
+        scene.broker.start = look_and_start  # type: ignore[method-assign]
+        scene.run()
+        assert set(seen) == {signal.SIG_IGN}
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_signal_that_was_ignored_from_the_beginning_stays_so_whatever_a_task_does(scene: Scene) -> None:
+    before = {number: signal.getsignal(number) for number in OBEYED}
+    try:
+        handle_signals(signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        scene.signals.listen()
+        scene.pre_stop.append(Task(lambda: handle_signals(signal.SIG_DFL)))
+        scene.run()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -67,7 +67,12 @@ SIGTERM = Interrupted(15, "SIGTERM")
             5,
             "ended by SIGTERM, with broker 1 (n1) stopped and not seen back. To start broker 1 (n1), run: start n1",
         ),
-        (BrokerDown("broker 1 is DOWN. Run: start n1"), FinalState(in_hand=(ONE,)), 5, "broker 1 is DOWN. Run: start n1"),
+        (
+            BrokerDown("broker 1 is DOWN. Run: start n1"),
+            FinalState(in_hand=(ONE,)),
+            5,
+            "broker 1 is DOWN. Run: start n1",
+        ),
         (
             SIGTERM,
             FinalState(done=(ONE, TWO), gone=(TWO,)),

@@ -1,9 +1,10 @@
 import threading
+import time
 from functools import partial
 
 import pytest
 
-from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel, reminding
+from kafka_rolling_restart.parallel import Background, NotInTime, Standby, aside, in_parallel, reminding
 
 
 def test_a_call_in_the_background_is_not_waited_for_and_tells_its_end() -> None:
@@ -80,3 +81,25 @@ def test_calls_that_have_not_begun_at_the_limit_are_never_made() -> None:
     over.set()
     threading.Event().wait(0.2)
     assert made == [0, 1, 2]
+
+
+def test_a_standby_has_another_thread_where_all_are_at_work_and_uses_one_again_that_is_free() -> None:
+    standby, may_end = Standby(1), threading.Event()
+    busy = Background(may_end.wait, standby)
+    assert standby.call(lambda: 5) == 5  # the first is at work
+    may_end.set()
+    while not busy.ended:
+        time.sleep(0.001)
+    before = threading.active_count()
+    assert [standby.call(lambda: 6) for _ in range(5)] == [6] * 5
+    assert threading.active_count() == before
+    standby.dismiss()
+
+
+def test_nobody_is_reminded_where_there_are_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*_args: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
+    with reminding(0.01, lambda _seconds: None):
+        pass

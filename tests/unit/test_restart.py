@@ -137,6 +137,7 @@ def test_a_start_that_fails_for_a_while_works_in_the_end(scene: Scene) -> None:
 
 
 def test_a_process_that_appears_long_after_its_start_is_not_launched_three_times(scene: Scene) -> None:
+    scene.limits(600)
     scene.broker.start_delay = 100.0
     scene.whole()
     assert intervals(scene.broker.starts) == [60]
@@ -435,12 +436,71 @@ def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(s
     assert len(scene.broker.starts) == 2 and scene.broker.registered
 
 
-def test_a_start_command_that_never_ends_is_waited_for_for_two_minutes_with_the_broker_up(scene: Scene) -> None:
+def test_a_start_command_that_never_ends_is_waited_for_to_the_limit_with_the_broker_up(scene: Scene) -> None:
     scene.broker.start_returns_after = 10_000.0
-    scene.limits(600)
+    scene.limits(150)
     scene.whole()
-    assert 120 <= scene.clock.now() - scene.broker.starts[0] < 122
+    assert 150 <= scene.clock.now() - scene.broker.starts[0] < 152
     assert any("is back, but the start command has not returned" in line for line in scene.told)
+
+
+@pytest.mark.parametrize("gives_up_at", [112.0, 150.0, 290.0])
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_start_command_that_gives_up_late_has_not_the_last_word(
+    scene: Scene, gives_up_at: float, breaks: bool
+) -> None:
+    scene.limits(400)
+    scene.broker.start_status, scene.broker.start_returns_after = 1, gives_up_at
+    scene.broker.start_breaks = breaks
+    scene.stop()
+    scene.clock.plan(gives_up_at + 12, scene.broker.kill)  # what it told to end takes its time
+    scene.clock.plan(gives_up_at + 11, lambda: setattr(scene.broker, "start_returns_after", 1.0))
+    scene.clock.plan(gives_up_at + 11, lambda: setattr(scene.broker, "start_status", 0))
+    scene.start()
+    assert scene.broker.born - scene.broker.starts[0] > gives_up_at
+    assert scene.broker.registered and scene.broker.process == 200
+
+
+def test_no_start_is_sent_beside_one_that_runs_though_a_later_one_did_not_reach_the_host(scene: Scene) -> None:
+    scene.limits(300)
+    scene.broker.start_takes_effect, scene.broker.start_breaks, scene.broker.start_returns_after = False, True, 90.0
+    scene.stop()
+    scene.clock.plan(15, lambda: setattr(scene.broker, "ssh_down", True))
+    scene.clock.plan(40, lambda: setattr(scene.broker, "ssh_down", False))
+    scene.clock.plan(60, lambda: setattr(scene.broker, "start_takes_effect", True))
+    scene.start()
+    assert scene.broker.starts[1] - scene.broker.starts[0] >= 89.9
+
+
+def test_a_connection_that_is_dead_without_our_knowing_does_not_hold_up_the_start_to_the_limit(scene: Scene) -> None:
+    scene.limits(600)
+    scene.broker.start_takes_effect, scene.broker.start_returns_after = False, 10_000.0
+    scene.broker.commands_end_unseen = True
+    scene.stop()
+    scene.clock.plan(60, lambda: setattr(scene.broker, "start_takes_effect", True))
+    scene.start()
+    assert scene.broker.starts[1] - scene.broker.starts[0] < 90 and scene.clock.now() - scene.broker.stops[0] < 160
+
+
+def test_a_stop_whose_connection_died_is_over_once_its_host_says_so(scene: Scene) -> None:
+    scene.broker.stop_returns_after, scene.broker.commands_end_unseen = 10_000.0, True
+    scene.whole()
+    assert 60 <= scene.clock.now() - scene.broker.stops[0] < 100
+
+
+def test_a_broker_that_serves_at_the_limit_is_given_the_time_to_outlive_its_stop(scene: Scene) -> None:
+    scene.broker.stop_returns_after = 118.0
+    scene.whole()
+    assert 133 <= scene.clock.now() - scene.broker.stops[0] <= 135
+
+
+def test_a_start_that_comes_to_nothing_is_repeated_within_a_short_limit(scene: Scene) -> None:
+    scene.limits(60)
+    scene.broker.start_takes_effect = False
+    scene.stop()
+    with pytest.raises(BrokerDown):
+        scene.start()
+    assert len(scene.broker.starts) >= 2
 
 
 def test_a_start_command_that_fails_though_the_broker_came_is_given_time_to_take_it_down_again(scene: Scene) -> None:

@@ -144,3 +144,16 @@ def test_one_broker_is_read_on_threads_that_were_made_before(monkeypatch: pytest
         assert source.read() == ANSWERS
         with pytest.raises(Stopped, match="was not stopped: the system has no more threads"), watch.source(ONE):
             pass
+
+
+class Hopeless:
+    """Metrics that cannot be asked for."""
+
+    def read(self) -> Sample:
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_reading_of_one_broker_that_could_not_be_made_is_a_reason() -> None:
+    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Hopeless()}, SystemClock(), patience=1)
+    with watch.source(ONE) as source:
+        assert source.read().reason == "they could not be asked for: can't start new thread"
