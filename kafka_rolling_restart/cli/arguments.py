@@ -47,8 +47,10 @@ EPILOG = """\
 what is done with each broker:
   1. wait until the cluster is healthy
   2. run the pre-stop tasks
-  3. stop it, and wait until its old process is proven gone, and neither its
-     registration nor fresh metrics contradict that
+  3. stop it, and wait until it is gone: its host shows that the old process has
+     ended, and neither its registration nor fresh metrics contradict this. If
+     the host cannot show the process (a container), the registration must be
+     gone, and the metrics must say that no JVM is there
   4. run the post-stop tasks
   5. start it, again if need be, and wait until a new JVM is registered and
      runs, and the stop command has ended
@@ -78,7 +80,7 @@ files:
                  up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
                  ~/.kafka_discovery and /etc/kafka_discovery
   ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
-                 known hosts and more; see "Access over SSH" in the README
+                 known hosts and more; see docs/ssh.rst in the source
 
 environment:
   KAFKA_DISCOVERY_DIR  see files
@@ -118,7 +120,7 @@ examples:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; argparse ends the program with status 2 where it is wrong."""
-    parser = _parser()
+    parser = make_parser()
     if "_ARGCOMPLETE" in os.environ:
         _complete(parser)
     try:
@@ -258,7 +260,7 @@ def _is_choice(word: str, following: Iterator[str]) -> bool:
     return False
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kafka-rolling-restart",
         usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS) [options]",

@@ -18,7 +18,7 @@ from .lab import CLUSTER_TYPE, Lab
 from .needs import missing
 from .terminal import Cell, Terminal
 
-PICTURE = Path(__file__).parent / "progress.svg"
+PICTURE = Path(__file__).parents[2] / "docs" / "progress.svg"
 COLUMNS, LINES = 80, 24
 OPTIONS = ("--cluster-type", CLUSTER_TYPE, "--check-interval", "1", "--check-count", "3")
 MOMENT = "2 of 3: starting, 2 s"

@@ -1,4 +1,4 @@
-"""What the README tells a reader to type is typed here, in a shell, at the real cluster."""
+"""What README.rst and docs/ tell a reader to type is typed here, in a shell, at the real cluster."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import everything, literal_lines
+
 from .command import MODULE
 from .lab import Lab
 
-README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
 INSTALLED = "/home/me/kafka-rolling-restart/bin"
 CRON = re.compile(r"(?:[\d*]+ +){5}")
 ELSEWHERE = {  # what is typed by others: tox itself, and its environments
@@ -24,6 +25,7 @@ ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     ".venv/bin/tox": ".ci/run",
     ".venv/bin/tox -e demo": "the demo",
 }
+OF_THAT_CLUSTER = re.compile(r"[/`]|kafka|^#|^restarting")  # lines with its names, or said only without --dry-run
 SHIM = f"""#!/bin/sh
 exec {sys.executable} -m {MODULE} "$@" --check-interval 0.3 --check-count 2
 """
@@ -33,18 +35,17 @@ printf '%s\\n' "$*" >>"$SSH_LOG"
 
 
 def commands() -> list[str]:
-    """Return the lines of the README's literal blocks that a shell or cron is to run."""
-    lines = [line[4:] for line in README.splitlines() if re.match(r"    \S", line)]
+    """Return the lines of the literal blocks that a shell or cron must run."""
     return [
         line
-        for line in lines
+        for line in literal_lines()
         if re.match(rf"(?:{CRON.pattern})?(?:\S*kafka-rolling-restart[ /]|python3 -m|\.venv/|apt-get )", line)
     ]
 
 
 def block(after: str) -> str:
     """Return the literal block that follows a text."""
-    lines = README.partition(after)[2].partition("::\n\n")[2].splitlines()
+    lines = everything().partition(after)[2].partition("::\n\n")[2].splitlines()
     text = []
     for line in lines:
         if line and not line.startswith("    "):
@@ -109,6 +110,19 @@ def test_the_dry_runs_of_the_readme_look_and_touch_nothing(lab: Lab, shell: Shel
         assert done.returncode == 0, done.stdout + done.stderr
         assert "3 brokers would be restarted; nothing was touched" in done.stdout
     assert lab.observer.downs() == []
+
+
+def test_the_sample_of_a_run_in_the_docs_has_the_lines_of_a_real_one(shell: Shell) -> None:
+    sample = [line for line in block("this comes before the question").splitlines() if not OF_THAT_CLUSTER.search(line)]
+    assert len(sample) == 4
+    (dry, *_) = [command for command in commands() if "--cluster-type" in command]
+    said = set(map(shape, shell.run(dry).stdout.splitlines()))
+    assert [line for line in sample if shape(line) not in said] == []
+
+
+def shape(line: str) -> str:
+    """Return a line without its time, level and cluster, and without its numbers."""
+    return re.sub(r"\d+(?:\.\d+)?", "N", re.sub(r"^\S+T\S+ [A-Z]+ main/us-east: ", "", line))
 
 
 def test_the_cron_line_of_the_readme_rolls_in_silence_and_keeps_its_report(lab: Lab, shell: Shell) -> None:

@@ -1,4 +1,4 @@
-"""The README against the program: its options, its example of a configuration, its exit statuses."""
+"""The README and docs/ against the program: options, the example of a configuration, exit statuses, paths."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,25 @@ import pytest
 from kafka_rolling_restart.cli import arguments
 from kafka_rolling_restart.cli import config_files as config
 from kafka_rolling_restart.errors import ExitStatus
+from tests import pages
+from tests.pages import literal_lines
 
-README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+README = pages.README.read_text(encoding="utf-8")
+PACKAGE = pages.ROOT / "kafka_rolling_restart"
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
+OF_OTHERS = {  # options of other programs
+    "--bootstrap-server": "kafka-topics.sh",
+    "--describe": "kafka-topics.sh",
+    "--under-replicated-partitions": "kafka-topics.sh",
+    "--limit": "ansible-playbook",
+    "--to": "the task upgrade.py",
+    "--token": "a task",
+}
+
+
+def options_of_the_program() -> set[str]:
+    actions = arguments.make_parser()._actions
+    return {name for action in actions for name in action.option_strings if name.startswith("--")}
 
 
 def help_text(capsys: pytest.CaptureFixture[str]) -> str:
@@ -18,11 +35,36 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_every_option_is_in_the_table_of_options(capsys: pytest.CaptureFixture[str]) -> None:
-    table = README.partition("Options\n-------")[2].partition("How it compares")[0]
-    options = set(re.findall(r"^  (?:-\w(?: \w+)?, )?(--[a-z-]+)", help_text(capsys), re.MULTILINE)) - {"--help"}
-    assert len(options) > 20
-    assert [option for option in sorted(options) if f"``{option}" not in table] == []
+def test_the_first_page_is_short() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+def test_the_first_page_names_every_other_page() -> None:
+    named = set(re.findall(r"^``docs/(\w[\w-]*\.rst)``", README, re.MULTILINE))
+    assert named == {path.name for path in pages.DOCS.glob("*.rst")} - {"index.rst"}
+
+
+def test_every_option_that_a_page_names_is_one() -> None:
+    named = set(OPTION.findall(pages.everything()))
+    assert len(named) > 40
+    assert named - options_of_the_program() - set(OF_OTHERS) == set()
+
+
+def test_every_option_of_another_program_is_still_named_by_a_page() -> None:
+    assert set(OF_OTHERS) - set(OPTION.findall(pages.everything())) == set()
+
+
+def test_every_place_in_the_code_that_the_architecture_names_is_there() -> None:
+    named = set(re.findall(r"``([\w/.]+/[\w.]*|\w+\.(?:py|json))``", pages.page("architecture.rst")))
+    assert len(named) > 30
+    homes = [PACKAGE, pages.ROOT, PACKAGE / "hosts"]
+    missing = {place for place in named if not any(is_there(home / place) for home in homes)}
+    assert missing - {"kafka_rolling_restart/"} == set()
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file, a folder or, by its name without the suffix, a module is there."""
+    return path.exists() or path.with_suffix(".py").exists()
 
 
 def test_every_exit_status_is_in_the_readme_and_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +80,9 @@ def test_the_help_fits_a_terminal_of_80_columns() -> None:
 
 
 def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
-    text = README.partition("``~/.kafka_discovery/main.yaml``, as the older tool does::\n\n")[2].partition("\n::\n")[0]
+    text = README.partition("``~/.kafka_discovery/main.yaml``, as for the older tool, kafka-utils::\n\n")[2].partition(
+        "\n::\n"
+    )[0]
     (tmp_path / "main.yaml").write_text("\n".join(line[4:] for line in text.splitlines()))
     cluster = config.load("main", None, [tmp_path])
     assert (cluster.label, cluster.zookeeper) == ("main/us-east", "zk1:2181,zk2:2181,zk3:2181/kafka")
@@ -46,11 +90,6 @@ def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
 
 
 TEST_COMMANDS = ["python3 -m venv .venv && .venv/bin/pip install tox", ".venv/bin/tox"]
-
-
-def literal_lines() -> list[str]:
-    """Return the lines of the README's literal blocks."""
-    return [line[4:] for line in README.splitlines() if line.startswith("    ")]
 
 
 def test_ci_types_the_two_commands_of_the_readme() -> None:
@@ -86,5 +125,4 @@ def test_whatever_is_for_cron_has_the_full_path(capsys: pytest.CaptureFixture[st
 def test_a_dry_run_is_said_to_end_with_6_too(capsys: pytest.CaptureFixture[str]) -> None:
     told = " ".join(help_text(capsys).partition("  --dry-run ")[2].partition("--stop-command")[0].split())
     assert "0, 3, or 6 if another run goes on" in told
-    table = " ".join(README.partition("\n``--dry-run`` ")[2].partition("``--stop-command``")[0].split())
-    assert "0, 3, or 6 if another run goes on" in table
+    assert "6 if another run is active" in " ".join(README.split())

@@ -1,4 +1,4 @@
-"""Each outside system has its room: who imports a library, and that the README knows every file."""
+"""Each outside system has its room: who imports a library, and that the architecture page knows every file."""
 
 import ast
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import kafka_rolling_restart
+from tests.pages import page
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
-README = Path(__file__).parents[2] / "README.rst"
 ROOMS = {
     "kazoo": {"registry/zookeeper.py", "registry/kazoo_client.py"},
     "requests": {"metrics/jmxproxy.py", "metrics/http.py"},
@@ -50,8 +50,8 @@ def test_a_library_is_imported_in_its_rooms_alone(library: str) -> None:
     assert {name for name, tree in files() if library in imported(tree)} == ROOMS[library]
 
 
-def test_the_readme_says_where_every_file_is() -> None:
-    text = README.read_text().partition("Where everything lives")[2]
+def test_the_architecture_page_says_where_every_file_is() -> None:
+    text = page("architecture.rst").partition("Where everything is")[2]
     rooms = {name if "/" not in name else name.partition("/")[0] + "/" for name, _ in files()} - {"__init__.py"}
     assert {room for room in rooms if f"``{room}``" not in text} == set()
 

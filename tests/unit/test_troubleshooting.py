@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 
 import kafka_rolling_restart
+from tests.pages import page
 
-ROOT = Path(__file__).parents[2]
 BEGIN, END = ".. troubleshooting begins", ".. troubleshooting ends"
 PLACEHOLDER = "\0"
 LEAST = 9  # characters of a quotation that are to be literal
 
 
 def table() -> str:
-    """Return the table, from README.rst or, where that has none, from troubleshooting.rst."""
-    files = [ROOT / "README.rst", ROOT / "troubleshooting.rst"]
-    text = next(text for file in files if file.exists() and BEGIN in (text := file.read_text()))
+    """Return the table of docs/troubleshooting.rst."""
+    text = page("troubleshooting.rst")
     return text.partition(BEGIN)[2].partition(END)[0]
 
 

@@ -99,7 +99,7 @@ class Target:
 
 
 class SshConfig:
-    """~/.ssh/config and /etc/ssh/ssh_config, or the file of --ssh-config alone; not honoured is told by `README.rst`."""
+    """~/.ssh/config and /etc/ssh/ssh_config, or the file of --ssh-config alone; not honoured is told by `docs/ssh.rst`."""
 
     def __init__(
         self,
