@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,7 +138,15 @@ def test_an_empty_name_for_the_report_is_refused() -> None:
     )
 
 
+LOCAL_FLAGS = 3  # their place in what termios tells of a terminal
 LOGINS = ("--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "zk")
+
+
+def wait_until_the_echo_is_off(terminal: int) -> None:
+    began = time.monotonic()
+    while termios.tcgetattr(terminal)[LOCAL_FLAGS] & termios.ECHO:
+        assert time.monotonic() - began < 30
+        time.sleep(0.01)
 
 
 def test_passwords_are_asked_for_at_the_terminal_without_an_echo_and_before_anything_is_contacted(
@@ -151,7 +160,7 @@ def test_passwords_are_asked_for_at_the_terminal_without_an_echo_and_before_anyt
         while not told.endswith(prompt) and (byte := os.read(run.stderr.fileno() if run.stderr else -1, 1)):
             told += byte.decode()
         assert told.endswith(prompt), told
-        time.sleep(0.2)  # what is typed before the echo is off is thrown away
+        wait_until_the_echo_is_off(ours)  # what is typed before is thrown away
         os.write(ours, b"hunter2\n")
     _, rest = run.communicate(timeout=30)
     os.close(ours)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -167,11 +168,18 @@ def test_verbose_twice_shows_the_libraries_logging_on_stdout_too() -> None:
 
 def test_the_libraries_print_nothing_when_they_are_loaded_and_fail() -> None:
     """A ZooKeeper that hangs up makes kazoo warn again and again; the last line alone is on stderr."""
-    with listening(socket.socket.close) as port:
+    hung_up: Queue[None] = Queue()
+
+    def hang_up(connection: socket.socket) -> None:
+        connection.close()
+        hung_up.put(None)
+
+    with listening(hang_up) as port:
         arguments = ["--zookeeper", f"127.0.0.1:{port}", "--no-confirm", "--quiet"]
         command = [sys.executable, "-m", "kafka_rolling_restart", *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-            time.sleep(3)
+            for _ in range(5):
+                hung_up.get(timeout=30)
             run.send_signal(signal.SIGTERM)
             out, err = run.communicate(timeout=30)
     assert (run.returncode, out, err.count("\n")) == (143, "", 1), err

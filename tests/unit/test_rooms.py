@@ -1,7 +1,7 @@
 """Each outside system has its room: who imports a library, and that the architecture page knows every file."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,9 +33,9 @@ FLOORS: list[set[str]] = [
 GROUND = FLOORS[-1]
 
 
-def files() -> Iterator[tuple[str, ast.AST]]:
-    for file in PACKAGE.rglob("*.py"):
-        yield str(file.relative_to(PACKAGE)), ast.parse(file.read_text())
+@cache
+def files() -> list[tuple[str, ast.AST]]:
+    return [(str(file.relative_to(PACKAGE)), ast.parse(file.read_text())) for file in PACKAGE.rglob("*.py")]
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -83,14 +83,14 @@ class Silence:
 def test_a_look_ends_in_time_though_some_never_answer_and_says_who_was_not_even_asked() -> None:
     over = threading.Event()
     silent = {number: Silence(over) for number in range(1, 500)}
-    watch = ClusterWatch({}, Registry({}), {**silent, 500: Source(ANSWERS)}, FakeClock(), patience=2)
+    watch = ClusterWatch({}, Registry({}), {**silent, 500: Source(ANSWERS)}, FakeClock(), patience=0.5)
     try:
         readings = watch.read_all()
     finally:
         over.set()
     assert list(readings) == list(range(1, 501))
     reasons = {one: reading.reason for one, reading in readings.items()}
-    assert "not all there within 2 s" in reasons[1] and "Give a longer --metrics-timeout" in reasons[500]
+    assert "not all there within 0.5 s" in reasons[1] and "Give a longer --metrics-timeout" in reasons[500]
     assert all(reading.jvm is None and not reading.silent for reading in readings.values())
 
 
