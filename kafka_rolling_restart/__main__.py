@@ -24,7 +24,7 @@ def run() -> None:
 
         options = arguments.parse(sys.argv[1:])
     except KeyboardInterrupt:
-        print("kafka-rolling-restart: ended by SIGINT; no broker was touched", file=sys.stderr)
+        print("kafka-rolling-restart: ended by SIGINT; no broker was touched [interrupted]", file=sys.stderr)
         _leave(128 + 2)
     except SystemExit as end:  # argparse's
         _leave(end.code if isinstance(end.code, int) else ExitStatus.USAGE)
@@ -34,7 +34,7 @@ def run() -> None:
     try:
         status = main(sys.argv[1:], options)
     except KeyboardInterrupt:  # before main() listens to signals, or after its last word
-        print("kafka-rolling-restart: ended by SIGINT", file=sys.stderr)
+        print("kafka-rolling-restart: ended by SIGINT [interrupted]", file=sys.stderr)
         status = 128 + 2
     except BaseException as error:
         _print(error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Protocol
 
 
 class ExitStatus(IntEnum):
@@ -17,9 +18,16 @@ class ExitStatus(IntEnum):
 
 
 class RollingRestartError(Exception):
-    """An expected end. The message is one line: what was seen, where, and what to do next."""
+    """An expected end. The message is one line: what was seen, where, and what to do next.
+
+    ``code`` is its name in the catalogue (see the folder codes).
+    """
 
     status: int = ExitStatus.DEFECT
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class UsageError(RollingRestartError):
@@ -55,8 +63,9 @@ class LockHeld(RollingRestartError):
 def held_by(holder: str) -> LockHeld:
     """Return the error of a cluster that another run restarts."""
     return LockHeld(
-        f"another run restarts this cluster: {holder}. Let it end, or stop it, then try again; one that was killed holds "
-        "the lock for some seconds more"
+        f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try again. If it was killed, "
+        "its lock disappears within 10 s",
+        code="another-run",
     )
 
 
@@ -67,6 +76,7 @@ class Interrupted(BaseException):
         super().__init__(f"ended by {name}")
         self.status = 128 + signal_number
         self.name = name
+        self.code = "interrupted"
 
 
 class Defect(RollingRestartError):
@@ -79,9 +89,10 @@ class RegistryUnavailable(Exception):
     ``advice`` is what to look at, in the registry's own words.
     """
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    def __init__(self, message: str = "", advice: str = "", *, code: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+        self.code = code
 
 
 class RegistryDenied(RegistryUnavailable):
@@ -94,9 +105,10 @@ class SshError(Exception):
     ``sent`` tells whether the command may have reached the host all the same.
     """
 
-    def __init__(self, message: str, *, sent: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = False, code: str = "") -> None:
         super().__init__(message)
         self.sent = sent
+        self.code = code
 
 
 Objection = Callable[[], str]  # what there is against sending a command at this moment; nothing: it may be sent
@@ -105,3 +117,9 @@ Objection = Callable[[], str]  # what there is against sending a command at this
 def no_objection() -> str:
     """Say nothing against sending a command."""
     return ""
+
+
+class Warn(Protocol):
+    """Hears of what went wrong though the run goes on. ``code`` is its name in the catalogue."""
+
+    def __call__(self, text: str, *, code: str) -> None: ...

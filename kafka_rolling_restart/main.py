@@ -82,15 +82,15 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
         finally:
             signals.deafen()
     except Interrupted as signal:
-        return Outcome(signal.status, f"{signal}; no broker was touched")
+        return Outcome(signal.status, f"{signal}; no broker was touched", code=signal.code)
     except RollingRestartError as error:
-        return Outcome(int(error.status), str(error))
+        return Outcome(int(error.status), str(error), code=error.code)
     except RegistryUnavailable as error:
-        return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}")
+        return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}", code=error.code)
     except BaseException as error:  # SystemExit and its like included: no task decides about our exit status
         report.traceback(error)
-        line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; look whether every broker runs"
-        return Outcome(ExitStatus.DEFECT, line)
+        line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; check that every broker runs"
+        return Outcome(ExitStatus.DEFECT, line, code="defect")
 
 
 def _run(parts: factory.Parts, report: Report, signals: Signals) -> Outcome:
@@ -138,7 +138,7 @@ def _plan(parts: factory.Parts, report: Report, signals: Signals) -> Roll:
     settings, clock = parts.settings, SystemClock()
     brokers = parts.registry.brokers(settings.listener)
     if not brokers:
-        raise Refused(parts.registry.why_nobody())
+        raise Refused(parts.registry.why_nobody(), code="no-broker-registered")
     plan.require_own_hosts(brokers)
     chosen = plan.choose(brokers, settings.skip, settings.broker_ids)
     sources = parts.metrics(brokers, clock)
@@ -172,6 +172,6 @@ def _show_plan(parts: factory.Parts, roll: Roll, controller: int | None) -> None
     for line in [*lines, *commands, *roll.tasks.sources]:
         roll.report.say(line)
     for warning in warnings:
-        roll.report.warn(warning)
+        roll.report.warn(warning.text, code=warning.code)
     if note := parts.registry.lock_note():
-        roll.report.say(f"NOTE: {note}")
+        roll.report.say(f"NOTE: {note}", code="lock-open-to-all")

@@ -75,8 +75,9 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     """Import the modules and make their tasks. Raises `UsageError` for anything wrong with them."""
     if len(arguments) > len(modules):
         raise UsageError(
-            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task of its place, "
-            "so give no more of them"
+            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task in the same place, "
+            "so there must not be more of them",
+            code="wrong-usage",
         )
     if modules:
         _find_modules_here()
@@ -131,22 +132,29 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(
-                f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH"
+                f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH",
+                code="task-not-found",
             ) from error
-        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
+        raise UsageError(
+            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}", code="task-not-usable"
+        ) from error
     except Exception as error:  # whatever a stranger's module does at import
-        raise UsageError(f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}") from error
+        raise UsageError(
+            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}", code="task-not-usable"
+        ) from error
     except SystemExit as error:
         raise UsageError(
-            f"--task {name}: it exits when it is imported: {said(str(error))}. {_try_import(name)}"
+            f"--task {name}: it exits when it is imported: {said(str(error))}. {_try_import(name)}",
+            code="task-not-usable",
         ) from error
     own = [found for found in vars(module).values() if inspect.isclass(found) and issubclass(found, bases)]
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
     ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
     if not ready:
         raise UsageError(
-            f"--task {name}: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded from "
-            f"{_file(module)}"
+            f"--task {name}: has no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded from "
+            f"{_file(module)}",
+            code="task-not-usable",
         )
     return ready
 
@@ -159,16 +167,21 @@ def _make(task: type, words: list[str]) -> Any:
     label = f"{task.__module__}.{task.__name__}"
     missing = sorted(getattr(task, "__abstractmethods__", ()))
     if missing:
-        raise UsageError(f"--task {task.__module__}: its class {task.__name__} does not define {', '.join(missing)}()")
+        raise UsageError(
+            f"--task {task.__module__}: its class {task.__name__} does not define {', '.join(missing)}()",
+            code="task-not-usable",
+        )
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             return task(words) if issubclass(task, Task) else _make_older(task, words)
     except SystemExit as error:
         line = said(masked((printed.getvalue().strip().splitlines() or [str(error)])[-1]))
-        raise UsageError(f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}") from error
+        raise UsageError(
+            f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}", code="task-args-refused"
+        ) from error
     except Exception as error:  # whatever a stranger's parser does
-        raise UsageError(f"--task {label}: cannot be made: {describe(error)}") from error
+        raise UsageError(f"--task {label}: cannot be made: {describe(error)}", code="task-not-usable") from error
 
 
 def _make_older(task: Any, words: list[str]) -> Any:
@@ -182,4 +195,6 @@ def _words(name: str, arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
     except ValueError as error:
-        raise UsageError(f"--task-args {masked(arguments)!r} of --task {name}: {error}") from error
+        raise UsageError(
+            f"--task-args {masked(arguments)!r} of --task {name}: {error}", code="task-args-refused"
+        ) from error

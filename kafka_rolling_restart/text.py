@@ -39,6 +39,13 @@ def said(text: str) -> str:
     return clean(text, MAX_SAID)
 
 
+def with_code(text: str, code: str) -> str:
+    """Return a text with its code of the catalogue in brackets at its end."""
+    if not code:
+        return text
+    return f"{text} [{code}]"
+
+
 def clean_all(value: Value) -> Value:
     """Return a value with every text in it cleaned: in frozen dataclasses, tuples, lists and dictionaries."""
     found: Any = value

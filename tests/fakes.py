@@ -212,11 +212,11 @@ class FakeBroker:
             self.registered = False
 
     def _refused(self) -> FakePending:
-        return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused"))
+        return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused", code="ssh-unreachable"))
 
     def _reach_host(self) -> None:
         if self.ssh_down:
-            raise SshError("ssh n1: Connection refused")
+            raise SshError("ssh n1: Connection refused", code="ssh-unreachable")
 
     def _unregister(self) -> None:
         self.registered = False
@@ -297,13 +297,15 @@ class FakeEvents:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.wrong: list[str] = []
+        self.codes: list[str] = []
 
     def say(self, text: str) -> None:
         self.told.append(text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, code: str = "") -> None:
         self.told.append(text)
         self.wrong.append(text)
+        self.codes.append(code)
 
 
 class FakeReportFile:

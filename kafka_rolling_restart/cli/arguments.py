@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from kafka_rolling_restart import __version__
 from kafka_rolling_restart.cli import config_files as config
+from kafka_rolling_restart.cli.parser import Explain, Parser
 from kafka_rolling_restart.cli.recipients import ALLOW_HOSTS
 from kafka_rolling_restart.hosts.ssh.config import USER
 from kafka_rolling_restart.model import broker as cluster
@@ -35,13 +36,13 @@ MAX_IDS = 100_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 DESCRIPTION = """\
-Restart the brokers of a Kafka cluster one at a time, over SSH, and go on to the
-next only while the cluster is healthy: all brokers that were registered in
-ZooKeeper at the start are registered, run and answer fresh metrics, none has
-under-replicated or offline partitions, and one controller is active. A stop is
-over when the old process is proven gone, a start when a new JVM is seen to run
-in its place. Nothing is touched before all brokers and hosts were looked at and
-you said yes.
+Restart the brokers of a Kafka cluster one at a time, over SSH, and continue
+with the next broker only while the cluster is healthy: all brokers that were
+registered in ZooKeeper at the start are registered, run and answer fresh
+metrics, no partition is under-replicated or offline, and one controller is
+active. A stop is done when the old process is proven gone, a start when a new
+JVM runs in its place. Nothing changes until every broker is checked, every SSH
+login works, both commands are allowed, and you have confirmed.
 """
 EPILOG = """\
 what is done with each broker:
@@ -70,7 +71,7 @@ exit statuses:
          touched
   4      stopped part-way; every broker that it stopped is back
   5      stopped part-way and a broker may be down: a person is needed now, and
-         the last line says what to type
+         the last lines are the commands that start it
   6      another run holds the lock, or writes the same --report file; no broker
          was touched
   128+n  ended by signal n; every broker that it stopped is back
@@ -100,9 +101,14 @@ environment:
   are asked. Where nobody can be asked, hosts that broker_list does not have
   need --allow-hosts.
 
+messages:
+  Every warning, problem and ending has a code in brackets at the end of its
+  line; --explain CODE says what it means and what to do. After an ending, the
+  command to run next stands alone on the last line.
+
 examples:
   kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
-      show the plan for that cluster, and look at every broker and host; touch
+      show the plan for that cluster, and check every broker and host; change
       nothing
 
   kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
@@ -129,8 +135,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(1) from error
     if len(options.task_args) > len(options.task):
         parser.error(
-            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to the --task of its place, "
-            "so give no more of them"
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to the --task in the same "
+            "place, so there must not be more of them"
         )
     if options.skip and options.broker_ids:
         parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
@@ -261,7 +267,7 @@ def _is_choice(word: str, following: Iterator[str]) -> bool:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kafka-rolling-restart",
         usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS) [options]",
         description=DESCRIPTION,
@@ -468,6 +474,13 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="keep FILE up to date with the state of the run, as JSON; right after kill -9, too",
     )
+    group.add_argument(
+        "--explain",
+        nargs="?",
+        metavar="CODE",
+        action=Explain,
+        help="say what a code such as [stop-had-no-effect] means and what to do; without CODE: list all codes",
+    )
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
@@ -550,7 +563,7 @@ def _prefix(text: str) -> str:
             "--jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
         )
     if re.search(r"[{}]", text.replace(HOST, "")):
-        raise argparse.ArgumentTypeError(f"{text!r}: the one thing that braces can stand around is {HOST}")
+        raise argparse.ArgumentTypeError(f"{text!r}: the only placeholder allowed is {HOST}")
     if not text.isprintable() or re.search(r"[\s?#]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not the path of a URL")
     return text
@@ -561,7 +574,7 @@ def _patterns(text: str) -> list[str]:
     for pattern in patterns:
         if not PATTERN.fullmatch(pattern):
             raise argparse.ArgumentTypeError(
-                f"{pattern!r} is no host name, no address and no pattern of them with * or ?"
+                f"{pattern!r} is not a host name, an address, or a pattern of them with * or ?"
             )
     return patterns
 
@@ -577,14 +590,14 @@ def _utf_8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Look at the locale (LANG)") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Check the locale (LANG)") from error
     return text
 
 
 def _user(text: str) -> str:
     _utf_8(text)
     if ":" in text or not text:
-        raise argparse.ArgumentTypeError(f"{text!r}: a name is not empty and has no colon, which ends it on the wire")
+        raise argparse.ArgumentTypeError(f"{text!r}: a name must not be empty or contain a colon")
     return text
 
 
@@ -594,14 +607,14 @@ def _count(text: str) -> int:
 
 def _login_name(text: str) -> str:
     if not USER.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name to log in with")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a login name")
     return text
 
 
 def _template(text: str) -> str:
     rest = re.sub(r"\{(?:host|id)\}", "", text)
     if rest == text or "{" in rest or "}" in rest:
-        raise argparse.ArgumentTypeError(f"{text!r} is to have {{host}} or {{id}} in it, and no other braces")
+        raise argparse.ArgumentTypeError(f"{text!r} must contain {{host}} or {{id}}, and no other braces")
     return text
 
 

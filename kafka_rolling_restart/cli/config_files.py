@@ -39,14 +39,19 @@ def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConf
     chosen = name if name is not None else _local(content, path)
     if chosen not in clusters:
         wrong = "--cluster-name" if name is not None else "local_config.cluster"
-        raise UsageError(f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}. Look at {wrong}")
+        raise UsageError(
+            f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}. Check {wrong}",
+            code="cluster-name-unknown",
+        )
     return _cluster(cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path)
 
 
 def of_zookeeper(hosts: str) -> ClusterConfig:
     """Return a cluster of which only the ZooKeeper is known. Raises `UsageError` where that is no such address."""
     if not ZOOKEEPER.match(hosts.strip()):
-        raise UsageError(f"--zookeeper is to be 'host:port,host:port/chroot', not {hosts!r}")
+        raise UsageError(
+            f"--zookeeper must be 'host:port,host:port/chroot', not {hosts!r}", code="zookeeper-address-invalid"
+        )
     return ClusterConfig("", hosts.strip(), hosts.strip(), (), None)
 
 
@@ -66,7 +71,7 @@ def known_names(cluster_type: str, places: list[Path]) -> list[str]:
 
 def _find(cluster_type: str, places: list[Path]) -> Path:
     if not cluster_type or "/" in cluster_type or cluster_type.startswith("."):
-        raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path")
+        raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path", code="wrong-usage")
     for place in places:
         path = place / f"{cluster_type}.yaml"
         if _exists(path):
@@ -74,7 +79,8 @@ def _find(cluster_type: str, places: list[Path]) -> Path:
     looked = ", ".join(str(place) for place in places)
     raise UsageError(
         f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}. "
-        "Look at --cluster-type and --discovery-base-path"
+        "Check --cluster-type and --discovery-base-path",
+        code="cluster-type-unknown",
     )
 
 
@@ -93,7 +99,7 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise UsageError(f"{path}: cannot be looked at: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", code="configuration-unreadable") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -102,20 +108,25 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = _parsed(_text(path))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror or error}", code="configuration-unreadable"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8, at byte {error.start}") from error
+        raise UsageError(f"{path}: is not UTF-8, at byte {error.start}", code="configuration-invalid") from error
     except RecursionError as error:
-        raise UsageError(f"{path}: is nested too deeply. Look at its brackets") from error
+        raise UsageError(f"{path}: is nested too deeply. Check its brackets", code="configuration-invalid") from error
     except _TooMuch as error:
-        raise UsageError(f"{path}: {error}. Write it without so many anchors (&) and aliases (*)") from error
+        raise UsageError(
+            f"{path}: {error}. Write it without so many anchors (&) and aliases (*)", code="configuration-invalid"
+        ) from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not YAML: {_first_fault(error)}") from error
+        raise UsageError(f"{path}: is not YAML: {_first_fault(error)}", code="configuration-invalid") from error
     except (ValueError, OverflowError) as error:  # a number or a date that is none
-        raise UsageError(f"{path}: is not YAML: {said(str(error))}") from error
+        raise UsageError(f"{path}: is not YAML: {said(str(error))}", code="configuration-invalid") from error
     if content is None:
         raise UsageError(
-            f"{path}: the file is empty; it is to hold `clusters`, with zookeeper and broker_list for each"
+            f"{path}: the file is empty; it must have `clusters`, with zookeeper and broker_list for each",
+            code="configuration-invalid",
         )
     return _mapping(content, path, "the file")
 
@@ -176,9 +187,11 @@ def _first_fault(error: Exception) -> str:
 
 def _mapping(value: object, path: Path, where: str) -> dict[str, Any]:
     if value is None:
-        raise UsageError(f"{path}: {where} is missing or empty")
+        raise UsageError(f"{path}: {where} is missing or empty", code="configuration-invalid")
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: {where} is to be a mapping, not a {type(value).__name__}")
+        raise UsageError(
+            f"{path}: {where} must be a mapping, not a {type(value).__name__}", code="configuration-invalid"
+        )
     return {str(key): inner for key, inner in value.items()}
 
 
@@ -186,7 +199,10 @@ def _local(content: dict[str, Any], path: Path) -> str:
     local = content.get("local_config")
     if not isinstance(local, dict) or local.get("cluster") is None:
         names = _names(_mapping(content.get("clusters"), path, "clusters"))
-        raise UsageError(f"{path}: has no local_config.cluster, so name one with --cluster-name: {names}")
+        raise UsageError(
+            f"{path}: has no local_config.cluster, so name one with --cluster-name: {names}",
+            code="cluster-name-missing",
+        )
     return str(local["cluster"])
 
 
@@ -195,11 +211,15 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
     zookeeper = settings.get("zookeeper")
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
         seen = "which is missing" if zookeeper is None else f"not {clean(repr(zookeeper), SHOWN)}"
-        raise UsageError(f"{path}: {where}.zookeeper is to be 'host:port,host:port/chroot', {seen}")
+        raise UsageError(
+            f"{path}: {where}.zookeeper must be 'host:port,host:port/chroot', {seen}", code="configuration-invalid"
+        )
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
         seen = "which is missing" if brokers is None else f"not {clean(repr(brokers), SHOWN)}"
-        raise UsageError(f"{path}: {where}.broker_list is to be a list of 'host:port', {seen}")
+        raise UsageError(
+            f"{path}: {where}.broker_list must be a list of 'host:port', {seen}", code="configuration-invalid"
+        )
     return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
 
 

@@ -15,7 +15,7 @@ from kafka_rolling_restart import __version__, task
 from kafka_rolling_restart.cli import arguments, config_files
 from kafka_rolling_restart.cli.recipients import Recipient, recipients
 from kafka_rolling_restart.clock import SystemClock
-from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.errors import UsageError, Warn
 from kafka_rolling_restart.hosts.host_factory import HostFactory
 from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.metrics.base import MetricsSource
@@ -157,7 +157,7 @@ def _host_factory(
     options: argparse.Namespace,
     environ: MutableMapping[str, str],
     ask: Callable[[str], str] | None,
-    warn: Callable[[str], None],
+    warn: Warn,
 ) -> HostFactory:
     """Read the SSH configuration and the passwords. Raises `UsageError`; nothing was contacted then."""
     ssh = SshOptions(
@@ -191,7 +191,10 @@ def zookeeper_access(options: argparse.Namespace, secrets: Secrets) -> ZooKeeper
     """Read the files and the password that the options name. Raises `UsageError` where one is not as it should be."""
     scheme = options.zookeeper_auth or DIGEST
     if scheme == SASL and find_spec("puresasl") is None:
-        raise UsageError("--zookeeper-auth sasl needs the package pure-sasl: pip install 'kafka-rolling-restart[sasl]'")
+        raise UsageError(
+            "--zookeeper-auth sasl needs the package pure-sasl: pip install 'kafka-rolling-restart[sasl]'",
+            code="sasl-package-missing",
+        )
     files = options.zookeeper_ca, options.zookeeper_cert, options.zookeeper_key
     return ZooKeeperAccess(
         tls=load_tls("--zookeeper", *files) if options.zookeeper_tls or any(files) else None,

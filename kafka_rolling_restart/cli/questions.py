@@ -20,7 +20,8 @@ def require_somebody_to_ask(settings: RunSettings) -> None:
     """See that there is a terminal where a person has to say yes. Raises `UsageError`."""
     if settings.needs_answer and not is_at_terminal():
         raise UsageError(
-            "there is no terminal at which to ask for confirmation: give --no-confirm (cron), or run this at a terminal"
+            "there is no terminal to ask for confirmation: add --no-confirm (cron), or run this at a terminal",
+            code="no-terminal",
         )
 
 
@@ -53,7 +54,7 @@ def agree_on_passwords(
     is_allowed = all(map(vouched.allows, found))  # also where there are none
     if not is_allowed and not settings.no_confirm and is_at_terminal():
         if not _says_yes(report, question(found, strangers)):
-            raise Refused("not confirmed; no password was sent, and no broker was touched")
+            raise Refused("not confirmed; no password was sent, and no broker was touched", code="not-confirmed")
         return
     for line in tell(found):
         report.say(line)
@@ -61,7 +62,7 @@ def agree_on_passwords(
         source = "there is no broker_list with --zookeeper"
         if cluster.path:
             source = f"broker_list in {cluster.path} does not"
-        raise Refused(refusal(strangers, source))
+        raise Refused(refusal(strangers, source), code="password-host-not-listed")
 
 
 def confirm(
@@ -74,7 +75,7 @@ def confirm(
     if settings.no_confirm:
         return
     if not _says_yes(report, f"Restart {count} of {cluster.label}, one at a time? [y/N]"):
-        raise Refused("not confirmed; no broker was touched")
+        raise Refused("not confirmed; no broker was touched", code="not-confirmed")
     report.hush()
 
 
@@ -85,7 +86,8 @@ def _says_yes(report: Report, question: str) -> bool:
         report.ask(question)
         answer = sys.stdin.readline()
     except (OSError, ValueError) as error:  # the terminal is gone, or what was typed is no text
-        raise Refused(f"no answer could be read ({describe(error)}); no broker was touched") from error
+        text = f"no answer could be read ({describe(error)}); no broker was touched"
+        raise Refused(text, code="not-confirmed") from error
     finally:
         if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
             report.end_line()

@@ -118,7 +118,7 @@ def refusal(strangers: Sequence[Recipient], source: str) -> str:
         option = f"{ALLOW_HOSTS} with their names or a pattern such as '*.example.com'"
     return (
         f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: ZooKeeper has these hosts, and {source}. "
-        f"No password was sent, and no broker was touched. If these hosts are yours, give {option}"
+        f"No password was sent, and no broker was touched. If these hosts are yours, add {option}"
     )
 
 

@@ -6,13 +6,14 @@ from typing import Protocol
 from kafka_rolling_restart.errors import Objection, no_objection
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation
+from kafka_rolling_restart.model.problem import Problem
 
 
 @dataclass(frozen=True)
 class Readiness:
     """What the preflight found on a host: its problems, and whether the broker's process can be seen there."""
 
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     process_visible: bool = False
 
 

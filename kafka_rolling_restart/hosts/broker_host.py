@@ -14,6 +14,7 @@ from kafka_rolling_restart.hosts.base import Readiness
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.parallel import Background, Standby, aside
 from kafka_rolling_restart.settings.secret import Secret
 
@@ -31,8 +32,8 @@ SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
 AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
 UNTOLD = (
-    "the listing of sudo does not tell whether it asks for a password (an entry with a regular expression, a digest or a "
-    "backslash?). Put a plain entry for this command last in sudoers"
+    "it is not clear from sudo's listing whether it would ask for a password (an entry with a regular expression, a digest "
+    "or a backslash?). Put a plain entry for this command last in sudoers"
 )
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
@@ -135,12 +136,13 @@ class BrokerHost:
                 problems = self._problems(session)
                 age = _age_if_any(session.run, jvm.pid) if jvm else None
         except SshError as error:
-            return Readiness(problems=(str(error),))
+            return Readiness(problems=(Problem(str(error), code=error.code),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
         self.sees_process = visible
-        return Readiness(tuple(dict.fromkeys(filter(None, problems))), visible)
+        found = [problem for problem in problems if problem is not None]
+        return Readiness(tuple(dict.fromkeys(found)), visible)
 
-    def _problems(self, session: Session) -> list[str]:
+    def _problems(self, session: Session) -> list[Problem | None]:
         commands = (self._stop, self._start)
         if self._root:
             return [self._missing(session, command) for command in commands]
@@ -148,7 +150,8 @@ class BrokerHost:
             return [self._forbidden(session, command) for command in commands]
         valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
         if valid.status != 0:  # and no second try, because tries are counted
-            return [f"sudo does not take the password: {_reason(valid) or 'no reason given'}"]
+            why = _reason(valid) or "no reason given"
+            return [Problem(f"sudo does not accept the password: {why}", code="sudo-password-refused")]
         return [self._forbidden_by_password(session, command, self._password) for command in commands]
 
     def prepare(self) -> None:
@@ -156,7 +159,7 @@ class BrokerHost:
         try:
             self._threads = self._threads or Standby(THREADS)
         except RuntimeError as error:
-            raise SshError(f"the system has no more threads for us: {error}") from error
+            raise SshError(f"this machine has no more threads for us: {error}", code="no-more-threads") from error
 
     def stop(self, limit: float, objection: Objection = no_objection) -> HostCommand:
         """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`.
@@ -214,7 +217,7 @@ class BrokerHost:
         try:
             return self._threads.call(call)
         except RuntimeError as error:
-            raise SshError(str(error)) from error
+            raise SshError(str(error), code="no-more-threads") from error
 
     def _send(
         self, command: str, limit: float, mark: str, may_log_in: bool, objection: Objection = no_objection
@@ -234,7 +237,8 @@ class BrokerHost:
         try:
             return HostCommand(Background(run, self._threads), is_there)
         except RuntimeError as error:
-            return HostCommand(_NotSent(SshError(f"`{shown}` was not sent: {error}")), is_there)
+            reason = SshError(f"`{shown}` was not sent: {error}", code="no-more-threads")
+            return HostCommand(_NotSent(reason), is_there)
 
     def _marked(self, command: str, name: str) -> str:
         """Return a line that runs a command with a name by which its process is found on the host while it runs."""
@@ -249,7 +253,11 @@ class BrokerHost:
         result = self._connections.ask(PGREP.format(name[:1], name[1:], MARK), QUESTION_S)
         words = next((line.split() for line in result.output.splitlines() if line.startswith(MARK)), [])
         if words not in ([MARK, "0"], [MARK, "1"]):
-            raise SshError(f"it could not be looked for whether the command runs: {result}", sent=True)
+            raise SshError(
+                f"it could not be checked whether the command still runs: {result}",
+                sent=True,
+                code="process-check-failed",
+            )
         return words[-1] == "0"
 
     def _privileged(self, command: str) -> str:
@@ -257,27 +265,38 @@ class BrokerHost:
             return command
         return shlex.join([*(ASKING if command in self._with_password else FREE), *_words(command)])
 
-    def _forbidden(self, session: Session, command: str) -> str:
+    def _forbidden(self, session: Session, command: str) -> Problem | None:
         words = _words(command)
         allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
-        mend = f"Allow it in sudoers with NOPASSWD, then look: {self._shell.typed()} sudo -n -ll; or give --ask-sudo-password"
+        fix = (
+            f"Allow it in sudoers with NOPASSWD, then check with `{self._shell.typed()} sudo -n -ll`; or use "
+            "--ask-sudo-password"
+        )
         if allowed.status != 0:
-            why = _reason(allowed)
-            if not why:
-                return f"may not run `sudo -n {command}`: {self._not_allowed(command)}"
-            if f"{words[0]}: command not found" in why:
-                look = "It is misspelt, or in a folder that sudo does not look in"
-                return f"may not run `sudo -n {command}`: {why}. {look}: look at {self._option(command)}"
-            return f"may not run `sudo -n {command}`: {why}. {mend}"
+            return self._refused(command, words[0], _reason(allowed), fix)
         listing = session.run("env LC_ALL=C sudo -n -ll", QUESTION_S)
         answer = _asks(session, listing, _allowed(allowed))
         if answer is Answer.FREE:
-            return ""
+            return None
         if answer is Answer.UNKNOWN:
-            return f"`sudo -n {command}`: {UNTOLD}. {mend}"
-        return f"`sudo -n {command}` is allowed, but sudo would ask for a password. {mend}"
+            return Problem(f"`sudo -n {command}`: {UNTOLD}. {fix}", code="sudo-listing-unclear")
+        text = f"`sudo -n {command}` is allowed, but sudo would ask for a password. {fix}"
+        return Problem(text, code="sudo-asks-password")
 
-    def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> str:
+    def _refused(self, command: str, program: str, why: str, fix: str) -> Problem:
+        """Return the problem of a command that sudo does not allow; ``why`` is empty where sudo gave no reason."""
+        code = "command-not-allowed"
+        if not why:
+            advice = self._not_allowed(command)
+        elif f"{program}: command not found" in why:
+            code = "command-not-found"
+            where = "It is misspelled, or in a folder that sudo does not search"
+            advice = f"{why}. {where}: check {self._option(command)}"
+        else:
+            advice = f"{why}. {fix}"
+        return Problem(f"may not run `sudo -n {command}`: {advice}", code=code)
+
+    def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> Problem | None:
         """Find out, without running the command, whether it may be run with the password, and whether it asks for it.
 
         A command that does not is sent without: the password would be the first line of its own input. Where that cannot
@@ -286,28 +305,31 @@ class BrokerHost:
         self._with_password.discard(command)
         allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
         if allowed.status != 0:
-            return f"may not run `sudo {command}`: {_reason(allowed) or self._not_allowed(command)}"
+            why = _reason(allowed) or self._not_allowed(command)
+            return Problem(f"may not run `sudo {command}`: {why}", code="command-not-allowed")
         listing = session.run(shlex.join(["env", "LC_ALL=C", *ASKING, "-ll"]), SUDO_S, password)
         answer = _asks(session, listing, _allowed(allowed))
         if answer is Answer.UNKNOWN:
             look = f"{self._shell.typed(terminal=True)} sudo -ll"
-            return f"`sudo {command}`: {UNTOLD}, and its password must not become the command's input. Look: {look}"
+            text = f"`sudo {command}`: {UNTOLD}. The password must not become the command's input. Check: `{look}`"
+            return Problem(text, code="sudo-listing-unclear")
         if answer is Answer.ASKS:
             self._with_password.add(command)
-        return ""
+        return None
 
-    def _missing(self, session: Session, command: str) -> str:
+    def _missing(self, session: Session, command: str) -> Problem | None:
         program = _words(command)[0]
         if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
-            return ""
-        return f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Look at {self._option(command)}"
+            return None
+        text = f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Check {self._option(command)}"
+        return Problem(text, code="command-not-found")
 
     def _not_allowed(self, command: str) -> str:
         """Say what it means that sudo refuses a command and gives no reason."""
         tag = " with NOPASSWD" if self._password is None else ""
         return (
-            "it is not allowed in sudoers, or it is misspelt: sudoers compares a command word for word. Compare "
-            f"{self._option(command)} with what is allowed: {self._shell.typed(terminal=True)} sudo -ll. If it is spelt "
+            "it is not allowed in sudoers, or it is misspelled: sudoers compares a command word for word. Compare "
+            f"{self._option(command)} with what is allowed: `{self._shell.typed(terminal=True)} sudo -ll`. If it is spelled "
             f"correctly, allow it in sudoers{tag}"
         )
 
@@ -368,11 +390,15 @@ def _age(run: Run, pid: int | None) -> float | None:
     result = run(PS.format(pid), QUESTION_S)
     words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
     if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
-        raise SshError(f"its process could not be looked for: {result}", sent=True)
+        raise SshError(f"its process could not be looked for: {result}", sent=True, code="process-check-failed")
     if words[-1] == "1":
         return None
     age, state, *name = words[:-1] if len(words) >= 4 else ("", "", "")
     if not age.isascii() or not age.isdecimal():
-        raise SshError(f"its process could not be looked for, as ps says something else: {result}", sent=True)
+        raise SshError(
+            f"its process could not be looked for, as ps says something else: {result}",
+            sent=True,
+            code="process-check-failed",
+        )
     lives = not state.startswith("Z") and " ".join(name).startswith(JAVA)
     return float(age) if lives else None

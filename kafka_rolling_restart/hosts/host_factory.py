@@ -1,8 +1,9 @@
 """How the brokers' hosts are reached and commanded."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kafka_rolling_restart.errors import Warn
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
 from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.model.broker import Broker
@@ -11,14 +12,14 @@ from kafka_rolling_restart.settings.secret import Passwords, Secrets
 
 @dataclass(frozen=True)
 class HostFactory:
-    """The SSH configuration and the passwords; ``say`` is told of a host key that was not known and is added."""
+    """The SSH configuration and the passwords; ``warn`` hears of a host key that was not known and is added."""
 
     options: SshOptions
     config: SshConfig
     secrets: Secrets
     passwords: Passwords
     commands: tuple[str, str]
-    say: Callable[[str], None]
+    warn: Warn
 
     def hosts(self, brokers: Mapping[int, Broker], plan: Iterable[Broker]) -> dict[int, BrokerHost]:
         """Return each broker's host; ask for the passphrases of the keys that the plan's need.
@@ -32,7 +33,7 @@ class HostFactory:
         targets = {one.id: self.config.host(self.options.name(one.host, one.id)) for one in brokers.values()}
         credentials = Credentials(self.secrets, self.passwords)
         credentials.open(targets[broker.id] for broker in plan)
-        access = Access(credentials, self.config.shell, self.say)
+        access = Access(credentials, self.config.shell, self.warn)
         return {
             broker_id: BrokerHost(SshHost(target, access), *self.commands, self.passwords.sudo)
             for broker_id, target in targets.items()

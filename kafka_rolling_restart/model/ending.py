@@ -26,11 +26,14 @@ class FinalState:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its exit status, and the last line, which says the state of the cluster and what to type next.
+    """How a run ended: its exit status, and the sentence that says the state of the cluster.
 
-    ``lost`` are brokers that were restarted and may be down all the same.
+    ``code`` is the ending's name in the catalogue; ``commands`` is what to type next, each on a line of its own; ``lost``
+    are brokers that were restarted and may be down all the same.
     """
 
     status: int
     line: str
+    code: str = ""
+    commands: tuple[str, ...] = ()
     lost: tuple[Broker, ...] = ()

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from kafka_rolling_restart.text import with_code
+
 SAID = 20  # reasons, or brokers, that are said on one line
 WORTH_SAYING_S = 10.0  # a reason that has lasted for less than that is told without its age
 
@@ -20,12 +22,13 @@ class Health(Enum):
 class Reason:
     """Why a cluster is not healthy. ``key`` stays the same while it lasts, also where the numbers in ``text`` change.
 
-    ``lasting`` is for how long (s) it has been seen in every check so far.
+    ``lasting`` is for how long (s) it has been seen in every check so far; ``code`` is its name in the catalogue.
     """
 
     key: str
     text: str
     lasting: float = 0.0
+    code: str = ""
 
     def __str__(self) -> str:
         return self.text if self.lasting < WORTH_SAYING_S else f"{self.text}, for {self.lasting:.0f} s"
@@ -47,8 +50,8 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """The reasons, on one line; of very many the first."""
-        return some("; ", list(map(str, self.reasons)), "reasons")
+        """The reasons with their codes, on one line; of very many the first."""
+        return some("; ", [with_code(str(one), one.code) for one in self.reasons], "reasons")
 
 
 def some(separator: str, parts: Sequence[str], what: str) -> str:

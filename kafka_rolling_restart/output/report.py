@@ -15,7 +15,7 @@ from kafka_rolling_restart.model.verdict import Health, Verdict
 from kafka_rolling_restart.output.report_file import ReportFile
 from kafka_rolling_restart.output.summarize import pieces, ranges
 from kafka_rolling_restart.output.writer import STDERR, STDOUT, Writer, write
-from kafka_rolling_restart.text import clean, clean_all, describe_all
+from kafka_rolling_restart.text import clean, clean_all, describe_all, with_code
 
 PROGRAM = "kafka-rolling-restart"
 LAST_WORDS_S = 1.0
@@ -45,7 +45,10 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. ``about`` is the broker or the cluster that it is about; ``has_command``: one to be copied from it."""
+    """One line. ``about`` is the broker or the cluster that it is about; ``has_command``: one to be copied from it.
+
+    ``code`` is its name in the catalogue, if it is a warning, a problem or an ending.
+    """
 
     at: datetime
     level: Level
@@ -53,11 +56,12 @@ class Entry:
     text: str
     descriptor: int = STDOUT
     has_command: bool = False
+    code: str = ""
 
     def __str__(self) -> str:
         """The line as a log or a pipe gets it."""
         line = f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}"
-        return f"{clean(line)}\n"
+        return f"{with_code(clean(line), self.code)}\n"
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,9 @@ class Report:
         self._last_reasons: tuple[str, ...] = ()
         self._last_said = 0.0
 
-    def say(self, text: str, about: str = "") -> None:
-        """Say what everybody is to see, in one line on stdout."""
-        self._put(self._entry(Level.NEWS, text, about))
+    def say(self, text: str, about: str = "", *, code: str = "") -> None:
+        """Say what everybody must see, in one line on stdout; ``code`` where it is a note or an ending."""
+        self._put(replace(self._entry(Level.NEWS, text, about), code=code))
 
     def step(self, text: str, about: str = "") -> None:
         """Say what happens, in one line on stdout, unless a live area shows it."""
@@ -155,13 +159,13 @@ class Report:
         if self._verbose:
             self._put(self._entry(Level.DETAIL, text, about))
 
-    def warn(self, text: str, about: str = "") -> None:
+    def warn(self, text: str, about: str = "", *, code: str = "") -> None:
         """Say on stderr what went wrong, though the run goes on."""
-        self._put(replace(self._entry(Level.WARNING, text, about), descriptor=STDERR))
+        self._put(replace(self._entry(Level.WARNING, text, about), descriptor=STDERR, code=code))
 
-    def error(self, text: str, about: str = "") -> None:
+    def error(self, text: str, about: str = "", *, code: str = "") -> None:
         """Say what went wrong, in one line on stderr; everything before it is written first."""
-        self._put(replace(self._entry(Level.ERROR, text, about), descriptor=STDERR))
+        self._put(replace(self._entry(Level.ERROR, text, about), descriptor=STDERR, code=code))
 
     def traceback(self, error: BaseException) -> None:
         """Show where a defect happened, on stderr."""
@@ -234,7 +238,8 @@ class Report:
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
         self.warn(
-            f"{name} heard: the run ends once the stopped broker is back; a second signal ends it now and leaves that down"
+            f"{name} received: will exit once the stopped broker is back. A second signal exits now and leaves it DOWN",
+            code="signal-received",
         )
         self._writer.put(Heard(name))
 
@@ -276,16 +281,21 @@ class Report:
             self._put(replace(self._entry(Level.NEWS, text, ""), has_command=True), keep=True)
 
     def end(self, outcome: Outcome) -> None:
-        """Say the last line, after it was written to the report file: that this failed is not to be said behind it."""
+        """Say how the run ended, and below it, each alone on its line, the commands to type next.
+
+        The report file is written before, because nothing must be said behind the commands.
+        """
         if self.file is not None:
             self.file.end(outcome)
             self.file.flush()
             if self.file.problem:  # also said where all went well and nothing else is
-                self.error(self.file.problem)
+                self.error(self.file.problem, code="report-not-written")
         if outcome.status == 0:
-            self.say(outcome.line)
+            self.say(outcome.line, code=outcome.code)
         else:
-            self.error(outcome.line)
+            self.error(outcome.line, code=outcome.code)
+        for command in outcome.commands:
+            self._writer.put(Raw(f"{clean(command)}\n", STDERR))
 
     def _entry(self, level: Level, text: str, about: str) -> Entry:
         return Entry(datetime.now().astimezone(), level, clean(about or self.about), clean(text))

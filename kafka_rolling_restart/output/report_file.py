@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kafka_rolling_restart.errors import LockHeld, UsageError
+from kafka_rolling_restart.errors import LockHeld, UsageError, Warn
 from kafka_rolling_restart.model.broker import HOST
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step
+from kafka_rolling_restart.model.verdict import Reason
 from kafka_rolling_restart.output.writer import Writer
 from kafka_rolling_restart.parallel import NotInTime, aside
 from kafka_rolling_restart.text import clean_all, masked, said
@@ -68,7 +69,7 @@ class ReportFile:
     ``replace`` is how the file is written.
     """
 
-    def __init__(self, path: str, run: Run, warn: Callable[[str], None], replace: Replace | None = None) -> None:
+    def __init__(self, path: str, run: Run, warn: Warn, replace: Replace | None = None) -> None:
         self._given = path
         self._warn = warn
         self._warning = _Once(warn)
@@ -85,11 +86,12 @@ class ReportFile:
             left = aside(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
-                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder with space that this "
-                "user may write to"
+                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder that has space and that "
+                "this user may write to",
+                code="report-not-writable",
             ) from error
         if left:
-            self._warn(left)
+            self._warn(left, code="report-of-killed-run")
         self._writer = Writer(self._sink)
 
     def put(self, progress: Progress) -> None:
@@ -105,7 +107,10 @@ class ReportFile:
     def flush(self) -> None:
         """Wait until the file is up to date, for 2 s at the most: a mount that does not answer holds up no restart."""
         if self._writer is not None and not self._writer.drain(FLUSH_S):
-            self._warning.say(f"the report {self._given} is not written within {FLUSH_S:g} s, and may be out of date")
+            self._warning.say(
+                f"the report {self._given} was not written within {FLUSH_S:g} s, and may be out of date",
+                code="report-late",
+            )
 
     @property
     def problem(self) -> str:
@@ -118,14 +123,14 @@ class ReportFile:
 class _Once:
     """Says the first thing that it is given, and nothing else."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, warn: Warn) -> None:
+        self._warn = warn
         self._said = False
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, code: str) -> None:
         if not self._said:
             self._said = True
-            self._say(text)
+            self._warn(text, code=code)
 
 
 class _Sink:
@@ -171,7 +176,8 @@ class _Sink:
             self.is_stale = True
             self._warning.say(
                 f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes on; do not trust what the "
-                "file says"
+                "file says",
+                code="report-not-written",
             )
 
     def _write(self) -> None:
@@ -290,6 +296,8 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "ended": None if outcome is None else _now(),
         "status": None if outcome is None else outcome.status,
         "outcome": None if outcome is None else outcome.line,
+        "code": None if outcome is None else outcome.code or None,
+        "commands": [] if outcome is None else list(outcome.commands),
         "resume": progress.resume or None,
         "step": {
             "name": progress.step.value if outcome is None else "ended",
@@ -301,13 +309,17 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
             "state": progress.health.value if progress.health else None,
             "healthy_checks": progress.healthy,
             "of": progress.count,
-            "reasons": [{"text": reason.text, "lasting_s": round(reason.lasting, 1)} for reason in progress.reasons],
+            "reasons": [_reason(reason) for reason in progress.reasons],
         },
         "brokers": records,
         "may_be_down": _may_be_down(progress, outcome),
     }
-    typed = {name: found[name] for name in ("command", "resume")}  # what was typed stays as it was typed
+    typed = {name: found[name] for name in ("command", "commands", "resume")}  # what is typed stays as it is typed
     return {**clean_all(found), **typed}
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "text": reason.text, "lasting_s": round(reason.lasting, 1)}
 
 
 def _record(place: int, record: Record, when: Callable[[float | None], str | None]) -> dict[str, Any]:
@@ -362,8 +374,9 @@ def _require_nobody_writes(path: Path) -> None:
         return  # there is none, or none that is ours
     if ended is None and host == socket.gethostname() and pid != os.getpid() and _is_this_tool(pid):
         raise LockHeld(
-            f"{path} is the report of a run that goes on: {said(str(user))} on {host}, pid {said(str(pid))}, since "
-            f"{said(str(began))}. Let it end, or stop it, then try again; runs on other clusters need files of their own"
+            f"{path} is the report of another run: {said(str(user))} on {host}, pid {said(str(pid))}, since "
+            f"{said(str(began))}. Wait for that run, or stop it, then try again; each cluster needs a file of its own",
+            code="report-in-use",
         )
 
 
@@ -423,10 +436,10 @@ def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
     os.replace(path, kept)
     resume = ""
     if left.rest:
-        resume = f". Then, to go on with its rest: {run.resume(left.began, left.rest)}"
+        resume = f". Then, to go on with the rest of that run: `{run.resume(left.began, left.rest)}`"
     return (
-        f"{path} was the report of a run that did not end, since {left.began.isoformat()}, and is kept as {kept}. What it had "
-        f"stopped may be DOWN: {', '.join(left.down)}. Look there, and start it on its host, as root: {run.start_command}{resume}"
+        f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; it is kept as {kept}. This may "
+        f"be DOWN: {', '.join(left.down)}. If it does not run, start it on its host, as root: `{run.start_command}`{resume}"
     )
 
 

@@ -12,7 +12,7 @@ from kafka_rolling_restart.model.progress import Progress, Record, State, Step, 
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.output.report import PROGRAM, Entry, HandOver, Heard, Level, PlainScreen, Sheet, plain
 from kafka_rolling_restart.output.writer import STDERR, STDOUT, Sink, write
-from kafka_rolling_restart.text import clean
+from kafka_rolling_restart.text import clean, with_code
 
 DUMB = ("", "dumb", "unknown")
 COLUMNS, LINES = 80, 24  # of a terminal that does not tell its size
@@ -209,9 +209,12 @@ def _holds_command(entry: Entry) -> bool:
 
 
 def words(entry: Entry, has_begun: bool) -> str:
-    """Return a line for a person who looks at it now: the cluster is left out, and the time where nothing goes on yet."""
+    """Return a line for a person who looks at it now: the cluster is left out, and the time where nothing goes on yet.
+
+    The code is at its end, as in a log.
+    """
     about = f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""  # a broker, or a module
-    return clean(_words(entry, about, has_begun))
+    return with_code(clean(_words(entry, about, has_begun)), entry.code)
 
 
 def _words(entry: Entry, about: str, has_begun: bool) -> str:
@@ -227,7 +230,7 @@ def view(progress: Progress, now: float, signal: str, width: int) -> list[tuple[
     parts = _waiting(progress, now, width) if progress.step is Step.WAITING else _in_hand(progress, now)
     parts.append((_how_far(progress, now), ""))
     if signal:
-        parts.append((f"\n{signal} heard: the run ends once the stopped broker is back", "yellow"))
+        parts.append((f"\n{signal} received: will exit once the stopped broker is back", "yellow"))
     return [(_clean_lines(part), style) for part, style in parts]
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.observation import Observation
+from kafka_rolling_restart.model.problem import Problem
 
 
 class RunLock(Protocol):
@@ -66,8 +67,8 @@ class Registry(Membership, Protocol):
         """Hold the cluster's lock for the block. Raises `LockHeld`, which tells who holds it."""
         ...
 
-    def lock_problem(self) -> str:
-        """Tell why the lock could not be held, or nothing. Nothing is written."""
+    def lock_problem(self) -> Problem | None:
+        """Tell why the lock could not be held, if so. Nothing is written."""
         ...
 
     def lock_note(self) -> str:

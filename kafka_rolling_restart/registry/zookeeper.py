@@ -27,6 +27,7 @@ from kafka_rolling_restart.errors import (
 )
 from kafka_rolling_restart.model.broker import HOST, Broker
 from kafka_rolling_restart.model.observation import Observation, Presence
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
 from kafka_rolling_restart.settings.access import ZooKeeperAccess
@@ -77,7 +78,9 @@ class ZooKeeper:
         try:
             self._client = make_client(hosts, self._access, self._listener)
         except ValueError as error:
-            raise UsageError(f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}") from error
+            raise UsageError(
+                f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}", code="zookeeper-address-invalid"
+            ) from error
 
     def connect(self) -> None:
         """Connect for the first time; kazoo reconnects by itself afterwards.
@@ -106,7 +109,9 @@ class ZooKeeper:
                 trying = {server: Background(partial(_try, server)) for server in self._servers}
             if trying and all(one.ended and _is_definite(one.result()) for one in trying.values()):
                 why = ", ".join(f"{server}: {_plain(one.result())}" for server, one in trying.items())
-                raise RegistryUnavailable(f"ZooKeeper at {self.hosts} cannot be reached: {why}", ADVICE)
+                raise RegistryUnavailable(
+                    f"ZooKeeper at {self.hosts} cannot be reached: {why}", ADVICE, code="registry-unreachable"
+                )
             time.sleep(POLL_S)
         starting.result()
 
@@ -116,13 +121,19 @@ class ZooKeeper:
 
     def _not_connected(self, error: Exception) -> RegistryUnavailable:
         if self._listener.login_failed:
-            return RegistryDenied(f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}", DENIED_ADVICE)
+            return RegistryDenied(
+                f"ZooKeeper at {self.hosts} refuses the login of {self._access.login}",
+                DENIED_ADVICE,
+                code="zookeeper-login-refused",
+            )
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
         # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
         telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
         why = heard if telling else seen or said(str(error))
         return RegistryUnavailable(
-            f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}", ADVICE
+            f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}",
+            ADVICE,
+            code="registry-unreachable",
         )
 
     def _why_not(self) -> str:
@@ -213,7 +224,9 @@ class ZooKeeper:
         try:
             return controller_id(data)
         except ValueError as error:
-            raise RegistryUnavailable(f"/controller at {self.hosts} cannot be understood: {error}", ADVICE) from error
+            raise RegistryUnavailable(
+                f"/controller at {self.hosts} cannot be understood: {error}", ADVICE, code="registration-invalid"
+            ) from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
         """Return the names below a path, none where it is not there."""
@@ -281,7 +294,9 @@ class ZooKeeper:
 
     def _no_answer(self, error: BaseException) -> RegistryUnavailable:
         why = said(str(error)) or type(error).__name__
-        return RegistryUnavailable(f"ZooKeeper at {self.hosts} does not answer: {why}", ADVICE)
+        return RegistryUnavailable(
+            f"ZooKeeper at {self.hosts} does not answer: {why}", ADVICE, code="registry-unreachable"
+        )
 
     def _denied(self, path: str, right: str) -> RegistryDenied:
         login = self._access.login
@@ -291,10 +306,11 @@ class ZooKeeper:
         return RegistryDenied(
             f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}",
             DENIED_ADVICE,
+            code="zookeeper-access-denied",
         )
 
-    def lock_problem(self) -> str:
-        """Tell why the lock could not be held for lack of rights, or nothing. Nothing is written.
+    def lock_problem(self) -> Problem | None:
+        """Tell why the lock could not be held for lack of rights, if so. Nothing is written.
 
         A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
         failed first tells the right that is missing.
@@ -304,14 +320,18 @@ class ZooKeeper:
             results = self._ask(_probe(self._client, missing).commit_async())
             self.children(LOCK)
         except RegistryDenied as error:
-            return str(error)
+            return _as_problem(error)
         parents = [path.rpartition("/")[0] or "/" for path in missing]
         for path, result in zip([*parents, LOCK], results, strict=False):
             if isinstance(result, NoAuthError):
-                return str(self._denied(path, "create"))
+                return _as_problem(self._denied(path, "create"))
             if isinstance(result, InvalidACLError):
-                return f"ZooKeeper at {self.hosts} takes {self._access.login} for no ACL: is that scheme set up there?"
-        return ""
+                text = (
+                    f"ZooKeeper at {self.hosts} does not accept {self._access.login} in an ACL. "
+                    "Check that this authentication scheme is set up there"
+                )
+                return Problem(text, code="zookeeper-access-denied")
+        return None
 
     def lock_note(self) -> str:
         """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is written."""
@@ -322,8 +342,8 @@ class ZooKeeper:
             return ""
         close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
         return (
-            f"anybody may delete what is in {' and in '.join(open_to_all)}, the lock included, as the ACL lets everybody: a run "
-            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login}, and there: {close}"
+            f"anyone can delete what is in {' and in '.join(open_to_all)}, the lock included, because its ACL allows it: a run "
+            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login} and run there: `{close}`"
         )
 
     def _lets_all_delete(self, path: str) -> bool:
@@ -355,6 +375,10 @@ class ZooKeeper:
         except NoNodeError:
             return None
         return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
+
+
+def _as_problem(error: RegistryUnavailable) -> Problem:
+    return Problem(str(error), code=error.code)
 
 
 def _try(server: str) -> Exception | None:
@@ -403,7 +427,10 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
     Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
     """
     if len(registration) > MAX_REGISTRATION:
-        raise Refused(f"{IDS}/{broker_id} holds {len(registration)} bytes, which is no broker's. {_look(broker_id)}")
+        raise Refused(
+            f"{IDS}/{broker_id} has {len(registration)} bytes, more than any broker registers. {_look(broker_id)}",
+            code="registration-invalid",
+        )
     try:
         content = json.loads(registration)
         endpoints = list(map(str, content.get("endpoints") or []))
@@ -413,19 +440,21 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
             named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Refused(
-            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}"
+            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}",
+            code="registration-invalid",
         ) from error
     if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
-            f"{IDS}/{broker_id} holds no usable host: {seen}. Look at advertised.listeners of broker {broker_id}. "
-            f"{_look(broker_id)}"
+            f"{IDS}/{broker_id} has no usable host: {seen}. Check advertised.listeners of broker {broker_id}. "
+            f"{_look(broker_id)}",
+            code="registration-invalid",
         )
     return named
 
 
 def _look(broker_id: int) -> str:
-    return f"Look at it: `get {IDS}/{broker_id}` in zookeeper-shell"
+    return f"To read it: `get {IDS}/{broker_id}` in zookeeper-shell"
 
 
 def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str | None:
@@ -433,7 +462,10 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
     by_name = {endpoint.partition("://")[0].upper(): endpoint for endpoint in endpoints}
     if listener.upper() not in by_name:
         there = clean(", ".join(sorted(by_name)), SHOWN)
-        raise Refused(f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}")
+        raise Refused(
+            f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}",
+            code="listener-unknown",
+        )
     return _endpoint_host(by_name[listener.upper()])
 
 
@@ -483,7 +515,9 @@ class Lock:
         try:
             others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
-            raise Refused(self._zookeeper.lock_problem() or f"ZooKeeper does not let us write {LOCK}") from error
+            problem = self._zookeeper.lock_problem()
+            why = problem.text if problem else f"ZooKeeper does not let us write {LOCK}"
+            raise Refused(why, code="zookeeper-access-denied") from error
         except (*FAILURES, NotInTime) as error:
             raise self._zookeeper._no_answer(error) from error
         if others is not None:
@@ -513,7 +547,9 @@ class Lock:
         try:
             self.take()
         except (LockHeld, Refused) as error:
-            raise Stopped(f"the lock was lost with the ZooKeeper session, and since then {error}") from error
+            raise Stopped(
+                f"the lock was lost with the ZooKeeper session, and since then {error}", code="lock-lost"
+            ) from error
         return True
 
     def show(self, brokers: Sequence[Broker]) -> None:
@@ -523,7 +559,7 @@ class Lock:
             self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
         except NoNodeError as error:
             raise Stopped(
-                f"our lock {LOCK}/{self._lock.node} was taken away. Find out by whom before you go on"
+                f"our lock {LOCK}/{self._lock.node} was deleted. Find out by whom before continuing", code="lock-lost"
             ) from error
 
     def release(self) -> None:

@@ -39,7 +39,7 @@ class BrokerEvents(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def warn(self, text: str) -> None: ...
+    def warn(self, text: str, *, code: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Restart:
                 raise self._no_effect(seen, command)
             if is_over and gone_since is None:
                 trouble = f"was not proven to be gone {self._situation(seen).since}: {seen}"
-                self._events.warn(f"{trouble}; starting it all the same")
+                self._events.warn(f"{trouble}; starting it all the same", code="not-proven-gone")
                 return f"{self._broker} {trouble}"
             self._give_news(seen, "until it is gone")
             yield from self._rest(seen, command)
@@ -138,14 +138,14 @@ class Restart:
     def _leave_to_others(self, seen: Evidence) -> str:
         self.came_back = seen.sample.jvm
         trouble = "was started by something else than this run before it was seen to be gone"
-        self._events.warn(f"{trouble}; not starting it")
+        self._events.warn(f"{trouble}; not starting it", code="started-by-others")
         return f"{self._broker} {trouble}"
 
     def _no_effect(self, seen: Evidence, stop: Command) -> Stopped | BrokerDown:
         """Return the end of a roll whose stop did nothing; a failed one is watched to the limit, as it may yet work."""
         if stop.result is None:
-            return BrokerDown(words.may_yet_go(self._situation(seen), stop))
-        return Stopped(words.still_runs(self._situation(seen), stop))
+            return BrokerDown(words.may_yet_go(self._situation(seen), stop), code="stop-still-at-work")
+        return Stopped(words.still_runs(self._situation(seen), stop), code="stop-had-no-effect")
 
     def _hear_stop(self, command: Command) -> None:
         """Tell how the stop command ended. Raises `Stopped` where it was never sent."""
@@ -153,13 +153,15 @@ class Restart:
             return
         if command.not_sent:
             self.stop_was_sent = False
-            raise Stopped(f"{self._broker} was not stopped: {command.trouble}")
+            raise Stopped(f"{self._broker} was not stopped: {command.trouble}", code="stop-not-sent")
         if command.result is None:
             self._events.warn(
-                f"the end of the stop command was not seen: {command.trouble}; the broker may go all the same"
+                f"the end of the stop command was not seen: {command.trouble}; the broker may still stop",
+                code="stop-end-not-seen",
             )
         elif command.trouble:
-            self._events.warn(f"the stop command failed: {command.trouble}; the broker may go all the same")
+            text = f"the stop command failed: {command.trouble}; the broker may still stop"
+            self._events.warn(text, code="stop-failed")
         else:
             self._events.say(
                 f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone"
@@ -177,7 +179,8 @@ class Restart:
         if command.ended_at is None:
             self._events.warn(
                 f"the stop command has not returned {gone_for:.0f} s after the broker was gone; starting the broker, and "
-                "waiting for the stop command meanwhile"
+                "waiting for the stop command meanwhile",
+                code="stop-hangs",
             )
         return True
 
@@ -226,7 +229,7 @@ class Restart:
         if not is_due:
             return command
         since = f"{now - command.sent_at:.0f} s after start {self._tries}"
-        self._events.warn(f"is not back {since}: {seen}; starting it again")
+        self._events.warn(f"is not back {since}: {seen}; starting it again", code="start-repeated")
         self._tries += 1
         return self._send_start()
 
@@ -266,14 +269,16 @@ class Restart:
         if not command.trouble:
             return
         if command.result is not None:
-            self._events.warn(f"the start command failed: {command.trouble}")
+            self._events.warn(f"the start command failed: {command.trouble}", code="start-failed")
         elif not command.not_sent:
             self._events.warn(
-                f"the end of the start command was not seen: {command.trouble}; the broker may come all the same"
+                f"the end of the start command was not seen: {command.trouble}; the broker may still come back",
+                code="start-end-not-seen",
             )
         elif command.trouble != self._unsent:  # it is tried again and again: that is said once
             again = f"trying again every {self._limits.resend:g} s"
-            self._events.warn(f"the start command did not reach the host: {command.trouble}; {again}")
+            text = f"the start command did not reach the host: {command.trouble}; {again}"
+            self._events.warn(text, code="start-not-sent")
             self._unsent = command.trouble
 
     def _is_due_again(self, command: Command) -> bool:
@@ -297,12 +302,13 @@ class Restart:
     def _given_up(self, seen: Evidence, command: Command) -> BrokerDown:
         self.is_down = is_down(seen)
         runs_s = self._clock.now() - command.sent_at if command.ended_at is None else None
-        text = words.did_not_come(self._situation(seen), command, self._tries, runs_s, self._stop_may_act())
-        return BrokerDown(text)
+        situation, stop_may_act = self._situation(seen), self._stop_may_act()
+        text = words.did_not_come(situation, command, self._tries, runs_s, stop_may_act)
+        return BrokerDown(text, code=words.code_of_down(situation, stop_may_act))
 
     def _welcome(self, seen: Evidence, command: Command) -> Jvm:
         if command.ended_at is None:
-            self._events.warn("is back, but the start command has not returned; not waiting for it")
+            self._events.warn("is back, but the start command has not returned; not waiting for it", code="start-hangs")
         assert seen.sample.jvm is not None
         self.is_from_others = born_before(seen.sample, self._starts[0].sent_at, UPTIME_TOLERANCE_S)
         return seen.sample.jvm
@@ -360,7 +366,8 @@ class Restart:
         if is_stop_over and is_gone(seen):
             self._was_away_after_the_stop = True
         if self._observer.why_blind and not self._is_blind:  # it is tried again and again: that is said once
-            self._events.warn(f"its process cannot be looked for: {self._observer.why_blind}; trying again")
+            text = f"its process cannot be looked for: {self._observer.why_blind}; trying again"
+            self._events.warn(text, code="process-check-failed")
         self._is_blind = bool(self._observer.why_blind)
         return seen
 
@@ -379,7 +386,7 @@ class Restart:
         return self._clock.now() - self._began
 
     def _situation(self, seen: Evidence) -> words.Situation:
-        return words.Situation(self._broker, self._before, seen, self._since_stop(), self._host.start_line)
+        return words.Situation(self._broker, self._before, seen, self._since_stop())
 
     def _give_news(self, seen: Evidence, what: str) -> None:
         """Say now and then what is still waited for, and how long the broker has been in the state that it tells."""

@@ -35,12 +35,13 @@ class Observer:
         """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker is untouched."""
         registration = self.registration(patience=None)
         if registration.presence is Presence.UNKNOWN:
-            raise Stopped(f"{self._broker} was not stopped: {registration.words}")
+            raise Stopped(f"{self._broker} was not stopped: {registration.words}", code="registry-unreachable")
         sample = self._read()
         if not registration.is_present or sample.jvm is None:
             seen = sample.reason or f"it is {registration.words} any more"
             raise Stopped(
-                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. Look at it before you go on"
+                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. Check it before continuing",
+                code="broker-not-verified",
             )
         self._jvm = sample.jvm
         self._freshness.lag(self._broker.id, sample)
@@ -103,7 +104,8 @@ class Observer:
             self._host.prepare()
             age = self._host.process_age(jvm.pid)
         except SshError as error:
-            raise Stopped(f"{self._broker} was not stopped: its process cannot be looked for: {error}") from error
+            text = f"{self._broker} was not stopped: its process cannot be looked for: {error}"
+            raise Stopped(text, code=error.code) from error
         now = self._clock.now()
         expected = jvm.uptime_ms / 1000 + now - sample.answered_at
         if age is not None and abs(age - expected) <= PROCESS_TOLERANCE_S:
@@ -111,6 +113,7 @@ class Observer:
         if self._host.sees_process:
             raise Stopped(
                 f"{self._broker} was not stopped: the preflight saw its process on its host, and now it cannot be found "
-                f"there (pid {jvm.pid}). Find out why before you go on"
+                f"there (pid {jvm.pid}). Find out why before continuing",
+                code="process-not-found",
             )
         return None

@@ -15,7 +15,6 @@ class Situation:
     before: Before
     seen: Evidence
     since_stop: float
-    start_line: str
 
     @property
     def since(self) -> str:
@@ -28,7 +27,7 @@ def still_runs(now: Situation, stop: Command) -> str:
     why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted: {why}. "
-        "Look in its log whether it is shutting down, and run the stop command by hand, before you go on"
+        "Check in its log whether it is shutting down, and run the stop command by hand, before continuing"
     )
 
 
@@ -37,8 +36,8 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     why = stop.trouble or "the stop command has not returned"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: {why}. "
-        "Find out on its host whether the stop command still runs, or what it began; "
-        f"once the broker has gone, run: {now.start_line}"
+        "Check on its host whether the stop command, or what it began, still runs. "
+        "Once the broker is down, run the command below"
     )
 
 
@@ -57,20 +56,29 @@ def did_not_come(now: Situation, start: Command, tries: int, start_runs_s: float
     is_there = is_new(now.seen.sample, now.before)
     if is_there and is_running(now.seen.sample) and stop_may_act:
         return (
-            f"{now.broker} is up again {now.since}, but the command that stopped it may still run, and take it DOWN again. "
-            "Look on its host what that command waits for; once it has ended, see whether the broker runs; "
-            f"if not, run: {now.start_line}"
+            f"{now.broker} is up again {now.since}, but the stop command may still run, and take it DOWN again. "
+            "Check on the host what that command waits for. Once it has ended, check whether the broker runs; "
+            "if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
     if is_there:
         return (
             f"{now.broker} is not back {now.since}, but its new JVM runs: {now.seen}. {last}"
-            f"Look at its log: it may yet come. If its JVM has ended, run: {now.start_line}"
+            "Check its log: it may still come back. If its JVM has ended, run the command below"
         )
     state = "is DOWN" if is_down(now.seen) else "may be DOWN"
     sent = tries - 1 if start.not_sent else tries
     starts = f" after {counted(sent, 'start')}" if sent else ", and no start command reached its host"
-    return f"{now.broker} {state}{starts}, {now.since}: {now.seen}. {last}{_before_a_start(now, start)} run: {now.start_line}"
+    return f"{now.broker} {state}{starts}, {now.since}: {now.seen}. {last}{_before_a_start(now, start)} run the command below"
+
+
+def code_of_down(now: Situation, stop_may_act: bool) -> str:
+    """Return the code of a broker that was given up."""
+    if not is_new(now.seen.sample, now.before):
+        return "broker-down"
+    if is_running(now.seen.sample) and stop_may_act:
+        return "stop-still-at-work"
+    return "broker-still-starting"
 
 
 def _last_start(start: Command, runs_s: float | None) -> str:
@@ -90,9 +98,9 @@ def _before_a_start(now: Situation, start: Command) -> str:
         return f"A start does nothing while pid {pid} is there: find out why it does not end; once it has,"
     if now.seen.registry.is_present and now.seen.sample.source_is_down:
         source = now.seen.sample.source
-        return f"Without {source} its JVM is not seen: start {source} there and look at the broker's log; if it does not run,"
+        return f"Without {source} its JVM is not seen: start {source} there and check the broker's log; if it does not run,"
     if start.result is not None and start.trouble:
         return "Fix this, which may be --start-command itself, then"
     if start.not_sent:
         return "Fix SSH to that host, or go to its console, then"
-    return "Look at its log, then"
+    return "Check its log, then"

@@ -32,7 +32,8 @@ def end_of(roll: Roll, restart_all: Callable[[], None]) -> Outcome:
         ended_by = error
     except BaseException as error:  # as above: whatever it is, a broker may be down
         roll.report.traceback(error)
-        ended_by = Defect(f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}")
+        text = f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}"
+        ended_by = Defect(text, code="defect")
     final = look_at_end(roll, ended_by)
     outcome = conclude(ended_by, final, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
     try:
@@ -81,7 +82,10 @@ def _note_what_is_away(roll: Roll, final: FinalState) -> None:
     """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
     away = [*final.in_hand, *final.gone, *final.unseen]
     if away:
-        reasons = tuple(Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN") for one in away)
+        reasons = tuple(
+            Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN", code="broker-down")
+            for one in away
+        )
         roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
 
 
@@ -107,13 +111,14 @@ def _start_blindly(roll: Roll, broker: Broker) -> str:
         was_gone, is_over = _is_surely_gone(host, old), roll.clock.now() >= until
         said = _send_blindly(host, roll.clock, until)
         sent += 1
-        roll.report.warn(f"a defect of this program: start {sent} was sent: {said.text}", roll.label(broker))
+        text = f"a defect of this program: start {sent} was sent: {said.text}"
+        roll.report.warn(text, roll.label(broker), code="defect")
         is_enough = (was_gone and said.is_well) or (is_over and sent >= LAST_RESORT_STARTS)
         if is_enough or roll.signals.was_heard_at_the_end:
             break
     return (
         f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
-        f"Look whether it runs; if not, run: {host.start_line}"
+        "Check whether it runs; if not, run the command below"
     )
 
 

@@ -47,9 +47,14 @@ def judge(
 def _not_members(expected: Mapping[int, Broker], members: Mapping[int, Observation]) -> list[Reason]:
     unknown = [seen for seen in members.values() if not seen.is_present and not seen.is_absent]
     if unknown:
-        return [Reason("registry", f"{unknown[0].words}, so it is not known which brokers are registered")]
+        text = f"{unknown[0].words}, so it is not known which brokers are registered"
+        return [Reason("registry", text, code="registry-unreachable")]
     return [
-        Reason(f"registration {broker_id}", f"broker {broker_id} is {members[broker_id].words}")
+        Reason(
+            f"registration {broker_id}",
+            f"broker {broker_id} is {members[broker_id].words}",
+            code="broker-not-registered",
+        )
         for broker_id in expected
         if members[broker_id].is_absent
     ]
@@ -57,7 +62,7 @@ def _not_members(expected: Mapping[int, Broker], members: Mapping[int, Observati
 
 def _unread(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
-        Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}")
+        Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}", code="no-metrics")
         for broker_id, reading in readings.items()
         if reading.metrics is None
     ]
@@ -71,6 +76,7 @@ def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]
             f"jvm {broker_id}",
             f"broker {broker_id} was down since the last check: its JVM is a new one, which this run did not start "
             f"({'the first time' if count == 1 else f'{count} times so far'})",
+            code="broker-restarted-by-others",
         )
         for broker_id, count in changes.items()
         if count
@@ -80,7 +86,11 @@ def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]
 def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
     known = {broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics}
     reasons = [
-        Reason(f"state {broker_id} {metrics.state}", f"broker {broker_id} is {state_name(metrics.state)}")
+        Reason(
+            f"state {broker_id} {metrics.state}",
+            f"broker {broker_id} is {state_name(metrics.state)}",
+            code="broker-not-running",
+        )
         for broker_id, metrics in known.items()
         if metrics.state != RUNNING
     ]
@@ -88,23 +98,27 @@ def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
     if behind:
         led = some(", ", [f"{count} led by broker {broker_id}" for broker_id, count in behind.items()], "brokers")
         total = counted(sum(behind.values()), "under-replicated partition")
-        reasons.append(Reason("under-replicated", f"{total} ({led})"))
+        reasons.append(Reason("under-replicated", f"{total} ({led})", code="under-replicated"))
     offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
     if offline:
-        reasons.append(Reason("offline", counted(offline, "offline partition")))
+        reasons.append(Reason("offline", counted(offline, "offline partition"), code="offline-partitions"))
     controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
     if len(known) == len(readings) and sum(known[one].active_controllers for one in controllers) != 1:
         where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
         text = (
             f"{len(controllers)} active controllers instead of 1: {where}" if where else "no broker is the controller"
         )
-        reasons.append(Reason("controller", text))
+        reasons.append(Reason("controller", text, code="controller-count"))
     return reasons
 
 
 def _cached(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
-        Reason(f"cached {broker_id}", f"the metrics of broker {broker_id} may be old: {reading.age_note}")
+        Reason(
+            f"cached {broker_id}",
+            f"the metrics of broker {broker_id} may be old: {reading.age_note}",
+            code="metrics-cached",
+        )
         for broker_id, reading in readings.items()
         if reading.metrics is not None and reading.max_age > 0
     ]
@@ -118,10 +132,10 @@ def _stale(readings: Mapping[int, Sample], freshness: Freshness) -> tuple[list[R
         lag = freshness.lag(broker_id, reading)
         if lag > _allowed_lag(reading):
             text = f"the metrics of broker {broker_id} are {lag:.0f} s old: they come out of a cache"
-            stale.append(Reason(f"stale {broker_id}", text))
+            stale.append(Reason(f"stale {broker_id}", text, code="metrics-stale"))
         elif not freshness.moved_on(broker_id, reading):
-            text = f"the metrics of broker {broker_id} are no newer than at the last look: they come out of a cache"
-            waiting.append(Reason(f"no news {broker_id}", text))
+            text = f"the metrics of broker {broker_id} are the same as at the last check: they come out of a cache"
+            waiting.append(Reason(f"no news {broker_id}", text, code="metrics-not-new"))
     return stale, waiting
 
 

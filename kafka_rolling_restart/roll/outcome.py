@@ -1,4 +1,4 @@
-"""Pure judgement: what ended a run and what was seen of its brokers then, in; exit status and last line, out."""
+"""Pure judgement: what ended a run and what was seen of its brokers then, in; exit status, sentence and commands, out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,6 +7,8 @@ from kafka_rolling_restart.errors import BrokerDown, Defect, ExitStatus, Interru
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.ending import FinalState, Outcome
 
+UNKNOWN = "broker-state-unknown"
+
 
 def conclude(
     ended_by: RollingRestartError | Interrupted | None,
@@ -14,35 +16,64 @@ def conclude(
     start_line: Callable[[Broker], str],
     resume: Callable[[Sequence[int]], str],
 ) -> Outcome:
-    """Judge the end of a run. ``start_line`` starts a broker by hand; ``resume`` goes on with the brokers of these ids."""
-    return replace(_conclude(ended_by, final, start_line, resume), lost=(*final.gone, *final.unseen))
+    """Judge the end of a run. ``start_line`` starts a broker by hand; ``resume`` goes on with the brokers of these ids.
 
-
-def _conclude(
-    ended_by: RollingRestartError | Interrupted | None,
-    final: FinalState,
-    start_line: Callable[[Broker], str],
-    resume: Callable[[Sequence[int]], str],
-) -> Outcome:
+    The commands of an outcome start each broker that may be down; where none may be, they go on with the rest.
+    """
     if ended_by is None:
-        return Outcome(ExitStatus.DONE, _all_done(final))
-    if isinstance(ended_by, Defect | BrokerDown):  # they know of the broker in hand
-        return Outcome(int(ended_by.status), f"{ended_by}{_and_gone(final, start_line)}")
+        return Outcome(ExitStatus.DONE, _all_done(final), _code_of_success(final))
+    outcome = _of_a_broker_down(ended_by, final)
+    if outcome is None:
+        return _with_the_rest(ended_by, final, resume)
+    down = _known_to_be_down(final)
+    if outcome.code == UNKNOWN:
+        down = list(final.unseen)
+    commands = tuple(start_line(broker) for broker in down)
+    return replace(outcome, commands=commands, lost=(*final.gone, *final.unseen))
+
+
+def _known_to_be_down(final: FinalState) -> list[Broker]:
+    """Return the brokers that were not seen back or are gone again, the one in hand first."""
+    return [*final.in_hand, *final.gone]
+
+
+def _of_a_broker_down(ended_by: RollingRestartError | Interrupted, final: FinalState) -> Outcome | None:
+    """Return the outcome of a run that leaves a broker which may be down, or which has a defect; else None."""
+    if isinstance(ended_by, Defect | BrokerDown):  # they tell of the broker in hand
+        return Outcome(int(ended_by.status), f"{ended_by}{_and_gone(final)}", ended_by.code)
     if final.in_hand:
-        line = f"{ended_by}, with {_names(final.in_hand)} stopped and not seen back"
-        return Outcome(
-            ExitStatus.BROKER_DOWN,
-            f"{line}{_and_gone(final, start_line)}. To start {_names(final.in_hand)}, run: {_lines(final.in_hand, start_line)}",
-        )
+        line = f"{ended_by}, with {_names(final.in_hand)} stopped and not seen back{_and_gone(final)}"
+        return Outcome(ExitStatus.BROKER_DOWN, f"{line}. Start {_names(final.in_hand)} now", code="broker-left-stopped")
     if final.gone:
-        return Outcome(ExitStatus.BROKER_DOWN, f"{ended_by}{_and_gone(final, start_line)}")
+        return Outcome(ExitStatus.BROKER_DOWN, f"{ended_by}{_and_gone(final)}", code="broker-failed-again")
     if final.unseen:
         return Outcome(
             ExitStatus.BROKER_DOWN,
-            f"{ended_by}. Neither the registry nor their metrics tell whether these are up after their restart: "
-            f"{_names(final.unseen)}. Look at them; to start one, run: {_lines(final.unseen, start_line)}",
+            f"{ended_by}. Neither the registry nor the metrics tell whether these brokers are up after their restart: "
+            f"{_names(final.unseen)}. Check on their hosts; start each broker that is down",
+            code=UNKNOWN,
         )
-    return Outcome(int(ended_by.status), f"{ended_by}{_where_we_are(ended_by, final, resume)}")
+    return None
+
+
+def _with_the_rest(
+    ended_by: RollingRestartError | Interrupted, final: FinalState, resume: Callable[[Sequence[int]], str]
+) -> Outcome:
+    """Return the outcome of a run of which every broker is up, with the command that goes on."""
+    status = int(ended_by.status)
+    ended = _ended(final) if isinstance(ended_by, Interrupted) else ""
+    if status == ExitStatus.REFUSED:
+        return Outcome(status, f"{ended_by}{ended}", ended_by.code)
+    if not final.left:
+        return Outcome(status, f"{ended_by}{ended or '. No broker is left to restart'}", ended_by.code)
+    line = f"{ended_by}{ended}{_once_more(final)}. To go on with the rest, run the command below"
+    return Outcome(status, line, ended_by.code, commands=(resume([broker.id for broker in final.left]),))
+
+
+def _code_of_success(final: FinalState) -> str:
+    if final.done or final.skipped:
+        return "done"
+    return "nothing-to-restart"
 
 
 def _all_done(final: FinalState) -> str:
@@ -54,24 +85,12 @@ def _all_done(final: FinalState) -> str:
     return f"{all_of_it} restarted{others}, and the cluster is healthy"
 
 
-def _and_gone(final: FinalState, start_line: Callable[[Broker], str]) -> str:
+def _and_gone(final: FinalState) -> str:
     if not final.gone:
         return ""
-    one = len(final.gone) == 1
-    seen = "was restarted and is not there any more" if one else "were restarted and are not there any more"
-    lines = _lines(final.gone, start_line)
-    return f". {_names(final.gone)} {seen}: look at the log, then run: {lines}"
-
-
-def _where_we_are(
-    ended_by: RollingRestartError | Interrupted, final: FinalState, resume: Callable[[Sequence[int]], str]
-) -> str:
-    ended = _ended(final) if isinstance(ended_by, Interrupted) else ""
-    if ended_by.status == ExitStatus.REFUSED:
-        return ended
-    if not final.left:
-        return ended or ". No broker is left to restart"
-    return f"{ended}{_once_more(final)}. To go on with the rest: {resume([broker.id for broker in final.left])}"
+    if len(final.gone) == 1:
+        return f". {final.gone[0]} was restarted and is down again: check its log, then start it"
+    return f". {_names(final.gone)} were restarted and are down again: check their logs, then start them"
 
 
 def _ended(final: FinalState) -> str:
@@ -96,7 +115,3 @@ def _once_more(final: FinalState) -> str:
 
 def _names(brokers: Sequence[Broker]) -> str:
     return ", ".join(map(str, brokers))
-
-
-def _lines(brokers: Sequence[Broker], start_line: Callable[[Broker], str]) -> str:
-    return "; ".join(map(start_line, brokers))

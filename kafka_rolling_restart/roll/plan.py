@@ -1,7 +1,7 @@
 """Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.hosts.base import Host, Readiness
 from kafka_rolling_restart.model.broker import Broker, Sample, counted
 from kafka_rolling_restart.model.plan_row import LEFT_ALONE, PlanRow
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.output.summarize import ranges
 from kafka_rolling_restart.parallel import in_parallel, reminding
 from kafka_rolling_restart.settings.cluster import ClusterConfig
@@ -27,11 +28,13 @@ def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list
     if unknown:
         known = ", ".join(ranges(brokers))
         raise UsageError(
-            f"--broker-ids: {unknown} not registered; there are: {known}. Start what is down, or leave it out"
+            f"--broker-ids: {unknown} not registered; registered: {known}. Start the broker, or leave it out",
+            code="broker-ids-unknown",
         )
     if skip > len(brokers):
         raise UsageError(
-            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give {len(brokers)} at most"
+            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give {len(brokers)} at most",
+            code="skip-too-large",
         )
     return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
 
@@ -51,31 +54,35 @@ def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     ]
     if shared:
         raise Refused(
-            f"several brokers on one host, where a stop command cannot tell them apart: {'; '.join(shared)}. That is not "
-            "supported; no broker was touched"
+            f"several brokers on one host, where a stop command cannot tell them apart: {'; '.join(shared)}. This is not "
+            "supported; no broker was touched",
+            code="several-brokers-on-one-host",
         )
 
 
 def describe(
     config: ClusterConfig, where: str, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Problem]]:
     """Return the plan's lines about the cluster, and the warnings.
 
     ``where`` is the registry and its address; ``wanted`` is --discovery-base-path.
     """
     known, expected = len(brokers), len(config.broker_list)
     source = f"configured in {config.path}, {where}" if config.path else "named on the command line"
-    lines, warnings = [f"cluster {config.label}, {source}"], []
+    lines = [f"cluster {config.label}, {source}"]
+    warnings: list[Problem] = []
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
-        warnings.append(f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead")
+        text = f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead"
+        warnings.append(Problem(text, code="cluster-type-elsewhere"))
     seat = f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
     expects = f"; the configuration expects {expected}" if config.path else ""
     lines.append(f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}")
     if known < expected:
-        warnings.append(
-            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the rest is neither watched nor "
-            f"restarted. Where one is down, start it first{_absent(config.broker_list, brokers, expected - known)}"
+        text = (
+            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others will be neither checked nor "
+            f"restarted. If one is down, start it first{_absent(config.broker_list, brokers, expected - known)}"
         )
+        warnings.append(Problem(text, code="brokers-missing"))
     return lines, warnings
 
 
@@ -113,8 +120,8 @@ def least_s(plan: Sequence[Broker], rule: HealthRule) -> float:
 class Finding:
     """What the preflight saw of one broker."""
 
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     host_seen: bool = True
 
     def __str__(self) -> str:
@@ -141,7 +148,7 @@ def table(
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
             role="controller" if broker.id == controller else "",
             found=str(findings[broker.id]),
-            problems=tuple(_in_general(problem, broker) for problem in findings[broker.id].problems),
+            problems=tuple(_in_general(problem.text, broker) for problem in findings[broker.id].problems),
         )
         for broker in [*plan, *left]
     ]
@@ -171,7 +178,7 @@ def preflight(
         ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
-        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id, ""), allow_cached)
+        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id), allow_cached)
         for broker in brokers.values()
     }
 
@@ -191,39 +198,43 @@ def good(known: int, planned: int) -> str:
     return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
 
 
-def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[Problem, str]]:
     """Return each note with the broker that it is about; one that is about many is one note that names them."""
     groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
     return [told for those in groups for told in _noted(those)]
 
 
-def _noted(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+def _noted(those: Sequence[tuple[Broker, Problem]]) -> list[tuple[Problem, str]]:
     if len(those) <= FEW:
         return [(note, str(broker)) for broker, note in those]
-    return [(f"{those[0][1]}: broker {', '.join(ranges(broker.id for broker, _note in those))}", "")]
+    first = those[0][1]
+    ids = ", ".join(ranges(broker.id for broker, _note in those))
+    return [(Problem(f"{first.text}: broker {ids}", code=first.code), "")]
 
 
-def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[str, str]]:
+def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[Problem, str]]:
     """Return each problem with the broker that it is about; of one that very many have, the first, and who else."""
     groups = _grouped(brokers, {broker_id: finding.problems for broker_id, finding in findings.items()})
     return [told for those in groups for told in _told(those)]
 
 
-def _told(those: Sequence[tuple[Broker, str]]) -> list[tuple[str, str]]:
+def _told(those: Sequence[tuple[Broker, Problem]]) -> list[tuple[Problem, str]]:
     told = [(problem, str(broker)) for broker, problem in those]
     if len(those) <= FEW:
         return told
     others = [broker.id for broker, _problem in those[FIRST:]]
     same = f"{len(others)} more brokers have the same problem as {those[0][0]}: broker {', '.join(ranges(others))}"
-    return [*told[:FIRST], (same, "")]
+    return [*told[:FIRST], (Problem(same, code=those[0][1].code), "")]
 
 
-def _grouped(brokers: Mapping[int, Broker], texts: Mapping[int, Sequence[str]]) -> list[Sequence[tuple[Broker, str]]]:
+def _grouped(
+    brokers: Mapping[int, Broker], told: Mapping[int, Sequence[Problem]]
+) -> list[Sequence[tuple[Broker, Problem]]]:
     """Put together what says the same of several brokers, in the order in which it is said first."""
-    found: dict[str, list[tuple[Broker, str]]] = {}
+    found: dict[str, list[tuple[Broker, Problem]]] = {}
     for broker in brokers.values():
-        for text in texts[broker.id]:
-            found.setdefault(_in_general(text, broker), []).append((broker, text))
+        for problem in told[broker.id]:
+            found.setdefault(_in_general(problem.text, broker), []).append((broker, problem))
     return list(found.values())
 
 
@@ -232,10 +243,10 @@ def _in_general(text: str, broker: Broker) -> str:
     return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
-def _finding(reading: Sample, ready: Readiness | None, shared: str, allow_cached: bool) -> Finding:
+def _finding(reading: Sample, ready: Readiness | None, shared: Problem | None, allow_cached: bool) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
     problems = [_metrics_problem(reading), shared]
-    notes = []
+    notes: list[Problem | None] = []
     if allow_cached:
         notes.append(_cache_note(reading))
     else:
@@ -243,33 +254,42 @@ def _finding(reading: Sample, ready: Readiness | None, shared: str, allow_cached
     if ready is not None:
         problems += ready.problems
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
-            notes.append(
-                "its process cannot be seen on its host (in a container?): whether it is gone will be told by its "
+            text = (
+                "its process cannot be seen on its host (in a container?): whether it is gone will be judged by its "
                 "registration and its metrics alone"
             )
-    return Finding(tuple(filter(None, problems)), tuple(filter(None, notes)), host_seen=ready is not None)
+            notes.append(Problem(text, code="process-not-visible"))
+    return Finding(_those(problems), _those(notes), host_seen=ready is not None)
 
 
-def _metrics_problem(reading: Sample) -> str:
+def _those(found: Iterable[Problem | None]) -> tuple[Problem, ...]:
+    return tuple(one for one in found if one is not None)
+
+
+def _metrics_problem(reading: Sample) -> Problem | None:
     if reading.metrics is not None:
-        return ""
-    return f"no metrics: {reading.reason}. {reading.advice}"
+        return None
+    return Problem(f"no metrics: {reading.reason}. {reading.advice}", code="no-metrics")
 
 
-def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, str]:
+def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, Problem]:
     """Find brokers whose metrics show one and the same JVM: the wrong one would be seen to go and to come."""
     seen: dict[tuple[int, int | None], list[Broker]] = {}
     for broker in brokers.values():
         jvm = readings[broker.id].jvm
         if jvm is not None:
             seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
-    return {
-        broker.id: f"its metrics show the JVM (pid {pid}) that is shown for {_others(broker, same)}, too. Look whether their "
-        "names lead to one host, and at the address of the metrics"
-        for (_, pid), same in seen.items()
-        if len(same) > 1
-        for broker in same
-    }
+    found: dict[int, Problem] = {}
+    for (_start, pid), same in seen.items():
+        if len(same) == 1:
+            continue
+        for broker in same:
+            text = (
+                f"its metrics show the same JVM (pid {pid}) as those of {_others(broker, same)}. Check whether their names "
+                "lead to one host, and check the address of the metrics"
+            )
+            found[broker.id] = Problem(text, code="same-jvm-twice")
+    return found
 
 
 def _others(broker: Broker, same: Sequence[Broker]) -> str:
@@ -278,16 +298,18 @@ def _others(broker: Broker, same: Sequence[Broker]) -> str:
     return " and ".join([*first, f"{more} more"] if more else first)
 
 
-def _cache_note(reading: Sample) -> str:
+def _cache_note(reading: Sample) -> Problem | None:
     if reading.metrics is None or not reading.age_note:
-        return ""
-    return f"{reading.age_note}; health checks rest on numbers as old as that (--allow-cached-metrics)"
+        return None
+    text = f"{reading.age_note}; health checks use numbers that may be as old (--allow-cached-metrics)"
+    return Problem(text, code="metrics-cached")
 
 
-def _cache_problem(reading: Sample) -> str:
+def _cache_problem(reading: Sample) -> Problem | None:
     if reading.metrics is None or not reading.age_note:
-        return ""
-    return (
+        return None
+    text = (
         f"{reading.age_note}: a partition could be under-replicated for as long without being seen. {reading.advice}, or "
         "accept it with --allow-cached-metrics"
     )
+    return Problem(text, code="metrics-cached")

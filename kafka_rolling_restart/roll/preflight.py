@@ -32,14 +32,15 @@ def preflight(roll: Roll, age_s: float | None, controller: int | None, registry:
     findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
-        roll.report.error(problem, about)
+        roll.report.error(problem.text, about, code=problem.code)
     for note, about in plan.notes(roll.brokers, findings):
-        roll.report.say(f"NOTE: {note}", about)
+        roll.report.say(f"NOTE: {note.text}", about, code=note.code)
     if lock_problem:
-        roll.report.error(lock_problem)
+        roll.report.error(lock_problem.text, code=lock_problem.code)
     count = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
     if count:
-        raise Refused(f"the preflight found {counted(count, 'problem')}, see above{home_hint}; no broker was touched")
+        text = f"the preflight found {counted(count, 'problem')}, see above{home_hint}; no broker was touched"
+        raise Refused(text, code="preflight-failed")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
 
@@ -50,8 +51,10 @@ def check_once(roll: Roll, lock_holder: str) -> Outcome:
         raise held_by(lock_holder)
     verdict = roll.watch.check()
     if verdict.health is not Health.HEALTHY:
-        raise Refused(f"dry run: {verdict.state}: {verdict.why}. Nothing was touched")
+        text = f"dry run: {verdict.state}: {verdict.why}. Nothing was touched"
+        raise Refused(text, code="cluster-not-healthy")
     what = f"{counted(len(roll.plan), 'broker')} would be restarted"
     if not roll.plan:
         what = "no broker would be restarted, so no host was checked"
-    return Outcome(ExitStatus.DONE, f"dry run: the cluster is healthy, and {what}; nothing was touched")
+    line = f"dry run: the cluster is healthy, and {what}; nothing was touched"
+    return Outcome(ExitStatus.DONE, line, code="dry-run-passed")

@@ -137,9 +137,9 @@ class RollEvents:
         self._roll.report.step(text, self._label)
         self._roll.note(detail=text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, code: str = "") -> None:
         """Tell what went wrong, though the run goes on."""
-        self._roll.report.warn(text, self._label)
+        self._roll.report.warn(text, self._label, code=code)
         if self._broker in self._roll.in_hand:
             self._roll.mark(self._broker, trouble=text)
         self._roll.note(detail="")  # whoever looks at the live area sees the warning above it
@@ -168,8 +168,9 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
     except NeverHealthy as reasons:
         seen = f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): {reasons}"
         if not roll.touched:
-            raise Refused(f"{seen}. No broker was touched; fix this, then try again") from reasons
-        raise Stopped(f"{seen}. Fix this before continuing") from reasons
+            text = f"{seen}. No broker was touched; fix this, then try again"
+            raise Refused(text, code="cluster-not-healthy") from reasons
+        raise Stopped(f"{seen}. Fix this before continuing", code="cluster-not-healthy") from reasons
     _settle(roll, row_began)
     return always
 
@@ -265,7 +266,8 @@ def require_complete(roll: Roll) -> None:
     if left:
         names = ", ".join(map(str, left))
         raise Stopped(
-            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}"
+            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}",
+            code="tasks-not-run",
         )
 
 
@@ -297,11 +299,12 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
     """The critical section: nothing ends it with the broker left down while it can still be started."""
     roll.restarts[broker.id] = restart
     roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
-    in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run")
+    in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run", code="restart-in-progress")
     roll.note(health=Health.UNHEALTHY, reasons=(in_hand,), healthy=0)
     roll.enter(Step.STOPPING, broker)
     roll.report.save()
     trouble = _stop(roll, broker, restart, objection)
+    code = "started-by-others" if restart.came_back else "not-proven-gone"
     if restart.came_back and not roll.tasks.post_stop:
         trouble = ""  # it runs anew, and nothing was to be done in between
     # A task that is to run while the broker is stopped does not run where that was not seen.
@@ -311,6 +314,7 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
     jvm = _start(roll, broker, restart)
     if restart.is_from_others and roll.tasks.post_stop and not failure and not trouble:
         trouble = f"{broker} was started by something else than this run while its post-stop tasks were running"
+        code = "started-by-others"
     wrong = failure or trouble
     roll.jvms[broker.id] = jvm
     roll.watch.expect(broker, jvm)
@@ -325,10 +329,11 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
     record = roll.progress.records[roll.plan.index(broker)]
     RollEvents(roll, broker).say(f"is back, {record.down_s:.0f} s after it was told to stop")
     if failure:
-        raise Stopped(f"{failure}. The broker is back; see to what was left out before you go on")
+        text = f"{failure}. The broker is back; do what the task did not do before continuing"
+        raise Stopped(text, code="task-failed")
     if trouble:
-        left_out = ", and its post-stop tasks did not do their work" if roll.tasks.post_stop else ""
-        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before you go on")
+        left_out = ", but its post-stop tasks did not complete" if roll.tasks.post_stop else ""
+        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before continuing", code=code)
 
 
 def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> str:
@@ -375,7 +380,8 @@ def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
         names = ", ".join(map(str, changed))
         raise Stopped(
             f"{broker} was not stopped: our lock was lost {lock.loss}, and meanwhile these went down or were "
-            f"restarted: {names}. Find out by whom before you go on"
+            f"restarted: {names}. Find out by whom before continuing",
+            code="lock-lost",
         )
 
 
@@ -386,11 +392,12 @@ def _hold_lock(roll: Roll, lock: RunLock, broker: Broker) -> bool:
         if retaken:
             _require_as_they_were(roll, lock, broker)
             text = f"the lock was lost {lock.loss}, and is held again; no broker was restarted in between"
-            roll.report.warn(text)
+            roll.report.warn(text, code="lock-taken-again")
         lock.show([broker])
         return retaken
     except RegistryUnavailable as error:
-        raise Stopped(f"{broker} was not stopped, because it is not certain that we hold the lock: {error}") from error
+        text = f"{broker} was not stopped, because it is not certain that we hold the lock: {error}"
+        raise Stopped(text, code="lock-uncertain") from error
 
 
 def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: str) -> None:
@@ -408,7 +415,7 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
         except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
             failure = f"task {type(one).__name__} failed on {broker.host}: {describe(error).rstrip('.: ')}"
             roll.mark(broker, trouble=failure)
-            raise Stopped(f"{broker} {consequence} {failure}") from error
+            raise Stopped(f"{broker} {consequence} {failure}", code="task-failed") from error
         finally:
             if os.getpid() != process:
                 os._exit(FORKED)  # a child of the task that came out of it here: it is not to restart brokers, too
@@ -422,13 +429,14 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
 
     def remind(seconds: float) -> None:  # on another thread, so the progress is left alone
         text = f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end"
-        roll.report.warn(text, roll.label(broker))
+        roll.report.warn(text, roll.label(broker), code="post-stop-tasks-slow")
 
     roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted without all that was to be done meanwhile:")
+            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted, but its post-stop tasks did not complete:")
     except Stopped as error:
-        roll.report.warn(f"{roll.trouble_of(broker)}; starting the broker, then the roll ends", roll.label(broker))
+        text = f"{roll.trouble_of(broker)}; starting the broker, then the roll ends"
+        roll.report.warn(text, roll.label(broker), code="task-failed")
         return str(error)
     return ""

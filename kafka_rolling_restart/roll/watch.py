@@ -111,7 +111,9 @@ class ClusterWatch:
         try:
             bounded = _Bounded(self.metrics[broker.id], self._clock, self._patience)
         except RuntimeError as error:
-            raise Stopped(f"{broker} was not stopped: the system has no more threads for us: {error}") from error
+            raise Stopped(
+                f"{broker} was not stopped: this machine has no more threads for us: {error}", code="no-more-threads"
+            ) from error
         with closing(bounded):
             yield bounded
 

@@ -16,7 +16,9 @@ def expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{path}: no home folder is known for it; set HOME, or give the whole path") from error
+        raise UsageError(
+            f"{path}: no home folder is known for it; set HOME, or give the whole path", code="home-unknown"
+        ) from error
 
 
 def home_hint(environ: Mapping[str, str]) -> str:

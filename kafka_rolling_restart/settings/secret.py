@@ -61,7 +61,10 @@ class Secrets:
         if secret is not None:
             return secret
         if self._ask is None:
-            raise UsageError(f"{prompt}: there is no terminal to ask for it; set {PREFIX}{name} in the environment")
+            raise UsageError(
+                f"{prompt}: there is no terminal to ask for it; set {PREFIX}{name} in the environment",
+                code="password-missing",
+            )
         return self.ask(prompt)
 
     @property
@@ -72,13 +75,15 @@ class Secrets:
     def ask(self, prompt: str) -> Secret:
         """Return what the person types. Raises `UsageError` where that cannot be read."""
         if self._ask is None:
-            raise UsageError(f"{prompt}: there is no terminal to ask for it")
+            raise UsageError(f"{prompt}: there is no terminal to ask for it", code="password-missing")
         try:
             typed = self._ask(f"{prompt}: ")
         except UnicodeDecodeError:
             raise _not_utf_8(prompt) from None  # the cause holds what was typed
         except (EOFError, OSError) as error:
-            raise UsageError(f"{prompt}: it could not be read from the terminal ({error})") from error
+            raise UsageError(
+                f"{prompt}: it could not be read from the terminal ({error})", code="password-missing"
+            ) from error
         return _checked(typed, prompt)
 
     def passwords(self, ask_ssh: bool, ask_sudo: bool) -> Passwords:
@@ -100,4 +105,6 @@ def _checked(text: str, where: str) -> Secret:
 
 
 def _not_utf_8(where: str) -> UsageError:
-    return UsageError(f"{where}: the password is not valid UTF-8. Give it in UTF-8; look at the locale (LANG)")
+    return UsageError(
+        f"{where}: the password is not valid UTF-8. Type it in UTF-8; check the locale (LANG)", code="password-not-utf8"
+    )

@@ -89,7 +89,7 @@ def _load_ca(context: ssl.SSLContext, option: str, ca: str) -> None:
     try:
         context.load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
-        raise UsageError(f"{option} {ca}: it holds no certificate in PEM format") from error
+        raise UsageError(f"{option} {ca}: it holds no certificate in PEM format", code="tls-file-unusable") from error
 
 
 def _load_cert(context: ssl.SSLContext, option: str, cert: str, key: str | None) -> None:
@@ -98,10 +98,14 @@ def _load_cert(context: ssl.SSLContext, option: str, cert: str, key: str | None)
     try:
         context.load_cert_chain(*paths, password=_refuse_password)
     except _Encrypted as error:
-        raise UsageError(f"{where}: the key is encrypted; decrypt it into a file that only you can read") from error
+        raise UsageError(
+            f"{where}: the key is encrypted; decrypt it into a file that only you can read", code="tls-file-unusable"
+        ) from error
     except (ssl.SSLError, OSError) as error:
         missing = "" if key is not None else f" (is the key in another file? Give {option}-key)"
-        raise UsageError(f"{where}: no certificate with its key in PEM format{missing}") from error
+        raise UsageError(
+            f"{where}: no certificate with its key in PEM format{missing}", code="tls-file-unusable"
+        ) from error
 
 
 def _readable(option: str, name: str) -> str:
@@ -110,7 +114,7 @@ def _readable(option: str, name: str) -> str:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        raise UsageError(f"{option} {name}: {error.strerror}") from error
+        raise UsageError(f"{option} {name}: {error.strerror}", code="tls-file-unusable") from error
     return str(path)
 
 

@@ -18,7 +18,7 @@ from kafka_rolling_restart.parallel import WORKERS, in_parallel
 from kafka_rolling_restart.settings.secret import Passwords, Secrets
 from tests.lab.daemon import wait_for
 from tests.lab.ssh_files import SshFolder, make_key
-from tests.lab.ssh_scene import run_on
+from tests.lab.ssh_scene import print_warning, run_on
 from tests.lab.sshd import Sshd
 from tests.lab.subnet import claim_subnet
 
@@ -31,7 +31,7 @@ def measure(environ: Mapping[str, str], address: str) -> tuple[float, float]:
     credentials = Credentials(Secrets({}, None), Passwords())
     target = SshConfig(environ).host(address)
     credentials.open([target])
-    host = SshHost(target, Access(credentials, "/bin/sh", print))
+    host = SshHost(target, Access(credentials, "/bin/sh", print_warning))
     began, worked = time.monotonic(), time.process_time()
     results = in_parallel({number: partial(run_on, host, "true") for number in range(LOGINS)})
     if any(result.status for result in results.values()):

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from ..last_lines import ending_of
 from .daemon import LabError
 from .host_scripts.process import wait_until
 
@@ -37,8 +38,26 @@ class Finished:
     @property
     def last_line(self) -> str:
         """The last line that was printed: on stderr, or else on stdout."""
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return lines[-1] if lines else ""
+        return self._lines[-1] if self._lines else ""
+
+    @property
+    def last_sentence(self) -> str:
+        """The line that says how the run ended, without its code."""
+        return ending_of(self._lines).sentence
+
+    @property
+    def code(self) -> str:
+        """The code of how the run ended."""
+        return ending_of(self._lines).code
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to type next: each stands alone on its line, below the sentence."""
+        return ending_of(self._lines).commands
+
+    @property
+    def _lines(self) -> list[str]:
+        return (self.stderr.strip() or self.stdout.strip()).splitlines()
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-LINE = re.compile(r"(\S+) (DEBUG|INFO|WARNING|ERROR) (\S.*?): (\S.*)\Z")
+LINE = re.compile(r"(\S+) (DEBUG|INFO|WARNING|ERROR) (\S.*?): (\S.*?)(?: \[([a-z0-9-]+)\])?\Z")
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Line:
     level: str
     about: str
     text: str
+    code: str = ""
 
 
 def parsed(printed: str) -> list[Line]:
@@ -33,4 +34,4 @@ def _line(text: str) -> Line:
     at = datetime.fromisoformat(found[1])
     if at.tzinfo is None:
         raise ValueError(f"a time without a zone: {text!r}")
-    return Line(at, found[2], found[3], found[4])
+    return Line(at, found[2], found[3], found[4], found[5] or "")

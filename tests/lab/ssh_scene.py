@@ -12,12 +12,14 @@ from pathlib import Path
 from socket import create_connection
 from types import TracebackType
 
+from kafka_rolling_restart.errors import Warn
 from kafka_rolling_restart.hosts.ssh.client import SshHost
 from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.hosts.ssh.connect import Access
 from kafka_rolling_restart.hosts.ssh.login import Credentials
 from kafka_rolling_restart.model.broker import CommandResult
 from kafka_rolling_restart.settings.secret import Passwords, Secret, Secrets
+from kafka_rolling_restart.text import with_code
 
 from .command import environment
 from .daemon import Daemon, wait_for
@@ -39,11 +41,16 @@ options = parse(["--zookeeper", "zk", *sys.argv[2:]])
 broker = Broker(1, sys.argv[1], 1)
 ask = (lambda prompt: print(prompt) or "wrong") if "PROBE_ASKS" in os.environ else None
 try:
-    way = reach.from_options(options, os.environ, ask, print)
+    way = reach.from_options(options, os.environ, ask, lambda text, code: print(text))
     print(way.hosts({1: broker}, [broker])[1]._connections.run("echo logged in", 10).output)
 except (SshError, RollingRestartError) as error:
     print(error)
 """
+
+
+def print_warning(text: str, *, code: str) -> None:
+    """Print a warning with its code."""
+    print(with_code(text, code))
 
 
 def run_on(host: SshHost, command: str, secret: Secret | None = None) -> CommandResult:
@@ -134,7 +141,7 @@ class SshScene:
         name: str,
         passwords: Passwords | None = None,
         ask: Callable[[str], str] | None = None,
-        say: Callable[[str], None] = print,
+        warn: Warn = print_warning,
         options: SshOptions | None = None,
         login_s: float = 20.0,
     ) -> SshHost:
@@ -144,7 +151,7 @@ class SshScene:
         target = config.host(name)
         credentials = Credentials(Secrets({}, ask), passwords or Passwords())
         credentials.open([target])
-        return SshHost(target, Access(credentials, config.shell, say), login_s)
+        return SshHost(target, Access(credentials, config.shell, warn), login_s)
 
     def run(self, name: str, command: str = "echo logged in", secret: Secret | None = None) -> CommandResult:
         """Run a command on a host."""

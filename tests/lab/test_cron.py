@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.schema import valid
 
+from ..last_lines import ending_of
 from .broker import UNDER_REPLICATED
 from .command import command_line, environment
 from .daemon import wait_for
@@ -41,6 +42,11 @@ class Mail:
     stdout: str
     stderr: str
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What is to be typed next: each stands alone on its line."""
+        return ending_of(self.stderr.splitlines()).commands
+
 
 def line(lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-") -> list[str]:
     """Build the command that starts the tool as cron does. PYTHONPATH is where the tool is installed."""
@@ -64,10 +70,15 @@ def cron(lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-", cwd:
 
 
 def complaint(mail: Mail, status: int, said: str) -> list[Line]:
-    """Check that a quiet job said on stderr alone what went wrong, in good lines, the outcome last."""
+    """Check that a quiet job said on stderr alone what went wrong, in good lines, the outcome last.
+
+    Below it stand the commands alone, which are left out here.
+    """
     assert (mail.status, mail.stdout) == (status, ""), mail
-    lines = parsed(mail.stderr)
-    assert lines[-1].level == "ERROR" and said in lines[-1].text, mail.stderr
+    printed = mail.stderr.splitlines(keepends=True)
+    count = len(printed) - len(mail.commands)
+    lines = parsed("".join(printed[:count]))
+    assert lines[-1].code and lines[-1].level == "ERROR" and said in lines[-1].text, mail.stderr
     return lines
 
 
@@ -117,9 +128,8 @@ def test_a_quiet_job_says_which_task_failed_where_and_what_became_of_each_broker
     (tmp_path / "failing.py").write_text(textwrap.dedent(TASK))
     mail = cron(lab, *QUICK, "--quiet", "--task", "failing", cwd=tmp_path)
     failure = f"task Before failed on {lab.hosts[0].address}: RuntimeError: as?asked"
-    lines = complaint(
-        mail, 4, f"broker 1 ({lab.hosts[0].address}) was not stopped: {failure}. To go on with the rest: "
-    )
+    lines = complaint(mail, 4, f"broker 1 ({lab.hosts[0].address}) was not stopped: {failure}. ")
+    assert lines[-1].code == "task-failed" and len(mail.commands) == 1 and "--broker-ids 1,2,3" in mail.commands[0]
     assert [line.text for line in lines if line.text.startswith("report: ")] == [
         f"report: untouched, {failure}",
     ]  # the untouched without trouble are in the line after it
@@ -146,9 +156,11 @@ def test_a_quiet_job_that_is_ended_says_by_what(lab: Lab) -> None:
 def test_a_quiet_job_that_leaves_a_broker_down_warns_before_it_says_so(lab: Lab) -> None:
     host = lab.hosts[2]
     host.service.start_mode = "stuck"
-    lines = complaint(ended(lab, host, START, 2, "--skip", "2"), 5, f"with broker 3 ({host.address}) stopped")
-    assert lines[-1].text.endswith(f"To start broker 3 ({host.address}), run: ssh {host.address} 'service kafka start'")
-    assert (lines[0].level, lines[0].about) == ("WARNING", "lab/main") and "SIGTERM heard" in lines[0].text
+    mail = ended(lab, host, START, 2, "--skip", "2")
+    lines = complaint(mail, 5, f"with broker 3 ({host.address}) stopped")
+    assert lines[-1].code == "broker-left-stopped"
+    assert mail.commands == (f"ssh {host.address} 'service kafka start'",)
+    assert (lines[0].level, lines[0].about, lines[0].code) == ("WARNING", "lab/main", "signal-received")
     assert lines[-3].text.startswith("report: stopped, not seen back")
     assert lines[-2].text == "restarted: none; stopped and not back: broker 3; untouched: none"
 

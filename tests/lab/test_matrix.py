@@ -129,12 +129,12 @@ def a_new_run_takes_no_second_broker_down(scene: Scene) -> None:
 
 
 def the_last_line_starts_the_brokers(scene: Scene, finished: Finished, written: Outcome) -> None:
-    """Check that the last line names who may be down, and that what it says to type brings them back."""
+    """Check that the end names who may be down, and that the commands on the last lines bring them back."""
     ours = [number for number in written.down if number != OTHER] or [scene.cell.in_hand]
-    lines = SSH_LINE.findall(finished.last_line)
+    lines = [line for line in finished.commands if SSH_LINE.fullmatch(line)]
     for host in (scene.lab.hosts[number - 1] for number in ours):
         mine = [line for line in lines if line.split()[1] == host.address]
-        assert f"broker {host.id}" in finished.last_line and mine, story(scene, finished)
+        assert f"broker {host.id}" in finished.last_sentence and mine, story(scene, finished)
         bring_back(scene, host, mine[0])
 
 

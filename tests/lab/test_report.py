@@ -85,7 +85,8 @@ def ended(path: Path, finished: Finished) -> dict[str, Any]:
     """Return what a file says of a run that has ended, after a look at what it says of each."""
     found = valid(path.read_text())
     assert finished.status == found["status"], finished.stdout + finished.stderr
-    assert finished.last_line.endswith(found["outcome"]) and found["outcome"]
+    assert finished.last_sentence.endswith(found["outcome"]) and found["outcome"]
+    assert (found["code"], found["commands"]) == (finished.code, list(finished.commands)) and found["code"]
     assert found["ended"] is not None and found["step"]["name"] == "ended"
     return found
 
@@ -203,9 +204,10 @@ def test_a_second_run_leaves_the_file_of_the_first_alone_and_writes_one_of_its_o
     first.wait_for("waiting until the cluster is healthy", MOMENT_TIMEOUT)
     second = lab.run(*QUICK, "--report", str(first_file), timeout=60)
     assert second.status == 6 and second.stdout == ""
-    assert f"{first_file} is the report of a run that goes on: " in second.stderr and str(first.pid) in second.stderr
+    assert second.code == "report-in-use"
+    assert str(first_file) in second.last_sentence and str(first.pid) in second.last_sentence
     third = lab.run(*QUICK, "--report", str(own), timeout=60)
-    assert ended(own, third)["status"] == 6 and f"pid {first.pid}" in third.last_line
+    assert ended(own, third)["status"] == 6 and f"pid {first.pid}" in third.last_sentence
     found = valid(first_file.read_text())
     assert (found["pid"], found["status"]) == (first.pid, None)
 

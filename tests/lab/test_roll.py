@@ -89,7 +89,7 @@ def test_a_whole_roll_has_one_broker_down_at_a_time_and_a_healthy_stretch_betwee
     assert lab.observer.restarted() == [1, 2, 3] and lab.observer.new_jvms() == [1, 2, 3]
     assert lab.observer.most_down() == 1
     assert len(lab.observer.healthy_stretches()) == 2 and min(lab.observer.healthy_stretches()) > 0
-    assert finished.last_line.endswith("all 3 brokers of the plan were restarted, and the cluster is healthy")
+    assert (finished.code, finished.commands) == ("done", ())
 
 
 def test_a_stop_command_that_returns_at_once_loses_no_broker(lab: Lab) -> None:
@@ -116,8 +116,8 @@ def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restart
     lab.hosts[0].service.stop_mode = "nothing"
     finished = roll(lab, "--unhealthy-time-limit", "6")
     assert finished.status == 4
-    assert "broker 1" in finished.last_line and "still runs" in finished.last_line
-    assert "was not restarted" in finished.last_line
+    assert "broker 1" in finished.last_sentence and finished.code == "stop-had-no-effect"
+    assert len(finished.commands) == 1 and "--broker-ids 1,2,3 " in finished.commands[0]
     assert "restarted: none; stopped and not back: none; untouched: broker 1, broker 2, broker 3" in finished.stdout
     assert lab.observer.downs() == []
 
@@ -136,9 +136,9 @@ def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab
     lab.hosts[1].service.start_mode = "fail"
     finished = roll(lab, "--unhealthy-time-limit", "30")
     assert finished.status == 5
-    assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 starts, " in finished.last_line
-    fix = "Fix this, which may be --start-command itself, then"
-    assert finished.last_line.endswith(f"{fix} run: ssh {lab.hosts[1].address} 'service kafka start'")
+    assert f"broker 2 ({lab.hosts[1].address}) is DOWN after 3 starts, " in finished.last_sentence
+    assert "--start-command" in finished.last_sentence and finished.code == "broker-down"
+    assert finished.commands == (f"ssh {lab.hosts[1].address} 'service kafka start'",)
     assert "--broker-ids 2,3 --started-before " in finished.stdout
     assert lab.observer.most_down() == 1 and lab.observer.restarted() == [1]
 
@@ -177,7 +177,7 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_would_add_it(lab: Lab
     finished = roll(lab)
     refused(lab, finished, "its host key is not known (ssh-ed25519 SHA256:")
     assert f"ssh-keyscan -t ed25519 -p 22022 {lab.hosts[0].address} >> " in finished.stderr
-    assert "found 3 problems" in finished.last_line
+    assert "found 3 problems" in finished.last_sentence and finished.code == "preflight-failed"
 
 
 def test_a_sudo_that_wants_a_password_is_refused(lab: Lab) -> None:
@@ -217,7 +217,7 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
     run = lab.launch(*QUICK)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    (line,) = run.finish(90).commands
     finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3]
@@ -227,7 +227,7 @@ def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at
     lab.hosts[0].sshd.stop()
     finished = roll(lab, "--skip", "3", "--dry-run")
     assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
-    assert finished.last_line.endswith("no broker would be restarted, so no host was checked; nothing was touched")
+    assert "no broker would be restarted, so no host was checked" in finished.last_sentence
 
 
 def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(lab: Lab, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directo
     run = lab.launch(*QUICK, "--task", "labtask", "--task-args", f"--file {done}", cwd=tmp_path)
     run.wait_for("1/3 broker 1", 60)
     run.send(signal.SIGTERM)
-    line = run.finish(90).last_line.partition("To go on with the rest: ")[2]
+    (line,) = run.finish(90).commands
     assert line.startswith(f"cd {tmp_path} && ")
     finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
@@ -253,7 +253,10 @@ def test_a_dry_run_looks_and_touches_nothing(lab: Lab) -> None:
     arguments = [argument for argument in QUICK if argument != "--no-confirm"]
     finished = lab.run(*arguments, "--dry-run", timeout=60)
     assert finished.status == 0, finished.stdout + finished.stderr
-    assert "3 brokers would be restarted; nothing was touched" in finished.last_line
+    assert (
+        "3 brokers would be restarted; nothing was touched" in finished.last_sentence
+        and finished.code == "dry-run-passed"
+    )
     assert service_calls(lab) == []
     lab.hosts[0].jmxproxy.override = {("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6}
     refused(lab, roll(lab, "--dry-run"), "dry run: the cluster is not healthy: 6 under-replicated partitions")
@@ -285,14 +288,15 @@ def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(lab: Lab, tmp
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
     finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail After", cwd=tmp_path)
     assert finished.status == 4
-    assert f"task After failed on {lab.hosts[0].address}: RuntimeError: as asked" in finished.last_line
+    assert f"task After failed on {lab.hosts[0].address}: RuntimeError: as asked" in finished.last_sentence
+    assert finished.code == "task-failed"
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
 
 
 def test_a_pre_stop_task_that_fails_leaves_its_broker_alone(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
     finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail Before", cwd=tmp_path)
-    assert finished.status == 4 and "was not stopped: task Before failed" in finished.last_line
+    assert finished.status == 4 and "was not stopped: task Before failed" in finished.last_sentence
     assert service_calls(lab) == []
 
 
@@ -320,7 +324,10 @@ def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) 
     file.write_text(file.read_text().replace("/kafka/lab", "/kafka"))
     finished = roll(lab)
     refused(lab, finished, "no broker is registered in /brokers/ids")
-    assert f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_line
+    assert (
+        f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_sentence
+        and finished.code == "no-broker-registered"
+    )
 
 
 def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab: Lab) -> None:
@@ -329,9 +336,9 @@ def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab:
     run.send(signal.SIGTERM)
     finished = run.finish(90)
     assert finished.status == 128 + 15
-    assert "SIGTERM heard" in finished.stderr
+    assert "SIGTERM received" in finished.stderr and finished.code == "interrupted"
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
-    assert "--broker-ids 2,3 --started-before " in finished.last_line
+    assert "--broker-ids 2,3 --started-before " in finished.last_line and finished.commands == (finished.last_line,)
 
 
 def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(lab: Lab) -> None:
@@ -339,16 +346,15 @@ def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_sta
     run = lab.launch(*QUICK)
     run.wait_for("starting it", 60)
     run.send(signal.SIGINT)
-    run.wait_for("SIGINT heard", 10)
+    run.wait_for("SIGINT received", 10)
     time.sleep(1.2)  # what follows within a second is taken for the same key
     run.send(signal.SIGINT)
     began = time.monotonic()
     finished = run.finish(30)
     assert time.monotonic() - began < 10
     assert finished.status == 5
-    assert finished.last_line.endswith(
-        f"To start broker 1 ({lab.hosts[0].address}), run: ssh {lab.hosts[0].address} 'service kafka start'"
-    )
+    assert f"broker 1 ({lab.hosts[0].address})" in finished.last_sentence and finished.code == "broker-left-stopped"
+    assert finished.commands == (f"ssh {lab.hosts[0].address} 'service kafka start'",)
 
 
 @pytest.mark.usefixtures("plain_again")
@@ -368,9 +374,9 @@ def test_a_second_run_is_told_who_holds_the_lock_and_touches_nothing(lab: Lab) -
     first.wait_for("waiting until the cluster is healthy", 60)
     second = roll(lab)
     assert second.status == 6
-    assert f"pid {first.pid}, since" in second.last_line
+    assert f"pid {first.pid}, since" in second.last_sentence and second.code == "another-run"
     dry = roll(lab, "--dry-run")
-    assert dry.status == 6 and f"pid {first.pid}, since" in dry.last_line
+    assert dry.status == 6 and f"pid {first.pid}, since" in dry.last_sentence
     first.send(signal.SIGTERM)
     assert first.finish(10).status == 128 + 15
     assert service_calls(lab) == []
@@ -466,7 +472,10 @@ def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab
     del environment["KAFKA_ROLLING_RESTART_JMX_PASSWORD"]
     finished = lab.launch(*options, env=environment).finish(60)
     assert finished.status == 2
-    assert "set KAFKA_ROLLING_RESTART_JMX_PASSWORD in the environment" in finished.last_line
+    assert (
+        "set KAFKA_ROLLING_RESTART_JMX_PASSWORD in the environment" in finished.last_sentence
+        and finished.code == "password-missing"
+    )
 
 
 def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_closes_it(lab: Lab) -> None:
@@ -476,7 +485,7 @@ def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_c
     env = {"KAFKA_ROLLING_RESTART_ZOOKEEPER_PASSWORD": LOGIN[1]}
     finished = lab.launch(*words, env=env).finish(60)
     assert finished.status == 0, finished.stderr
-    assert f"NOTE: anybody may delete what is in {home} and in {LOCK}, the lock included" in finished.stdout
+    assert f"{home} and in {LOCK}" in finished.stdout and "[lock-open-to-all]" in finished.stdout
     assert f"setAcl {LOCK} auth::cdrwa,world:anyone:r" in finished.stdout and LOGIN[1] not in finished.stdout
     closed = [make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)]
     opened = [make_acl("world", "anyone", all=True)]
@@ -486,13 +495,13 @@ def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_c
         for path in (home, LOCK):
             client.set_acls(path, closed)
         finished = lab.launch(*words, env=env).finish(60)
-        assert finished.status == 0 and "anybody may delete" not in finished.stdout
+        assert finished.status == 0 and "lock-open-to-all" not in finished.stdout
     finally:
         for path in (home, LOCK):
             client.set_acls(path, opened)
         client.stop()
         client.close()
-    assert "anybody may delete" not in roll(lab, "--dry-run").stdout  # without a login that is so in any case
+    assert "lock-open-to-all" not in roll(lab, "--dry-run").stdout  # without a login that is so in any case
 
 
 def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
@@ -500,7 +509,7 @@ def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
         options = ("--jmxproxy-host", proxy.host, "--jmxproxy-port", str(proxy.port))
         finished = roll(lab, *options, "--jmxproxy-prefix", "jmxproxy/{host}:9099", "--dry-run")
     assert finished.status == 0, finished.stdout + finished.stderr
-    assert "3 brokers would be restarted" in finished.last_line
+    assert "3 brokers would be restarted" in finished.last_sentence
     assert [host.jmxproxy.deletes for host in lab.hosts] == [2, 2, 2]
 
 
@@ -602,7 +611,8 @@ def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connecti
         with listening(serve, host, JMXPROXY_PORT):
             finished = lab.launch(*words, env=env).finish(60)
             refused(lab, finished, f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts")
-            assert f"give --allow-hosts {host}" in finished.last_line and heard == []
+            assert f"--allow-hosts {host}" in finished.last_sentence and heard == []
+            assert finished.code == "password-host-not-listed"
             assert "hunter" not in finished.stdout + finished.stderr
             allowed = lab.launch(*words, "--allow-hosts", host, env=env).finish(60)
             assert allowed.status == 3 and any(b"Authorization: Basic" in data for data in heard)
@@ -634,7 +644,7 @@ def test_a_hostile_registration_reaches_no_shell_and_no_terminal(lab: Lab, tmp_p
     lab.observer.client.create(path, json.dumps({"host": host.format(touched), "port": 1}).encode(), ephemeral=True)
     try:
         finished = roll(lab, "-vv")
-        refused(lab, finished, f"{path} holds")
+        refused(lab, finished, f"{path} has")
     finally:
         lab.observer.client.delete(path)
     assert len(finished.last_line) < 500 and not touched.exists()

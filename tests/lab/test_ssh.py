@@ -218,7 +218,7 @@ def test_a_wrong_passphrase_is_asked_for_again_and_then_the_file_is_named(scene:
     scene.configure(f"Host n3\n  IdentityFile {locked}")
     answers = iter(["no", "neither", PASSPHRASE])
     assert run_on(scene.host("n3", ask=lambda prompt: next(answers)), "echo logged in").output == IN
-    with pytest.raises(UsageError, match=f"{locked}: not opened by what was typed"):
+    with pytest.raises(UsageError, match=f"{locked}: the passphrase does not open it"):
         scene.host("n3", ask=lambda prompt: "wrong")
 
 
@@ -307,7 +307,11 @@ def test_accept_new_adds_an_unknown_key_once_says_so_and_leaves_the_file_whole(s
     scene.known_hosts.write_text("# mine, without a newline")
     scene.configure("Host n3 n4\n  ProxyJump n1\nHost *\n  StrictHostKeyChecking accept-new")
     said: list[str] = []
-    hosts = {name: scene.host(name, say=said.append) for name in ("n3", "n4") for _ in range(2)}
+
+    def keep(text: str, *, code: str) -> None:
+        said.append(f"{text} [{code}]")
+
+    hosts = {name: scene.host(name, warn=keep) for name in ("n3", "n4") for _ in range(2)}
     calls = {(name, one): partial(run_on, hosts[name], "echo logged in") for name in hosts for one in range(4)}
     assert {result.output for result in in_parallel(calls).values()} == {IN}
     lines = scene.known_hosts.read_text().splitlines()
@@ -324,8 +328,9 @@ def test_a_changed_host_key_is_refused_whatever_is_configured(scene: SshScene, c
     scene.configure(f"Host *\n  StrictHostKeyChecking {checking}")
     before = known_hosts_line(scene.address(3), scene.sshd(1).host_key)
     scene.known_hosts.write_text(before)
-    assert f"is not the one in {scene.known_hosts}, line 1: it was made anew, or somebody is in between" in error(
-        scene, "n3"
+    assert (
+        f"is not the one in {scene.known_hosts}, line 1: the host was installed again, or somebody intercepts"
+        in error(scene, "n3")
     )
     assert scene.known_hosts.read_text() == before and logins(scene, 3) == 0
     elsewhere = scene.folder / "system_known_hosts"
@@ -451,7 +456,7 @@ def test_the_line_that_adds_a_host_key_adds_the_one_that_was_seen_alone(scene: S
     sshd = scene.sshd(9, HostKey=f"{rsa}\nHostKey {scene.folder / '9' / 'ssh_host_ed25519_key'}")
     scene.authorize(9, scene.ssh / KEY)
     scene.known_hosts.write_text("")
-    line = error(scene, "n9").rpartition("then add it: ")[2]
+    line = error(scene, "n9").rpartition("then add it: ")[2].strip("`")
     assert line == f"ssh-keyscan -t ed25519 -p {SSH_PORT} {scene.address(9)} >> {scene.known_hosts}"
     subprocess.run(["sh", "-c", line], check=True, capture_output=True)
     added = [one for one in scene.known_hosts.read_text().split("\n") if one and not one.startswith("#")]

@@ -16,6 +16,7 @@ from tests.lab.broker import ACTIVE_CONTROLLERS, UNDER_REPLICATED
 from tests.lab.command import PROGRAM
 from tests.lab.host_scripts.process import wait_until
 from tests.lab.terminal import Terminal
+from tests.last_lines import ending_of
 
 QUICK = ("--cluster-type", "lab", "--check-interval", "0.5", "--check-count", "2")
 NO_BROKER = ("--cluster-type", "lab", "--check-interval", "0.3", "--check-count", "2", "--skip", "3")
@@ -218,34 +219,37 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
     terminal = at_terminal(*QUICK, "--broker-ids", "3,1", columns=40, lines=60)
     hold_third(lab, terminal)
     terminal.type(CTRL_C)
-    terminal.wait_for("SIGINT heard: the run ends once the", 10)
+    terminal.wait_for("SIGINT received: ", 10)
     let_go(lab)
     assert terminal.finish(90) == 128 + 2
     lines = terminal.lines
     raw = terminal.raw.replace(b"\x1b[0m", b"").decode()
-    resume = raw.partition("To go on with the rest: ")[2].partition("\r\n")[0]  # one line to copy
+    resume = ending_of(raw.rstrip().split("\r\n")).commands[0]  # one line to copy
     last = next(at for at, line in enumerate(lines) if line.startswith("kafka-rolling-restart: "))
     assert_shown(
         lines[:last],
         [
             *before,
             "Restart 2 brokers of lab/main, one at a time? [y/N] y",
-            "TIME WARNING SIGINT heard: the run ends once the stopped broker is back; a second signal ends it now and "
-            "leaves that down",
+            "TIME WARNING SIGINT received: will exit once the stopped broker is back. A second signal exits now and "
+            "leaves it DOWN [signal-received]",
             "id host result down",
             f"3 {lab.hosts[2].address} restarted 4 s",
             f"1 {lab.hosts[0].address} untouched",
             "TIME restarted: broker 3; stopped and not back: none; untouched: broker 1",
         ],
     )
-    said = "kafka-rolling-restart: ended by SIGINT; every broker that was stopped is back. To go on with the rest: "
+    said = (
+        "kafka-rolling-restart: ended by SIGINT; every broker that was stopped is back. To go on with the rest, run the "
+        "command below [interrupted]"
+    )
     assert "".join("".join(lines[last:]).split()) == "".join(f"{said}{resume}".split())
     assert "--broker-ids 1 --started-before " in resume
     assert f"{shlex.join(PROGRAM)} " in resume
     assert_no_frame_is_torn(terminal, highest=10)
     areas = [area_of(frame) for frame in terminal.frames]
     assert any(
-        area[-2:] == ["SIGINT heard: the run ends once the", "stopped broker is back"] and len(area) == 7
+        area[-2:] == ["SIGINT received: will exit once the", "stopped broker is back"] and len(area) == 7
         for area in areas
     ), areas[-5:]
 

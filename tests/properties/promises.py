@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
+from tests.last_lines import ending_of
 from tests.simulation.clock import QUESTION_S
 from tests.simulation.records import Sent
 from tests.simulation.schedule import Kind, Schedule
@@ -168,8 +169,8 @@ def runs_each_task_or_names_its_broker_as_left(story: Story) -> None:
     world = story.world
     if story.end.status not in (0, 4) and (story.end.status or 0) < 128:
         return
-    line = world.lines.lines[-1].rstrip()
-    left = set(line.rpartition("resume ")[2].split(",")) if "resume " in line else set()
+    resume = [one for one in ending_of(world.lines.lines).commands if one.startswith("resume ")]
+    left = {broker_id for line in resume for broker_id in line.removeprefix("resume ").split(",")}
     tasks = [*world.tasks.pre_stop, *world.tasks.post_stop, *world.tasks.post_start]
     for server in world.servers:
         done = all((task, server.id) in world.tasks_done for task in tasks)
@@ -208,9 +209,10 @@ def is_mistaken_for_up(story: Story, server: Server) -> bool:
 
 def names_the_broker_that_may_be_down(story: Story) -> None:
     if story.end.status == 5:
-        last = story.world.lines.lines[-1]
-        named = [server for server in story.world.servers if f"broker {server.id} (n{server.id})" in last]
-        assert any(f"ssh n{server.id} start" in last for server in named)
+        ending = ending_of(story.world.lines.lines)
+        named = [one for one in story.world.servers if f"broker {one.id} (n{one.id})" in ending.sentence]
+        assert ending.code and ending.commands
+        assert all(any(line == f"ssh n{one.id} start" for one in named) for line in ending.commands)
 
 
 def has_no_defect(story: Story) -> None:

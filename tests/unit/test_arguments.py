@@ -195,9 +195,9 @@ def test_a_moment_with_a_zone_is_understood() -> None:
         (["-t", "main", "--jmxproxy-host", "p"], "--jmxproxy-host serves many brokers: put {host} into"),
         (["-t", "main", "--jmxproxy-host", "-p"], "--jmxproxy-host"),
         (["-t", "main", "--jmxproxy-host", "p/q"], "'p/q' is not a host name"),
-        (["-t", "main", "--jmxproxy-prefix", "j/{hots}:1"], "braces can stand around is {host}"),
-        (["-t", "main", "--jmxproxy-prefix", "j/{host:1"], "braces can stand around is {host}"),
-        (["-t", "main", "--jmxproxy-prefix", "j/{{host}}:1"], "braces can stand around is {host}"),
+        (["-t", "main", "--jmxproxy-prefix", "j/{hots}:1"], "only placeholder allowed is {host}"),
+        (["-t", "main", "--jmxproxy-prefix", "j/{host:1"], "only placeholder allowed is {host}"),
+        (["-t", "main", "--jmxproxy-prefix", "j/{{host}}:1"], "only placeholder allowed is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j?x"], "'j?x' is not the path of a URL"),
         (["-t", "main", "--jmxproxy-prefix", "http://x/y"], "'http://x/y' is a URL: give only its path, such as"),
         (
@@ -208,8 +208,8 @@ def test_a_moment_with_a_zone_is_understood() -> None:
         (["-t", "main", "--check-count", "1e3"], "--check-count: '1e3' is not a whole number of 1 or more"),
         (["-t", "main", "--check-count", "0"], "--check-count: '0' is not a whole number of 1 or more"),
         (["-t", "main", "--jmxproxy-port", "x"], "--jmxproxy-port: 'x' is not a port (1 to 65535)"),
-        (["-t", "main", "--jmxproxy-user", "me:pw"], "has no colon"),
-        (["-t", "main", "--zookeeper-user", ""], "a name is not empty"),
+        (["-t", "main", "--jmxproxy-user", "me:pw"], "must not be empty or contain a colon"),
+        (["-t", "main", "--zookeeper-user", ""], "must not be empty"),
         (["-t", "main", "-qv"], "--quiet and --verbose contradict each other"),
     ],
 )
@@ -293,3 +293,70 @@ def test_no_option_takes_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             parse(["-t", "main", f"{option}=hunter2"])
         assert parse(["-t", "main", option])
+
+
+def said_at_the_end(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the last line of a command line that is wrong."""
+    with pytest.raises(SystemExit) as end:
+        parse(words)
+    assert end.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        (["--stop-comand", "x"], "did you mean --stop-command?"),
+        (["--stop_command=x"], "did you mean --stop-command?"),
+        (["dry-run"], "did you mean --dry-run?"),
+        (["--brokers-ids", "1", "--skipp", "2"], "did you mean --broker-ids and --skip?"),
+        (["--jmxproxy-scheme", "htps"], "did you mean https?"),
+        (["--task"], "write --task MODULE, or --task=MODULE if"),
+        (["--task-args", "-f"], "write --task-args ARGS, or --task-args=ARGS if"),
+        (["-c"], "write --cluster-name NAME, or --cluster-name=NAME if"),
+    ],
+)
+def test_a_mistyped_word_leads_to_what_was_meant(
+    wrong: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = said_at_the_end(["-t", "main", *wrong], capsys)
+    assert meant in said and said.endswith(" [wrong-usage]")
+
+
+def test_nothing_is_suggested_for_a_word_that_is_like_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean" not in said_at_the_end(["-t", "main", "--zzzz", "x"], capsys)
+
+
+@pytest.mark.parametrize("words", [["--explain", "broker-down"], ["-t", "main", "--explain=[broker-down]"]])
+def test_a_code_is_explained_without_a_cluster(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(words)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("broker-down: ")
+
+
+def test_a_code_is_explained_without_loading_a_library() -> None:
+    code = (
+        "import sys; from kafka_rolling_restart.cli.arguments import parse\n"
+        "try: parse(['--explain', 'broker-down'])\n"
+        "except SystemExit: print({'kazoo', 'paramiko', 'requests', 'rich', 'yaml'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.startswith("broker-down: ") and done.stdout.endswith("set()\n"), done.stderr
+
+
+def test_without_a_code_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["--explain"])
+    assert end.value.code == 0
+    assert "\n  broker-down " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"), [("broker-dwn", "did you mean broker-down"), ("zzz", "--explain without a code lists all")]
+)
+def test_a_code_that_does_not_exist_ends_with_status_2(
+    code: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = said_at_the_end(["--explain", code], capsys)
+    assert meant in said and said.endswith(" [wrong-usage]")

@@ -39,10 +39,8 @@ def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_p
             [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=30
         )
     assert done.returncode == 2
-    assert done.stderr.endswith(
-        " ERROR main/x: --task chatty: holds no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded "
-        f"from {tmp_path / 'chatty.py'}\n"
-    )
+    (line,) = done.stderr.splitlines()
+    assert " ERROR main/x: --task chatty: " in line and line.endswith(f" {tmp_path / 'chatty.py'} [task-not-usable]")
 
 
 TASK = """
@@ -132,10 +130,7 @@ def test_an_empty_name_for_the_report_is_refused() -> None:
         [*COMMAND, "--zookeeper", "z", "--no-confirm", "--report", ""], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.endswith(
-        "--report : cannot be written: it is no regular file. Name a file in a folder with space that "
-        "this user may write to\n"
-    )
+    assert "it is no regular file" in done.stderr and done.stderr.endswith(" [report-not-writable]\n")
 
 
 LOCAL_FLAGS = 3  # their place in what termios tells of a terminal
@@ -186,7 +181,7 @@ def test_a_file_of_tls_that_is_missing_is_said_before_anything_is_contacted(tmp_
     arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--zookeeper-ca", f"{tmp_path}/ca.pem"]
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
-    assert done.stderr.endswith(f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory\n")
+    assert done.stderr.endswith(f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory [tls-file-unusable]\n")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_the_places_are_asked_in_their_order() -> None:
     [
         ("a: [", "is not YAML"),
         ("", "the file is empty"),
-        ("- 1", "is to be a mapping"),
+        ("- 1", "must be a mapping"),
         ("clusters: {}", "no local_config.cluster"),
         ("clusters: {x: {zookeeper: 'z:1', broker_list: []}}\nlocal_config: {cluster: y}", "no cluster 'y'; it has: x"),
         ("clusters: {x: }\nlocal_config: {cluster: x}", "clusters.x is missing or empty"),
@@ -148,7 +148,7 @@ def test_a_home_folder_that_nobody_knows_is_one_line(path: str) -> None:
 
 def test_a_file_that_cannot_be_looked_at_is_one_line_and_the_next_place_is_not_taken(tmp_path: Path) -> None:
     long = "x" * 300  # stands for a folder that may not be entered, which root may always
-    with pytest.raises(UsageError, match=r"x\.yaml: cannot be looked at: File name too long"):
+    with pytest.raises(UsageError, match=r"x\.yaml: cannot be read: File name too long"):
         load(long, None, [tmp_path])
 
 
@@ -188,7 +188,7 @@ def test_types_and_names_are_offered_as_far_as_they_can_be_looked_at(tmp_path: P
 def test_a_zookeeper_that_is_no_list_of_servers_with_a_chroot_is_one_line(wrong: str) -> None:
     with pytest.raises(UsageError) as error:
         of_zookeeper(wrong)
-    assert str(error.value) == f"--zookeeper is to be 'host:port,host:port/chroot', not {wrong!r}"
+    assert str(error.value) == f"--zookeeper must be 'host:port,host:port/chroot', not {wrong!r}"
 
 
 @pytest.mark.parametrize("right", ["zk", "zk:2181", "zk1:2181,zk2:2181/kafka", "[::1]:2181/a/b", " zk1, zk2/kafka/ "])

@@ -79,7 +79,7 @@ def test_a_proxy_that_only_pretends_to_empty_its_cache_is_found_out() -> None:
     assert judge(alone, members(alone), one(100, 50_000), freshness, JvmTracker()) == HEALTHY
     verdict = judge(alone, members(alone), one(110, 50_000), freshness, JvmTracker())
     assert verdict.health is Health.UNHEALTHY
-    assert verdict.why == "the metrics of broker 1 are 10 s old: they come out of a cache"
+    assert [reason.code for reason in verdict.reasons] == ["metrics-stale"] and "10 s old" in verdict.why
     assert judge(alone, members(alone), one(120, 70_000), freshness, JvmTracker()) == HEALTHY
 
 
@@ -203,10 +203,8 @@ def test_a_jvm_that_changed_by_itself_breaks_the_row_and_is_counted() -> None:
         sample[1] = replace(sample[1], jvm=Jvm(start_ms, 1_000))
         verdict = judge(alone, members(alone), sample, freshness, lives)
         assert verdict.health is Health.UNHEALTHY
-        assert verdict.why == (
-            "broker 1 was down since the last check: its JVM is a new one, which this run did not start "
-            f"({'the first time' if time == 1 else '2 times so far'})"
-        )
+        assert [reason.code for reason in verdict.reasons] == ["broker-restarted-by-others"]
+        assert ("the first time" if time == 1 else "2 times so far") in verdict.why
         later = {1: replace(sample[1], asked_at=at + 10.0, answered_at=at + 10.1, jvm=Jvm(start_ms, 11_000))}
         assert judge(alone, members(alone), later, freshness, lives) == HEALTHY
 

@@ -10,6 +10,7 @@ from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.hosts.broker_host import BrokerHost, HostCommand
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Presence
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.settings.secret import Secret
 
 JVM = Jvm(start_ms=0, uptime_ms=500_000, pid=77)
@@ -34,7 +35,7 @@ class FakeShell:
     @contextmanager
     def session(self) -> Iterator["FakeShell"]:
         if self.refuses:
-            raise SshError("ssh n1: Connection refused")
+            raise SshError("ssh n1: Connection refused", code="ssh-unreachable")
         yield self
 
     def connections(self) -> "FakeConnections":
@@ -179,7 +180,7 @@ def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sud
         "env LC_ALL=C sudo -n -ll": (0, listing),
     }
     (problem,) = host(FakeShell(answers)).preflight(JVM).problems
-    assert problem.startswith("`sudo -n service kafka start` is allowed, but sudo would ask for a password")
+    assert problem.code == "sudo-asks-password" and "`sudo -n service kafka start`" in problem.text
 
 
 NOISE = "sudo: unable to resolve host vm: Name or service not known"
@@ -194,26 +195,26 @@ def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt
         "sudo -n -l service kafka strat": (1, said),
     }
     (problem,) = BrokerHost(FakeShell(answers), "service kafka stop", "service kafka strat").preflight(JVM).problems
-    assert problem.startswith(
-        "may not run `sudo -n service kafka strat`: it is not allowed in sudoers, or it is misspelt: sudoers compares a "
-        "command word for word. Compare --start-command with what is allowed: ssh -t n1 sudo -ll. If it is spelt correctly,"
-    )
-    assert "resolve" not in problem
+    assert problem.code == "command-not-allowed" and "`sudo -n service kafka strat`" in problem.text
+    assert "--start-command" in problem.text and "`ssh -t n1 sudo -ll`" in problem.text
+    assert "resolve" not in problem.text
 
 
 def test_a_program_that_sudo_does_not_find_is_not_to_be_put_into_sudoers() -> None:
     refused = (1, f"{NOISE}\nsudo: systemctll: command not found")
     shell = FakeShell({"id -u": (0, "1000"), "sudo -n -l systemctll stop kafka": refused})
-    assert host(shell, "systemctll stop kafka").preflight(JVM).problems[0] == (
-        "may not run `sudo -n systemctll stop kafka`: sudo: systemctll: command not found. It is misspelt, or in a folder "
-        "that sudo does not look in: look at --stop-command"
-    )
+    problem = host(shell, "systemctll stop kafka").preflight(JVM).problems[0]
+    assert problem.code == "command-not-found" and "`sudo -n systemctll stop kafka`" in problem.text
+    assert problem.text.endswith("check --stop-command")
 
 
 def test_what_sudo_says_besides_is_no_part_of_its_reason() -> None:
     refused = (1, f"{NOISE}\nsudo: a password is required")
     problems = host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused})).preflight(JVM).problems
-    assert problems[0].startswith("may not run `sudo -n service kafka stop`: sudo: a password is required. Allow it")
+    assert problems[0].code == "command-not-allowed"
+    assert problems[0].text.startswith(
+        "may not run `sudo -n service kafka stop`: sudo: a password is required. Allow it"
+    )
 
 
 @pytest.mark.parametrize("said", ["/usr/sbin/service kafka start\n" + NOISE, NOISE + "\n/usr/sbin/service kafka start"])
@@ -244,17 +245,18 @@ def test_a_sudo_of_which_it_is_unknown_whether_it_asks_is_a_problem(listing: tup
         "env LC_ALL=C sudo -n -ll": listing,
     }
     problems = host(FakeShell(answers)).preflight(JVM).problems
-    assert len(problems) == 2
-    assert all("the listing of sudo does not tell whether it asks for a password" in one for one in problems)
+    assert [problem.code for problem in problems] == ["sudo-listing-unclear"] * 2
 
 
 def test_a_command_that_is_not_there_is_a_problem() -> None:
     (problem,) = host(FakeShell(), "svc -d kafka").preflight(JVM).problems
-    assert "no command 'svc'" in problem
+    assert problem.code == "command-not-found" and "'svc'" in problem.text
 
 
 def test_a_host_that_does_not_let_us_in_is_a_problem_and_no_traceback() -> None:
-    assert host(FakeShell(refuses=True)).preflight(JVM).problems == ("ssh n1: Connection refused",)
+    assert host(FakeShell(refuses=True)).preflight(JVM).problems == (
+        Problem("ssh n1: Connection refused", "ssh-unreachable"),
+    )
 
 
 PASSWORD = Secret("hunter2")
@@ -286,8 +288,8 @@ def test_a_password_that_may_become_the_input_of_a_command_is_not_sent_with_it(l
     shell = with_password(f"{ENTRY}Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n {last}\n")
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
     problems = broker_host.preflight(JVM).problems
-    assert len(problems) == 2
-    assert all("does not tell whether it asks" in one and "Look: ssh -t n1 sudo -ll" in one for one in problems)
+    assert [problem.code for problem in problems] == ["sudo-listing-unclear"] * 2
+    assert all("`ssh -t n1 sudo -ll`" in problem.text for problem in problems)
     finish(broker_host.stop(10))
     assert shell.secrets[shell.ran[-1]] is None
 
@@ -315,14 +317,15 @@ def test_a_command_that_sudo_asks_no_password_for_gets_none_as_its_input() -> No
 def test_a_password_that_sudo_does_not_take_is_tried_once_and_is_a_problem() -> None:
     shell = FakeShell({"id -u": (0, "1000"), f"{ASKS} -v": (1, "Sorry, try again.")})
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
-    assert broker_host.preflight(JVM).problems == ("sudo does not take the password: Sorry, try again",)
+    (problem,) = broker_host.preflight(JVM).problems
+    assert problem.code == "sudo-password-refused" and "Sorry, try again" in problem.text
     assert sum(secret is PASSWORD for secret in shell.secrets.values()) == 1
 
 
 def test_a_command_that_sudo_does_not_allow_is_a_problem_whatever_the_password() -> None:
     shell = with_password(ENTRY)
     (problem,) = BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
-    assert problem.startswith("may not run `sudo svc -u kafka`: it is not allowed in sudoers, or it is misspelt: ")
+    assert problem.code == "command-not-allowed" and "`sudo svc -u kafka`" in problem.text
 
 
 def test_root_is_given_no_password() -> None:
@@ -366,7 +369,7 @@ def test_a_command_runs_under_a_name_by_which_it_is_found_while_it_runs() -> Non
         assert stop.still_runs() is runs
     for output in ("process: 127", "", "process: 2", "process: 0 1"):
         shell.answers[asked] = (0, output)
-        with pytest.raises(SshError, match="could not be looked for"):
+        with pytest.raises(SshError, match="could not be checked"):
             stop.still_runs()
 
 

@@ -23,6 +23,7 @@ from kafka_rolling_restart.settings.run import RunSettings
 from kafka_rolling_restart.signals import LEFT_BEHIND, OBEYED, Signals
 from kafka_rolling_restart.task import Tasks
 from tests.fakes import Collector, FakeBroker, FakeClock, FakePending, FakeReportFile
+from tests.last_lines import Ending, ending_of
 from tests.schema import valid
 
 
@@ -34,9 +35,9 @@ class FakeLock:
 
     def ensure_held(self) -> bool:
         if self.away:
-            raise RegistryUnavailable("ZooKeeper at zk:2181 does not answer")
+            raise RegistryUnavailable("ZooKeeper at zk:2181 does not answer", code="registry-unreachable")
         if self.lost:
-            raise Stopped("the ZooKeeper session was lost")
+            raise Stopped("the ZooKeeper session was lost", code="lock-lost")
         retaken, self.retaken = self.retaken, False
         return retaken
 
@@ -80,8 +81,13 @@ class Scene:
         return outcome.status
 
     def ends_with(self, status: int) -> str:
+        """Run; return the sentence at the end."""
         assert self.run() == status, self.writer.lines
-        return self.writer.lines[-1].partition("kafka-rolling-restart: ")[2].rstrip("\n")
+        return self.ending.sentence.partition("kafka-rolling-restart: ")[2]
+
+    @property
+    def ending(self) -> Ending:
+        return ending_of(self.writer.lines)
 
 
 class Speechless(Report):
@@ -133,7 +139,7 @@ def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_ow
 def test_a_roll_ends_with_all_restarted_and_says_so(scene: Scene) -> None:
     assert scene.run() == 0
     assert scene.broker.process == 200
-    assert scene.writer.lines[-1].endswith("the 1 broker of the plan was restarted, and the cluster is healthy\n")
+    assert scene.ending.code == "done" and scene.ending.commands == ()
 
 
 def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(scene: Scene) -> None:
@@ -204,7 +210,8 @@ def test_a_signal_after_the_restarted_broker_was_lost_does_not_say_that_it_is_up
         return result
 
     scene.broker.start = start_and_die  # type: ignore[method-assign]
-    assert "is not there any more" in scene.ends_with(5)
+    scene.ends_with(5)
+    assert scene.ending.code == "broker-failed-again"
 
 
 def test_a_signal_does_not_replace_the_news_of_a_broker_that_is_down(scene: Scene) -> None:
@@ -243,7 +250,8 @@ def test_a_second_signal_names_the_broker_and_the_line_that_starts_it(scene: Sce
     scene.post_stop.append(Task(twice))
     said = scene.ends_with(5)
     down = "ended by SIGTERM, with broker 1 (n1) stopped and not seen back"
-    assert said == f"{down}. To start broker 1 (n1), run: {scene.broker.start_line}"
+    assert said.startswith(down) and scene.ending.code == "broker-left-stopped"
+    assert scene.ending.commands == (scene.broker.start_line,)
     assert scene.broker.starts == []
 
 
@@ -266,7 +274,8 @@ def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(
     scene.post_stop.append(Task(lambda: break_rest(scene, error)))
     said = scene.ends_with(1)
     assert len(scene.broker.starts) >= 1 and scene.broker.process == 200
-    assert said.endswith(scene.broker.start_line)
+    assert "broker 1 (n1) may be DOWN" in said and scene.ending.code == "defect"
+    assert scene.ending.commands == (scene.broker.start_line,)
 
 
 def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_ended(scene: Scene) -> None:
@@ -371,7 +380,8 @@ def test_a_broker_that_is_lost_after_its_restart_needs_a_person(scene: Scene) ->
 
     scene.broker.start = start_and_die  # type: ignore[method-assign]
     said = scene.ends_with(5)
-    assert "was restarted and is not there any more" in said and said.endswith(scene.broker.start_line)
+    assert "broker 1 (n1) was restarted and is down again" in said and scene.ending.code == "broker-failed-again"
+    assert scene.ending.commands == (scene.broker.start_line,)
 
 
 def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(scene: Scene) -> None:
@@ -385,22 +395,23 @@ def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(s
 
     start = scene.broker.start
     scene.broker.start = break_later  # type: ignore[method-assign]
-    assert (
-        "the cluster was not healthy for 60 s (--unhealthy-time-limit): no metrics of broker 1: timed out"
-        in scene.ends_with(4)
-    )
+    said = scene.ends_with(4)
+    assert "for 60 s" in said and "no metrics of broker 1: timed out" in said and "[no-metrics]" in said
+    assert scene.ending.code == "cluster-not-healthy"
 
 
 def test_a_report_that_cannot_be_made_does_not_change_how_the_run_ended(scene: Scene) -> None:
     scene.broker.start_takes_effect = False
     scene.report = Speechless(scene.writer, clock=scene.clock)
-    assert scene.ends_with(5).endswith(scene.broker.start_line)
+    scene.ends_with(5)
+    assert scene.ending.code == "broker-down" and scene.ending.commands == (scene.broker.start_line,)
 
 
 def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
     scene.broker.stop_takes_effect = False
     scene.ends_with(4)
-    assert scene.writer.lines[-1].endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1\n")
+    assert scene.ending.code == "stop-had-no-effect"
+    assert scene.writer.lines[-1] == "kafka-rolling-restart --broker-ids 1\n"
 
 
 def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before(scene: Scene) -> None:
@@ -421,8 +432,8 @@ def test_a_post_start_task_is_not_run_for_a_broker_that_somebody_else_restarted(
     scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
     scene.post_start.append(Task(raising(AssertionError("it runs"))))
     said = scene.ends_with(4)
-    assert "tasks of the plan were not run, because somebody else restarted their brokers" in said
-    assert said.endswith("kafka-rolling-restart --broker-ids 1") and scene.roll.skipped
+    assert "broker 1 (n1)" in said and scene.ending.code == "tasks-not-run"
+    assert scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",) and scene.roll.skipped
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt()])
@@ -431,7 +442,7 @@ def test_a_post_start_task_that_fails_in_any_way_ends_the_roll_with_its_broker_b
 ) -> None:
     scene.post_start.append(Task(raising(failure)))
     said = scene.ends_with(4)
-    assert said.endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+    assert scene.ending.code == "task-failed" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
     assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
     assert said.startswith(
         f"broker 1 (n1) was restarted and is back, but task Task failed on n1: {type(failure).__name__}"
@@ -465,7 +476,7 @@ def test_a_signal_in_a_post_start_task_is_obeyed_at_once(scene: Scene) -> None:
     scene.post_start += [Task(lambda: scene.signals.handle(signal.SIGTERM)), Task(lambda: after.append(1))]
     said = scene.ends_with(128 + 15)
     assert said.startswith("ended by SIGTERM; every broker that was stopped is back. broker 1 (n1) will be restarted")
-    assert said.endswith("kafka-rolling-restart --broker-ids 1")
+    assert scene.ending.code == "interrupted" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
     assert after == [] and scene.broker.registered
 
 
@@ -519,7 +530,8 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
     assert found["brokers"][0]["state"] == "down" and found["brokers"][0]["back"] is None
     assert "starting it again" in found["brokers"][0]["trouble"]
     assert found["health"]["state"] == "not healthy"
-    assert found["health"]["reasons"][0]["text"] == "broker 1 (n1) was stopped by this run, and may be DOWN"
+    assert [reason["code"] for reason in found["health"]["reasons"]] == ["broker-down"]
+    assert (found["code"], found["commands"]) == ("broker-down", [scene.broker.start_line])
     assert found["resume"] == "kafka-rolling-restart --broker-ids 1"
 
 
@@ -570,13 +582,14 @@ def test_the_file_says_that_a_broker_is_in_hand_before_its_stop_is_sent(
     assert [broker["id"] for broker in seen[0]["may_be_down"]] == [1]
     assert seen[0]["step"]["name"] == "stopping" and seen[0]["brokers"][0]["state"] == "in hand"
     assert seen[0]["health"]["state"] == "not healthy"
-    assert seen[0]["health"]["reasons"][0]["text"] == "broker 1 (n1) is stopped by this run"
+    assert [reason["code"] for reason in seen[0]["health"]["reasons"]] == ["restart-in-progress"]
 
 
 @pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
 def test_a_broker_whose_task_failed_is_left_to_be_restarted_once_more(scene: Scene, kind: str) -> None:
     getattr(scene, kind).append(Task(raising(RuntimeError("no"))))
-    assert scene.ends_with(4).endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+    scene.ends_with(4)
+    assert scene.ending.code == "task-failed" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
 
 
 def test_a_wait_that_fails_after_a_pre_stop_task_does_not_say_that_nothing_was_touched(scene: Scene) -> None:
@@ -596,7 +609,7 @@ def test_a_post_start_task_that_was_not_run_because_the_wait_was_interrupted_is_
     scene.broker.start = start_and_signal  # type: ignore[method-assign]
     said = scene.ends_with(128 + 15)
     assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
-    assert said.endswith("kafka-rolling-restart --broker-ids 1")
+    assert scene.ending.code == "interrupted" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
 
 
 def test_a_broker_that_something_else_started_during_its_post_stop_tasks_is_not_done(scene: Scene) -> None:
@@ -606,9 +619,9 @@ def test_a_broker_that_something_else_started_during_its_post_stop_tasks_is_not_
         scene.clock.sleep(40)
 
     scene.post_stop.append(Task(upgrade))
-    said = scene.ends_with(4)
-    assert "was started by something else than this run while its post-stop tasks were running" in said
-    assert said.endswith("To go on with the rest: kafka-rolling-restart --broker-ids 1")
+    assert "while its post-stop tasks were running" in scene.ends_with(4)
+    assert scene.ending.code == "started-by-others"
+    assert scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
 
 
 def test_a_process_that_was_held_up_right_before_the_stop_does_not_send_it(scene: Scene) -> None:

@@ -6,6 +6,7 @@ from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.hosts.base import Readiness
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
 from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.output.summarize import pieces
 from kafka_rolling_restart.registry.zookeeper import wrong_chroot
 from kafka_rolling_restart.roll.plan import (
@@ -79,15 +80,18 @@ def test_two_brokers_whose_metrics_show_one_jvm_are_a_problem() -> None:
     one, two = (Sample(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
     other = Sample(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
     findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
-    assert "show the JVM (pid 7) that is shown for broker 2 (n2), too" in findings[1].problems[0]
-    assert "show the JVM (pid 7) that is shown for broker 1 (n1), too" in findings[2].problems[0]
+    for broker_id, other_name in ((1, "broker 2 (n2)"), (2, "broker 1 (n1)")):
+        (problem,) = findings[broker_id].problems
+        assert problem.code == "same-jvm-twice" and "pid 7" in problem.text and other_name in problem.text
     assert findings[5].problems == ()
 
 
 def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
-    reading = Sample(0, 0, reason="Connection refused", advice="Try: curl -i http://n1/")
-    finding = _finding(reading, Readiness(problems=("no SSH",)), "", False)
-    assert finding.problems == ("no metrics: Connection refused. Try: curl -i http://n1/", "no SSH")
+    no_ssh = Problem("no SSH", "ssh-unreachable")
+    reading = Sample(0, 0, reason="Connection refused", advice="Try: `curl -i http://n1/`")
+    finding = _finding(reading, Readiness(problems=(no_ssh,)), None, False)
+    assert [problem.code for problem in finding.problems] == ["no-metrics", "ssh-unreachable"]
+    assert finding.problems[0].text.endswith("Connection refused. Try: `curl -i http://n1/`")
     assert finding.notes == ()
 
 
@@ -95,11 +99,11 @@ def test_metrics_that_may_be_old_are_a_problem_unless_that_is_allowed() -> None:
     reading = Sample(
         0, 0, metrics=SOUND, max_age=300, age_note="it keeps answers for 300 s", advice="Allow DELETE there"
     )
-    assert _finding(reading, None, "", allow_cached=True).problems == ()
-    (note,) = _finding(reading, None, "", allow_cached=True).notes
-    (problem,) = _finding(reading, None, "", allow_cached=False).problems
-    assert "it keeps answers for 300 s" in note
-    assert problem.endswith("Allow DELETE there, or accept it with --allow-cached-metrics")
+    assert _finding(reading, None, None, allow_cached=True).problems == ()
+    (note,) = _finding(reading, None, None, allow_cached=True).notes
+    (problem,) = _finding(reading, None, None, allow_cached=False).problems
+    assert "it keeps answers for 300 s" in note.text and note.code == problem.code == "metrics-cached"
+    assert problem.text.endswith("Allow DELETE there, or accept it with --allow-cached-metrics")
 
 
 def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> None:
@@ -147,24 +151,31 @@ def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
 
 def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:
     many = {number: Broker(number, f"n{number}", number) for number in range(1, 1001)}
-    findings = {number: Finding(notes=("container?", "cache")[: 1 + (number == 7)]) for number in many}
-    assert notes(many, findings) == [("container?: broker 1-1000", ""), ("cache", "broker 7 (n7)")]
+    said = Problem("container?", "process-not-visible"), Problem("cache", "metrics-cached")
+    findings = {number: Finding(notes=said[: 1 + (number == 7)]) for number in many}
+    all_of_them = Problem("container?: broker 1-1000", "process-not-visible")
+    assert notes(many, findings) == [(all_of_them, ""), (said[1], "broker 7 (n7)")]
 
 
 def refused(broker: Broker) -> Finding:
-    return Finding(problems=(f"ssh {broker.host} (10.0.{broker.id // 256}.{broker.id % 256}): login refused",))
+    address = f"10.0.{broker.id // 256}.{broker.id % 256}"
+    return Finding(problems=(Problem(f"ssh {broker.host} ({address}): login refused", "login-refused"),))
+
+
+FORBIDDEN = Problem("may not run `sudo -n service kafka stop`", "command-not-allowed")
 
 
 def test_a_problem_that_very_many_have_is_said_of_the_first_and_names_the_others() -> None:
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     findings = {number: refused(broker) for number, broker in many.items()}
-    findings[700] = Finding(problems=("may not run `sudo -n service kafka stop`",))
-    assert problems(many, findings) == [
-        ("ssh n1 (10.0.0.1): login refused", "broker 1 (n1)"),
-        ("ssh n2 (10.0.0.2): login refused", "broker 2 (n2)"),
-        ("ssh n3 (10.0.0.3): login refused", "broker 3 (n3)"),
-        ("996 more brokers have the same problem as broker 1 (n1): broker 4-699, 701-1000", ""),
-        ("may not run `sudo -n service kafka stop`", "broker 700 (n700)"),
+    findings[700] = Finding(problems=(FORBIDDEN,))
+    said = [(problem.text, problem.code, about) for problem, about in problems(many, findings)]
+    assert said == [
+        ("ssh n1 (10.0.0.1): login refused", "login-refused", "broker 1 (n1)"),
+        ("ssh n2 (10.0.0.2): login refused", "login-refused", "broker 2 (n2)"),
+        ("ssh n3 (10.0.0.3): login refused", "login-refused", "broker 3 (n3)"),
+        ("996 more brokers have the same problem as broker 1 (n1): broker 4-699, 701-1000", "login-refused", ""),
+        (FORBIDDEN.text, "command-not-allowed", "broker 700 (n700)"),
     ]
 
 
@@ -177,7 +188,7 @@ def test_a_problem_that_few_have_is_said_of_each() -> None:
 def test_the_table_leaves_out_rows_in_the_middle_of_many_with_the_same_problem() -> None:
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     findings = {number: refused(broker) for number, broker in many.items()}
-    findings[700] = Finding(problems=("may not run `sudo -n service kafka stop`",))
+    findings[700] = Finding(problems=(FORBIDDEN,))
     rows = table(many, list(many.values()), None, {number: Sample(0, 0) for number in many}, findings)
     shown = pieces(rows, lambda row: row.kind)
     assert len(shown) < 20 and [rows[699]] in shown
@@ -186,7 +197,7 @@ def test_the_table_leaves_out_rows_in_the_middle_of_many_with_the_same_problem()
 def test_a_jvm_that_is_shown_for_all_names_a_few_of_them() -> None:
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     told = _same_jvms(many, {number: Sample(0, 0, jvm=Jvm(1, 1, 7)) for number in many})
-    assert "broker 2 (n2) and broker 3 (n3) and broker 4 (n4) and 996 more, too" in told[1]
+    assert "broker 2 (n2) and broker 3 (n3) and broker 4 (n4) and 996 more" in told[1].text
 
 
 def test_who_is_left_alone_for_being_younger_is_said_and_that_no_task_runs_there() -> None:

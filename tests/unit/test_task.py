@@ -69,7 +69,7 @@ def test_an_installed_kafka_utils_is_used_and_its_classes_are_taken(here: Path) 
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        ("x = 1", [], "holds no class derived from PreStopTask, PostStopTask or PostStartTask"),
+        ("x = 1", [], "has no class derived from PreStopTask, PostStopTask or PostStartTask"),
         ("import nothing_like_it", [], "cannot be imported"),
         ("1 / 0", [], "ZeroDivisionError"),
         ("raise SystemExit(3)", [], "exits when it is imported"),

@@ -78,7 +78,7 @@ def test_neither_a_line_at_a_terminal_nor_one_in_a_pipe_has_anything_that_a_term
 
 
 def test_the_report_file_holds_nothing_that_a_terminal_acts_on_once_it_is_decoded() -> None:
-    found = document(RUN, PROGRESS, Outcome(5, HOSTILE, (HOST,)))
+    found = document(RUN, PROGRESS, Outcome(5, HOSTILE, lost=(HOST,)))
     decoded = json.loads(json.dumps(found))
     texts = [decoded["outcome"], decoded["step"]["detail"], decoded["health"]["reasons"][0]["text"]]
     texts += [one[name] for one in decoded["brokers"] for name in ("host", "trouble")]

@@ -142,8 +142,9 @@ def test_one_broker_is_read_on_threads_that_were_made_before(monkeypatch: pytest
     with watch.source(ONE) as source:
         monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
         assert source.read() == ANSWERS
-        with pytest.raises(Stopped, match="was not stopped: the system has no more threads"), watch.source(ONE):
+        with pytest.raises(Stopped, match="was not stopped") as stopped, watch.source(ONE):
             pass
+        assert stopped.value.code == "no-more-threads"
 
 
 class Hopeless:

@@ -51,10 +51,12 @@ class SshHost:
             transport = aside(login.connect, limit)  # an agent that has gone silent is waited for without a bound
         except NotInTime as error:
             login.links.close()
-            raise SshError(f"{self._target}: not logged in after {limit:g} s. Try: {self.typed()} true") from error
+            raise SshError(
+                f"{self._target}: not logged in after {limit:g} s. Try: `{self.typed()} true`", code="ssh-unreachable"
+            ) from error
         except RuntimeError as error:  # no more threads
             login.links.close()
-            raise SshError(f"{self._target}: not logged in: {error}") from error
+            raise SshError(f"{self._target}: not logged in: {error}", code="no-more-threads") from error
         except BaseException as error:
             login.links.close()
             LOG.debug("%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error)
@@ -119,7 +121,9 @@ class SshConnections:
                 if error.sent or not may_log_in:
                     raise
         if not may_log_in:
-            raise SshError(f"no connection is open over which `{shown or command}` could be sent at once")
+            raise SshError(
+                f"no connection is open over which `{shown or command}` could be sent at once", code="stop-not-sent"
+            )
         return self._on(self._host.connect(), command, limit, secret, shown, objection)
 
     def close(self) -> None:
@@ -198,7 +202,7 @@ class SshSession:
         where the command may have been run, and its end was not seen.
         """
         if secret is not None and self._no_secrets:
-            raise SshError(f"{self._where}: {self._no_secrets}")
+            raise SshError(f"{self._where}: {self._no_secrets}", code="password-not-sent")
         began, sent = time.monotonic(), False
         name = shown or command
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
@@ -216,20 +220,22 @@ class SshSession:
             channel.shutdown_write()
             status, output = _follow(channel, began + limit)
         except _Objected as error:
-            raise SshError(f"`{name}` was not sent: {error}") from error
+            raise SshError(f"`{name}` was not sent: {error}", code="stop-not-sent") from error
         except Exception as error:  # as above
             why = str(error) or type(error).__name__
             LOG.debug("%s: `%s` broke off: %s", self._where, name, why)
             seen = (
                 f"the connection broke while `{name}` ran" if sent else f"the connection broke before `{name}` was sent"
             )
-            raise SshError(f"{seen}: {why}", sent=sent) from error
+            raise SshError(
+                f"{seen}: {why}", sent=sent, code="command-end-not-seen" if sent else "ssh-unreachable"
+            ) from error
         finally:
             watchdog.cancel()
         if status is None:
             after = time.monotonic() - began
             LOG.debug("%s: `%s` did not end within %.0f s", self._where, name, after)
-            raise SshError(f"`{name}` did not end within {after:.0f} s", sent=True)
+            raise SshError(f"`{name}` did not end within {after:.0f} s", sent=True, code="command-end-not-seen")
         result = CommandResult(name, status, output, time.monotonic() - began)
         LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
         return result

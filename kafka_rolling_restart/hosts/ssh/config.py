@@ -44,7 +44,9 @@ class SshOptions:
         """Return the name under which SSH knows a host. Raises `UsageError` where that is no host name."""
         name = self.template.replace("{host}", host).replace("{id}", str(broker_id))
         if not HOST.match(name):
-            raise UsageError(f"--ssh-host: {name[:80]!r}, for broker {broker_id}, is no host name")
+            raise UsageError(
+                f"--ssh-host: {name[:80]!r}, for broker {broker_id}, is no host name", code="ssh-config-invalid"
+            )
         return name
 
     @property
@@ -131,7 +133,7 @@ class SshConfig:
 
     def _target(self, name: str, user: str, port: int | None, visited: tuple[str, ...], has_way: bool = True) -> Target:
         if not HOST.match(name):  # it goes into shells by %h and %n
-            raise UsageError(f"{name[:80]!r} is no host name")
+            raise UsageError(f"{name[:80]!r} is no host name", code="ssh-config-invalid")
         query = Query(name, self._login(), self._environ, _given(user, port))
         try:
             found = self._lookup.find(query)
@@ -141,7 +143,7 @@ class SshConfig:
             via = self._via(query, found, (*visited, name))
             return replace(target, via=via, proxy_command=self._proxy_command(query, found))
         except UsageError as error:
-            raise UsageError(f"SSH configuration, for {name}: {error}") from error
+            raise UsageError(f"SSH configuration, for {name}: {error}", code=error.code) from error
 
     def _found(self, query: Query, found: Found) -> Target:
         keys = tuple(self._paths(query, found, "identityfile", tuple(f"~/.ssh/{key}" for key in DEFAULT_KEYS)))
@@ -188,16 +190,20 @@ class SshConfig:
         hops = [self._hop(one, visited, has_way=place == 0) for place, one in enumerate(text.split(","))]
         way = (*hops[0].via, *(replace(hop, via=()) for hop in hops))
         if len(way) > MAX_HOPS:
-            raise UsageError(f"ProxyJump goes through {len(way)} hosts, more than {MAX_HOPS}")
+            raise UsageError(
+                f"ProxyJump goes through {len(way)} hosts, more than {MAX_HOPS}", code="ssh-config-invalid"
+            )
         return (way[0], *(replace(hop, proxy_command="") for hop in way[1:]))
 
     def _hop(self, text: str, visited: tuple[str, ...], has_way: bool) -> Target:
         match = HOP.fullmatch(text.strip())
         if not match:
-            raise UsageError(f"ProxyJump {text[:80]!r} is not [user@]host[:port]")
+            raise UsageError(f"ProxyJump {text[:80]!r} is not [user@]host[:port]", code="ssh-config-invalid")
         name = match["v6"] or match["host"]
         if name in visited:
-            raise UsageError(f"ProxyJump goes in a circle: {' by way of '.join((*visited, name))}")
+            raise UsageError(
+                f"ProxyJump goes in a circle: {' by way of '.join((*visited, name))}", code="ssh-config-invalid"
+            )
         return self._target(name, match["user"] or "", _hop_port(match["port"]), visited, has_way)
 
     def _login(self) -> str:
@@ -206,7 +212,9 @@ class SshConfig:
 
 def _adds_unknown(checking: str) -> bool:
     if checking not in CHECKS:
-        raise UsageError(f"StrictHostKeyChecking {checking[:80]!r} is none of {', '.join(CHECKS)}")
+        raise UsageError(
+            f"StrictHostKeyChecking {checking[:80]!r} is none of {', '.join(CHECKS)}", code="ssh-config-invalid"
+        )
     return checking in ADDS_UNKNOWN
 
 
@@ -226,7 +234,7 @@ def _given(user: str, port: int | None) -> dict[str, tuple[str, ...]]:
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise UsageError(f"Port {text[:80]!r} is not a port (1 to 65535)")
+        raise UsageError(f"Port {text[:80]!r} is not a port (1 to 65535)", code="ssh-config-invalid")
     return int(text)
 
 
@@ -236,7 +244,7 @@ def _hop_port(text: str | None) -> int | None:
 
 def _user(text: str) -> str:
     if not USER.fullmatch(text):
-        raise UsageError(f"User {text[:80]!r} is no name to log in with")
+        raise UsageError(f"User {text[:80]!r} is no name to log in with", code="ssh-config-invalid")
     return text
 
 
@@ -244,4 +252,7 @@ def _login_name() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError as error:
-        raise UsageError(f"uid {os.getuid()} has no name to log in with: set USER, or User in ~/.ssh/config") from error
+        raise UsageError(
+            f"uid {os.getuid()} has no name to log in with: set USER, or User in ~/.ssh/config",
+            code="ssh-config-invalid",
+        ) from error

@@ -102,7 +102,10 @@ class SettingsReader:
     def read(self, path: Path, outer: Block | None = None, depth: int = 0) -> Iterator[Block | Setting]:
         """Return the blocks and settings in their order. Raises `UsageError` for a file that makes no sense."""
         if depth > MAX_DEPTH:
-            raise UsageError(f"{path}: Include goes deeper than {MAX_DEPTH} files: does it include itself?")
+            raise UsageError(
+                f"{path}: Include goes deeper than {MAX_DEPTH} files: does it include itself?",
+                code="ssh-config-invalid",
+            )
         current = outer
         for number, line in enumerate(self._lines(path, self._strict or depth > 0), 1):
             where = f"{path}, line {number}"
@@ -125,7 +128,7 @@ class SettingsReader:
                 _require_ours(path)
             return path.read_bytes().decode("utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: cannot be used: {error}") from error
+            raise UsageError(f"{path}: cannot be used: {error}", code="ssh-config-invalid") from error
 
     def _files(self, patterns: tuple[str, ...]) -> Iterator[Path]:
         for pattern in patterns:
@@ -173,7 +176,8 @@ class Lookup:
             if condition.kind in UNSUPPORTED:
                 raise UsageError(
                     f"{block.where}: Match {condition.kind} is not supported, and decides here what holds for {query.name}. "
-                    "Write a file without it, and name that file with --ssh-config"
+                    "Write a file without it, and name that file with --ssh-config",
+                    code="ssh-config-unsupported",
                 )
         return True
 
@@ -218,7 +222,8 @@ def _require_whole_name(query: Query, found: Found) -> None:
         return
     raise UsageError(
         f"CanonicalizeHostname is not supported where it may replace the name {name}. Give the whole name with "
-        "--ssh-host, or set CanonicalizeHostname no for this host"
+        "--ssh-host, or set CanonicalizeHostname no for this host",
+        code="ssh-config-unsupported",
     )
 
 
@@ -233,7 +238,7 @@ def flag(found: Found, keyword: str, default: bool = False, also: Sequence[str] 
         return True
     if word in ("no", "false"):
         return False
-    raise UsageError(f"{keyword} {word[:80]!r} is neither yes nor no")
+    raise UsageError(f"{keyword} {word[:80]!r} is neither yes nor no", code="ssh-config-invalid")
 
 
 def first(found: Found, keyword: str, default: str = "") -> str:
@@ -284,7 +289,7 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
         if match[1] == "%":
             return "%"
         if match[1] not in values:
-            raise UsageError(f"%{match[1]} in {text!r} is not supported")
+            raise UsageError(f"%{match[1]} in {text!r} is not supported", code="ssh-config-unsupported")
         return values[match[1]]
 
     return TOKEN.sub(value, text)
@@ -295,7 +300,7 @@ def with_variables(text: str, environ: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            raise UsageError(f"{text!r}: the environment has no {match[1]}")
+            raise UsageError(f"{text!r}: the environment has no {match[1]}", code="ssh-config-invalid")
         return environ[match[1]]
 
     return VARIABLE.sub(value, text)
@@ -336,7 +341,7 @@ def runner(shell: str) -> Callable[[str], bool]:
                 timeout=EXEC_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"Match exec in the SSH configuration: {error}") from error
+            raise UsageError(f"Match exec in the SSH configuration: {error}", code="ssh-config-invalid") from error
         return ended.returncode == 0
 
     return succeeds
@@ -348,7 +353,7 @@ def _keyword(line: str, where: str) -> tuple[str, str]:
         return "", ""
     match = LINE.fullmatch(line)
     if not match:
-        raise UsageError(f"{where}: {line[:80]!r} is no setting with a value")
+        raise UsageError(f"{where}: {line[:80]!r} is no setting with a value", code="ssh-config-invalid")
     keyword = match[1].lower()
     return ALIASES.get(keyword, keyword), match[2]
 
@@ -361,11 +366,11 @@ def _values(keyword: str, text: str, where: str) -> tuple[str, ...]:
         return (text.lstrip(f"{SPACE}="),)
     words = _words(text, where)
     if keyword in (*SINGLE, *SEVERAL) and not all(words or ("",)):
-        raise UsageError(f"{where}: {keyword} has no value")
+        raise UsageError(f"{where}: {keyword} has no value", code="ssh-config-invalid")
     if keyword in SINGLE and len(words) > 1:
-        raise UsageError(f"{where}: {keyword} has more than one value: {text[:80]!r}")
+        raise UsageError(f"{where}: {keyword} has more than one value: {text[:80]!r}", code="ssh-config-invalid")
     if keyword in SEVERAL and len(words) > 1 and NONE in map(str.lower, words):
-        raise UsageError(f"{where}: {keyword} has {NONE!r} beside another value")
+        raise UsageError(f"{where}: {keyword} has {NONE!r} beside another value", code="ssh-config-invalid")
     return words
 
 
@@ -373,14 +378,14 @@ def _host_line(text: str, where: str) -> Condition:
     """Read the patterns of a Host line: spaces separate them, and a comma is a part of a name."""
     patterns = _words(text, where)
     if not all(patterns or ("",)):
-        raise UsageError(f"{where}: Host has no pattern")
+        raise UsageError(f"{where}: Host has no pattern", code="ssh-config-invalid")
     return Condition(HOST_LINE, patterns=patterns)
 
 
 def _conditions(words: tuple[str, ...], where: str) -> Iterator[Condition]:
     rest = list(words)
     if not rest:
-        raise UsageError(f"{where}: Match has no criterion")
+        raise UsageError(f"{where}: Match has no criterion", code="ssh-config-invalid")
     found = 0
     while rest:
         word, _, value = rest.pop(0).partition("=")  # Match host=NAME is the same as Match host NAME
@@ -388,15 +393,15 @@ def _conditions(words: tuple[str, ...], where: str) -> Iterator[Condition]:
             rest.insert(0, value)
         kind, negated = word.removeprefix("!").lower(), word.startswith("!")
         if kind == "all" and (rest or found > 1):
-            raise UsageError(f"{where}: Match all stands beside other criteria")
+            raise UsageError(f"{where}: Match all stands beside other criteria", code="ssh-config-invalid")
         if kind not in (*ALONE, *CRITERIA, *UNSUPPORTED):
-            raise UsageError(f"{where}: Match {kind[:80]!r} is no criterion that is known")
+            raise UsageError(f"{where}: Match {kind[:80]!r} is no criterion that is known", code="ssh-config-invalid")
         argument = ""
         if kind not in ALONE:
             if rest[:1] == ["="]:
                 rest.pop(0)
             if not rest or not rest[0]:
-                raise UsageError(f"{where}: Match {kind} has no argument")
+                raise UsageError(f"{where}: Match {kind} has no argument", code="ssh-config-invalid")
             argument = rest.pop(0)
         found += 1
         yield Condition(kind, argument, negated)
@@ -428,7 +433,7 @@ def _words(text: str, where: str) -> tuple[str, ...]:
         else:
             word += one
     if quote:
-        raise UsageError(f"{where}: {text[:80]!r} has a quote without its partner")
+        raise UsageError(f"{where}: {text[:80]!r} has a quote without its partner", code="ssh-config-invalid")
     return tuple(words) if word is None else (*words, word)
 
 
@@ -436,6 +441,12 @@ def _require_ours(path: Path) -> None:
     """Refuse a file that others may write: it names commands that we run. OpenSSH refuses it, too."""
     status = path.stat()
     if status.st_uid not in (0, os.getuid()):
-        raise UsageError(f"{path}: belongs to uid {status.st_uid}, so ssh refuses it, too: it must be yours or root's")
+        raise UsageError(
+            f"{path}: belongs to uid {status.st_uid}, so ssh refuses it, too: it must be yours or root's",
+            code="ssh-config-permissions",
+        )
     if status.st_mode & 0o022:
-        raise UsageError(f"{path}: others may write it, so ssh refuses it, too: chmod go-w {shlex.quote(str(path))}")
+        raise UsageError(
+            f"{path}: others may write it, so ssh refuses it, too: chmod go-w {shlex.quote(str(path))}",
+            code="ssh-config-permissions",
+        )

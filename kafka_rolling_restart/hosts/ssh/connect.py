@@ -3,14 +3,14 @@
 import shlex
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import paramiko
 
-from kafka_rolling_restart.errors import SshError
+from kafka_rolling_restart.errors import SshError, Warn
 from kafka_rolling_restart.hosts.ssh import known_hosts
 from kafka_rolling_restart.hosts.ssh.config import Target
 from kafka_rolling_restart.hosts.ssh.known_hosts import AUTHORITY, Entry, HostKey, Judgement, Trust
@@ -46,7 +46,7 @@ class Links:
         self._links.append(link)
         if self._closed.is_set():
             self.close()
-            raise SshError("the connection was given up")
+            raise SshError("the connection was given up", code="ssh-unreachable")
         return link
 
     def close(self) -> None:
@@ -86,11 +86,11 @@ class AddedKeys:
 
 @dataclass(frozen=True)
 class Access:
-    """What all logins have in common: who we are, the shell of ProxyCommand, and who hears of a new host key."""
+    """What all logins have in common: who we are, the shell of ProxyCommand, and who is warned of a new host key."""
 
     credentials: Credentials
     shell: str
-    say: Callable[[str], None]
+    warn: Warn
     added: AddedKeys = field(default_factory=AddedKeys)
 
 
@@ -129,7 +129,9 @@ class Connecting:
         try:
             entries = known_hosts.read((*target.known_hosts, *target.system_known_hosts))
         except OSError as error:
-            raise SshError(f"{error.filename}: cannot be read: {error.strerror}") from error
+            raise SshError(
+                f"{error.filename}: cannot be read: {error.strerror}", code="host-keys-unreadable"
+            ) from error
         _prefer(transport, known_hosts.kinds(entries, target.known_as))
         transport.start_client(timeout=CONNECT_S)
         key = transport.get_remote_server_key()
@@ -145,24 +147,27 @@ class Connecting:
     def _verify(self, target: Target, entries: Sequence[Entry], key: HostKey) -> None:
         revoked = known_hosts.revoked_in(target.revoked_keys, key) if target.revoked_keys else ""
         if revoked:
-            raise SshError(f"{self._place(target)}: {_revoked(key, revoked)}")
+            raise SshError(f"{self._place(target)}: {_revoked(key, revoked)}", code="host-key-revoked")
         found = known_hosts.judge(entries, target.known_as, key)
         if found.trust is Trust.UNKNOWN and target.adds_unknown and target.known_hosts:
             found = self._access.added.add(target, key)
             if found.entry is None:
-                self._access.say(f"{target}: its host key was not known, and is now in {target.known_hosts[0]}: {key}")
+                self._access.warn(
+                    f"{target}: its host key was not known, and is now in {target.known_hosts[0]}: {key}",
+                    code="host-key-added",
+                )
         if found.trust is not Trust.KNOWN:
-            raise SshError(f"{self._place(target)}: {_distrust(target, found, key)}")
+            raise SshError(f"{self._place(target)}: {_distrust(target, found, key)}", code=_code(found.trust))
 
     def _error(self, target: Target, error: Exception) -> SshError:
-        why = _why_not(error)
+        why, code = _why_not(error), "ssh-unreachable"
         if isinstance(error, paramiko.ChannelException):
             why = f"{self._before(target)} does not lead there: {error.text} (does its sshd allow it, and reach it?)"
         elif isinstance(error, paramiko.AuthenticationException):
-            why = f"login refused: {why}"
+            why, code = f"login refused: {why}", "login-refused"
         elif target.proxy_command:
             why = f"{why}; by `{target.proxy_command}`{f', which said: {said}' if (said := self.links.said) else ''}"
-        return SshError(f"{self._place(target)}: {why}. Try: {target.typed()} true")
+        return SshError(f"{self._place(target)}: {why}. Try: `{target.typed()} true`", code=code)
 
     def _before(self, target: Target) -> Target:
         way = (*self._target.via, self._target)
@@ -179,6 +184,14 @@ def _why_not(error: Exception) -> str:
     return "no SSH server answers there, though the port is open" if said in SILENCE else said
 
 
+def _code(trust: Trust) -> str:
+    if trust is Trust.REVOKED:
+        return "host-key-revoked"
+    if trust is Trust.CHANGED:
+        return "host-key-changed"
+    return "host-key-unknown"
+
+
 def _distrust(target: Target, found: Judgement, key: HostKey) -> str:
     file = target.known_hosts[0] if target.known_hosts else "known_hosts"
     name = target.known_as[0]
@@ -187,11 +200,15 @@ def _distrust(target: Target, found: Judgement, key: HostKey) -> str:
         return _revoked(key, line)
     if found.trust is Trust.CHANGED:
         return (
-            f"its host key ({key}) is not the one in {line}: it was made anew, or somebody is in between. Find out which. "
-            f"If the new key is right: ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && {_add(target, file, key)}"
+            f"its host key ({key}) is not the one in {line}: the host was installed again, or somebody intercepts the "
+            "connection. Find out which. If the new key is right, run: "
+            f"`ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && {_add(target, file, key)}`"
         )
     authority = f" ({AUTHORITY} lines are not supported)" if found.has_authority else ""
-    return f"its host key is not known{authority} ({key}). Compare it with the host's own, then add it: {_add(target, file, key)}"
+    return (
+        f"its host key is not known{authority} ({key}). Compare it with the host's own, then add it: "
+        f"`{_add(target, file, key)}`"
+    )
 
 
 def _revoked(key: HostKey, where: str) -> str:

@@ -114,11 +114,13 @@ def revoked_in(file: Path, key: HostKey) -> str:
         content = file.read_bytes()
     except OSError as error:
         raise SshError(
-            f"RevokedHostKeys {file}: cannot be read ({error.strerror}), so ssh refuses all hosts"
+            f"RevokedHostKeys {file}: cannot be read ({error.strerror}), so ssh refuses all hosts",
+            code="host-keys-unreadable",
         ) from error
     if content.startswith(REVOCATION_LIST):
         raise SshError(
-            f"RevokedHostKeys {file}: is a KRL, which is not supported. Name a text file there, with one public key a line"
+            f"RevokedHostKeys {file}: is a KRL, which is not supported. Name a text file there, with one public key a line",
+            code="host-keys-unreadable",
         )
     for number, line in enumerate(_lines(content), 1):
         text = line.lstrip(BLANK)
@@ -126,7 +128,10 @@ def revoked_in(file: Path, key: HostKey) -> str:
             continue
         revoked = _key(text)
         if revoked is None:
-            raise SshError(f"RevokedHostKeys {file}, line {number}: is no public key, so ssh refuses all hosts")
+            raise SshError(
+                f"RevokedHostKeys {file}, line {number}: is no public key, so ssh refuses all hosts",
+                code="host-keys-unreadable",
+            )
         if revoked.blob == key.blob:
             return f"{file}, line {number}"
     return ""

@@ -128,7 +128,9 @@ class Credentials:
                 self._passphrases.append(passphrase)
                 return
         if tries:
-            raise UsageError(f"{path}: not opened by what was typed. Try: ssh-add {path}")
+            raise UsageError(
+                f"{path}: the passphrase does not open it. Try: `ssh-add {path}`", code="key-passphrase-wrong"
+            )
 
     def _why(self, transport: Any, target: Target, refused: Sequence[str], allowed: Sequence[str]) -> str:
         if not transport.is_active() and refused:
@@ -221,8 +223,8 @@ def _private(path: Path, passphrase: Secret | None) -> Any:
         except OSError:
             raise
         except paramiko.PasswordRequiredException as error:
-            mend = f"run ssh-add {path}, or set {PREFIX}{KEY_PASSPHRASE}"
-            raise Locked(f"{path} is encrypted: {mend}") from error
+            fix = f"run ssh-add {path}, or set {PREFIX}{KEY_PASSPHRASE}"
+            raise Locked(f"{path} is encrypted: {fix}") from error
         except Exception as error:  # of another kind, or the passphrase is wrong: paramiko does not tell which
             why = error
     if passphrase is not None:
