@@ -33,7 +33,7 @@ WITH_PASSWORDS = replace(
 )
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-BOMB = gzip.compress(b"1" * 100_000_000)
+BOMB = gzip.compress(b"1" * 1_000_000) * 100
 
 Answer = Callable[[socket.socket], None]
 
