@@ -85,7 +85,7 @@ def make(
     tasks = task.load(options.task, options.task_args)
     registry = _registry(cluster, ensemble)
     if options.report is not None:
-        report.file = _report_file(options, call, cluster, report, began)
+        report.file = _report_file(options, call, cluster, registry, report, began)
     return Parts(
         settings=settings_of(options),
         cluster=cluster,
@@ -214,6 +214,7 @@ def _report_file(
     options: argparse.Namespace,
     call: arguments.Call,
     cluster: ClusterConfig,
+    registry: Registry,
     report: Report,
     began: datetime,
 ) -> ReportFile:
@@ -223,7 +224,7 @@ def _report_file(
             tool=__version__,
             command=["kafka-rolling-restart", *call.arguments],
             cluster=cluster.label,
-            zookeeper=cluster.zookeeper,
+            registry=registry.where,
             configuration=str(cluster.path) if cluster.path else None,
             holder=holder(),
             began=began,

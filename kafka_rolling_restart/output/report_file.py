@@ -54,7 +54,7 @@ class Run:
     tool: str
     command: Sequence[str]
     cluster: str
-    zookeeper: str
+    registry: str
     configuration: str | None
     holder: Mapping[str, object]
     began: datetime
@@ -287,7 +287,7 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "version": VERSION,
         "tool": run.tool,
         "command": [masked(word) for word in run.command],
-        "cluster": {"name": run.cluster, "zookeeper": run.zookeeper, "configuration": run.configuration},
+        "cluster": {"name": run.cluster, "registry": run.registry, "configuration": run.configuration},
         "host": run.holder["host"],
         "user": run.holder["user"],
         "pid": run.holder["pid"],

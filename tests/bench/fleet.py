@@ -33,7 +33,7 @@ REQUESTS = 8  # for each broker: DELETE and seven values
 LOSSLESS_LIMIT_S = 8.0
 SLACK_S = 1.0
 MEMORY_LIMIT_MIB = 150
-LOADED = ("main", "jmxproxy", "ssh", "zookeeper", "screen")
+LOADED = ("main", "metrics.jmxproxy", "hosts.ssh.client", "registry.zookeeper", "output.screen")
 MIB = 1024  # KiB
 
 

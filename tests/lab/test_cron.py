@@ -96,7 +96,7 @@ def test_a_job_without_any_stream_restarts_its_broker_and_leaves_its_report(lab:
     assert lab.observer.restarted() == [3]
     report = valid(path.read_text())
     assert (report["status"], report["user"]) == (0, pwd.getpwuid(os.getuid()).pw_name)
-    assert report["cluster"] == {"name": lab.zookeeper, "zookeeper": lab.zookeeper, "configuration": None}
+    assert report["cluster"] == {"name": lab.zookeeper, "registry": f"ZooKeeper {lab.zookeeper}", "configuration": None}
 
 
 def test_a_job_without_a_home_is_told_which_was_taken_and_that_one_can_be_set(lab: Lab) -> None:

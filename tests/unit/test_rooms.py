@@ -89,3 +89,19 @@ def test_imports_point_downwards_from_floor_to_floor() -> None:
 def test_no_folder_has_more_than_ten_files() -> None:
     folders = [path for path in PACKAGE.rglob("*") if path.is_dir() and path.name != "__pycache__"]
     assert {folder.name: count for folder in folders if (count := len(list(folder.glob("*.py")))) > 11} == {}
+
+
+# What names a registry or a source of metrics, and who may: its folder, what reads its options, and what explains them.
+WORDS = {
+    "zookeeper": ("registry", "cli", "settings", "codes"),
+    "czxid": ("registry",),
+    "brokers/ids": ("registry", "codes"),
+    "jmxproxy": ("metrics", "cli", "settings", "codes"),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_registry_and_a_source_of_metrics_are_named_in_their_rooms_alone(word: str) -> None:
+    texts = {str(file.relative_to(PACKAGE)): file.read_text(encoding="utf-8").lower() for file in PACKAGE.rglob("*.py")}
+    rooms = {name.partition("/")[0] for name, text in texts.items() if word in text}
+    assert rooms - set(WORDS[word]) == set()
