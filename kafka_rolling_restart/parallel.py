@@ -38,7 +38,7 @@ class NotInTime(Exception):
     """A call did not return within its limit; its thread is left alone."""
 
 
-def aside(call: Callable[[], V], limit: float | None = None) -> V:
+def call_in_thread(call: Callable[[], V], limit: float | None = None) -> V:
     """Make a call on another thread and wait where a signal reaches us, which a slow name server does not allow.
 
     Raises what the call raises, and `NotInTime` when it has not returned after ``limit`` s.

@@ -60,12 +60,12 @@ class Signals:
         if self._deaf:
             self.was_heard_at_the_end = True
             return  # the run is ending already: its last words are not to be cut off
-        first = self._pending is None
-        if first:
+        is_first = self._pending is None
+        if is_first:
             self._pending, self._first_at = number, self._clock.now()
         if not self._critical:
-            self._raise(number)
-        elif first:
+            self.obey()  # the first, where another came before it was heard
+        elif is_first:
             self._announce(signal.Signals(number).name)
         elif number != signal.SIGHUP and self._clock.now() - self._first_at >= SAME_SIGNAL_S:
             self._raise(number)

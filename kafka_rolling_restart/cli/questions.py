@@ -36,7 +36,7 @@ def asker(report: Report) -> Callable[[str], str] | None:
         return None
 
     def ask(prompt: str) -> str:
-        report.settle()
+        report.flush()
         return getpass.getpass(prompt)
 
     return ask
@@ -76,7 +76,7 @@ def confirm(
         return
     if not _says_yes(report, f"Restart {count} of {cluster.label}, one at a time? [y/N]"):
         raise Refused("not confirmed; no broker was touched", code="not-confirmed")
-    report.hush()
+    report.enable_quiet()
 
 
 def _says_yes(report: Report, question: str) -> bool:

@@ -15,7 +15,7 @@ from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
-from kafka_rolling_restart.parallel import Background, Standby, aside
+from kafka_rolling_restart.parallel import Background, Standby, call_in_thread
 from kafka_rolling_restart.settings.secret import Secret
 
 # Marked, because a login script may greet us; through sh, because the login shell may be any.
@@ -213,7 +213,7 @@ class BrokerHost:
     def _aside(self, call: Callable[[], V]) -> V:
         """Make a call where a signal still reaches us. Raises what it raises, and `SshError` without a thread for it."""
         if self._threads is None:
-            return aside(call)
+            return call_in_thread(call)
         try:
             return self._threads.call(call)
         except RuntimeError as error:

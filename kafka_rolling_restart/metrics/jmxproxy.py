@@ -93,12 +93,12 @@ class JmxProxy:
     def read(self) -> Sample:
         """Read the broker's metrics now; never raises for what the network or the proxy does."""
         asked_at = self._clock.now()
-        emptied, jvm, metrics, failure = True, None, None, None
+        cache_flushed, jvm, metrics, failure = True, None, None, None
         with self._open_session() as session:
             look = _Look(session, asked_at + self._timeout)
             try:
                 self._set_up(session)
-                emptied = self._empty(look)
+                cache_flushed = self._empty(look)
                 jvm = self._jvm(look)
                 metrics = self._metrics(look)
             except _NoAnswer as error:
@@ -109,9 +109,9 @@ class JmxProxy:
         answered_at = self._clock.now()
         what = str(failure) if failure else f"{jvm}, {metrics}"
         LOG.debug(
-            "%s: %s (%.2f s, cache %s)", self._endpoint, what, answered_at - asked_at, "emptied" if emptied else "kept"
+            "%s: %s (%.2f s, cache %s)", self._endpoint, what, answered_at - asked_at, "cache_flushed" if cache_flushed else "kept"
         )
-        max_age = self._max_age(emptied)
+        max_age = self._max_age(cache_flushed)
         return Sample(
             asked_at=asked_at,
             answered_at=answered_at,
@@ -126,9 +126,9 @@ class JmxProxy:
             advice=self._advice(failure),
         )
 
-    def _max_age(self, emptied: bool) -> float:
+    def _max_age(self, cache_flushed: bool) -> float:
         """Return how old (s) what the proxy said may be."""
-        if emptied:
+        if cache_flushed:
             return 0.0
         return math.inf if self._cache_s is None else self._cache_s
 

@@ -38,7 +38,7 @@ class Record:
     """One broker of the plan. Times are monotonic s; None is what has not happened or was not seen.
 
     ``complete``: all that the plan wants of it was done, its tasks included; ``had_tasks``: one was run for it.
-    ``whole_at`` is when the first check of the healthy row after its restart began, ``settled_at`` when the last
+    ``healthy_at`` is when the first check of the healthy row after its restart began, ``recovered_at`` when the last
     of that row had ended.
     """
 
@@ -51,8 +51,8 @@ class Record:
     stopped_at: float | None = None
     gone_at: float | None = None
     back_at: float | None = None
-    whole_at: float | None = None
-    settled_at: float | None = None
+    healthy_at: float | None = None
+    recovered_at: float | None = None
     trouble: str = ""
     start_line: str = ""  # what starts it by hand, once it was told to stop
 
@@ -62,9 +62,9 @@ class Record:
         return _between(self.stopped_at, self.back_at)
 
     @property
-    def whole_after_s(self) -> float | None:
+    def healthy_after_s(self) -> float | None:
         """How long (s) after the stop command the cluster was whole again."""
-        return _between(self.stopped_at, self.whole_at)
+        return _between(self.stopped_at, self.healthy_at)
 
     @property
     def kind(self) -> State | None:
@@ -87,8 +87,8 @@ class Record:
         parts = [self.result]
         if self.down_s is not None:
             parts.append(f"down for {duration(self.down_s)}")
-        if self.whole_after_s is not None:
-            parts.append(f"cluster whole {duration(self.whole_after_s)} after the stop")
+        if self.healthy_after_s is not None:
+            parts.append(f"cluster healthy {duration(self.healthy_after_s)} after the stop")
         if self.old is not None and self.new is not None:
             parts.append(f"JVM of {self.old.started} replaced by that of {self.new.started}")
         return ", ".join(parts)
@@ -135,7 +135,7 @@ class Progress:
 
         None before the first, and where nothing but the last one is left, and takes longer than the others did.
         """
-        ends = [record.settled_at for record in self.having(State.RESTARTED) if record.settled_at is not None]
+        ends = [record.recovered_at for record in self.having(State.RESTARTED) if record.recovered_at is not None]
         if not ends or self.rolling_since is None:
             return None
         each = (max(ends) - self.rolling_since) / len(ends)

@@ -123,7 +123,7 @@ class Report:
     """Decides what is told at which level; the writer's thread does the writing.
 
     ``verbose`` is how often --verbose was given. With ``quiet`` nothing is written unless the run ends with something
-    wrong: then all warnings of it come first. One that ``asks`` is not quiet before it was answered (`hush`). ``about``
+    wrong: then all warnings of it come first. One that ``asks`` is not quiet before it was answered (`enable_quiet`). ``about``
     is the cluster, once it is known.
     """
 
@@ -191,11 +191,11 @@ class Report:
         """Go to the next line: the question was not answered with one."""
         self._writer.put(Raw("\n"))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until all was shown: something else is going to write to the terminal."""
         self._writer.drain()
 
-    def hush(self) -> None:
+    def enable_quiet(self) -> None:
         """Be quiet from here on, if --quiet was given: the person who was asked has answered."""
         self._quiet = self._wants_quiet
 
@@ -264,7 +264,7 @@ class Report:
         """Say of each broker of the plan what became of it, and, where the last line cannot, how to go on."""
         self._put(
             self._sheet(
-                ("id", "host", "result", "down", "whole", "old start", "new start"),
+                ("id", "host", "result", "down", "healthy", "old start", "new start"),
                 ("old start", "new start"),
                 [_cells(piece) for piece in pieces(progress.records, lambda record: record.kind)],
                 _lines(progress.records, self._quiet),
@@ -345,7 +345,7 @@ def _cells(records: Sequence[Record]) -> tuple[str, ...]:
         record.broker.host,
         record.result,
         "" if record.down_s is None else duration(record.down_s),
-        "" if record.whole_after_s is None else duration(record.whole_after_s),
+        "" if record.healthy_after_s is None else duration(record.healthy_after_s),
         _short(record.old.started) if record.old else "",
         _short(record.new.started) if record.new else "",
     )

@@ -23,7 +23,7 @@ from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step
 from kafka_rolling_restart.model.verdict import Reason
 from kafka_rolling_restart.output.writer import Writer
-from kafka_rolling_restart.parallel import NotInTime, aside
+from kafka_rolling_restart.parallel import NotInTime, call_in_thread
 from kafka_rolling_restart.text import clean_all, masked, said
 
 VERSION = 1
@@ -83,7 +83,7 @@ class ReportFile:
         of a run that was killed while a broker was down is kept beside it, and told.
         """
         try:
-            left = aside(self._sink.open, patience)
+            left = call_in_thread(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
                 f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder that has space and that "
@@ -332,9 +332,9 @@ def _record(place: int, record: Record, when: Callable[[float | None], str | Non
         "stopped": when(record.stopped_at),
         "gone": when(record.gone_at),
         "back": when(record.back_at),
-        "whole": when(record.whole_at),
+        "healthy": when(record.healthy_at),
         "down_s": _rounded(record.down_s),
-        "whole_after_s": _rounded(record.whole_after_s),
+        "healthy_after_s": _rounded(record.healthy_after_s),
         "old_jvm_started": record.old.started if record.old else None,
         "new_jvm_started": record.new.started if record.new else None,
         "trouble": record.trouble or None,

@@ -28,7 +28,7 @@ from kafka_rolling_restart.errors import (
 from kafka_rolling_restart.model.broker import HOST, Broker
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
-from kafka_rolling_restart.parallel import Background, NotInTime, aside, in_parallel
+from kafka_rolling_restart.parallel import Background, NotInTime, call_in_thread, in_parallel
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
 from kafka_rolling_restart.settings.access import ZooKeeperAccess
 from kafka_rolling_restart.text import clean, said
@@ -513,7 +513,7 @@ class Lock:
         self._zookeeper._sync()
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            others = aside(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
+            others = call_in_thread(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
         except NoAuthError as error:
             problem = self._zookeeper.lock_problem()
             why = problem.text if problem else f"ZooKeeper does not let us write {LOCK}"

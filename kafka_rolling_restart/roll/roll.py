@@ -171,24 +171,24 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
             text = f"{seen}. No broker was touched; fix this, then try again"
             raise Refused(text, code="cluster-not-healthy") from reasons
         raise Stopped(f"{seen}. Fix this before continuing", code="cluster-not-healthy") from reasons
-    _settle(roll, row_began)
+    _record_recovery(roll, row_began)
     return always
 
 
-def _settle(roll: Roll, row_began: float) -> None:
+def _record_recovery(roll: Roll, row_began: float) -> None:
     """Remember when the cluster was whole after the last restart, and tell of that restart as a whole."""
     now = roll.clock.now()
     if roll.progress.rolling_since is None:
         roll.note(rolling_since=now)
     for record in roll.progress.having(State.RESTARTED):
-        if record.settled_at is None:
-            roll.mark(record.broker, whole_at=row_began, settled_at=now)
+        if record.recovered_at is None:
+            roll.mark(record.broker, healthy_at=row_began, recovered_at=now)
             _tell_restarted(roll, record.broker)
 
 
 def _tell_restarted(roll: Roll, broker: Broker) -> None:
     record = next(one for one in roll.progress.records if one.broker == broker)
-    down, whole = duration(record.down_s or 0), duration(record.whole_after_s or 0)
+    down, whole = duration(record.down_s or 0), duration(record.healthy_after_s or 0)
     roll.report.say(f"restarted: down for {down}, healthy after {whole}", roll.label(broker))
 
 

@@ -12,7 +12,8 @@ RUNS = 9
 HELP_LIMIT_S = 0.25
 MEMORY_LIMIT_MIB = 80
 EVERYTHING = (
-    "from kafka_rolling_restart import main, jmxproxy, ssh, zookeeper; import rich.live, rich.table, yaml, resource;"
+    "from kafka_rolling_restart import main; from kafka_rolling_restart.metrics import jmxproxy;"
+    "from kafka_rolling_restart.hosts.ssh import client; from kafka_rolling_restart.registry import zookeeper; import rich.live, rich.table, yaml, resource;"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
 

@@ -2,7 +2,7 @@
 
 It serves one endpoint per host, the broker's on the same address, and gets the values from the broker's Jolokia. What
 it does as the real one: it reads every MBean at once and answers from that snapshot until `cache_duration` is over or
-the cache is emptied, whether the broker runs or not; an MBean is found by its exact text in the order of its
+the cache is cache_flushed, whether the broker runs or not; an MBean is found by its exact text in the order of its
 registration; while a snapshot is taken other requests wait; a broker that is down, an unknown MBean and an unknown
 attribute are all 404. Emptying an endpoint that nobody has asked for yet is 404 too (`ConnectionManager.delHost` in its
 source). The JVM's credentials are a form that is posted to the address of a value; where they are wrong it is 401, with

@@ -118,7 +118,7 @@ def test_every_version_of_the_file_is_whole_and_true_during_a_roll_with_tasks(la
     assert [version["updated"] for version in versions] == sorted(version["updated"] for version in versions)
     last = ended(path, finished)
     assert last == versions[-1] and last["resume"] is None
-    assert all(broker["down_s"] > 0 and broker["whole_after_s"] >= broker["down_s"] for broker in last["brokers"])
+    assert all(broker["down_s"] > 0 and broker["healthy_after_s"] >= broker["down_s"] for broker in last["brokers"])
     wanted = [f"{name} {host.address}" for host in lab.hosts for name in ("Before", "Between", "After")]
     assert (tmp_path / "done").read_text().splitlines() == wanted
     assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["done", "r.json", "threetasks.py"]

@@ -168,7 +168,7 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
             *before,
             "Restart 3 brokers of lab/main, one at a time? [y/N] y",
             *(restarted(lab, f"{number}/3", number) for number in (1, 2, 3)),
-            "id host result down whole old start new start",
+            "id host result down healthy old start new start",
             *(f"{host.id} {host.address} restarted 3 s 3 s DATE DATE" for host in lab.hosts),
             "TIME restarted: broker 1, broker 2, broker 3; stopped and not back: none; untouched: none",
             "TIME all 3 brokers of the plan were restarted, and the cluster is healthy",
@@ -307,7 +307,7 @@ def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(lab: Lab, at_ter
         terminal.lines[len(before) :],
         [
             restarted(lab, "1/1", 3),
-            "id host result down whole old start new start",
+            "id host result down healthy old start new start",
             f"3 {lab.hosts[2].address} restarted 3 s 3 s DATE DATE",
             "TIME restarted: broker 3; stopped and not back: none; untouched: none",
             "TIME the 1 broker of the plan was restarted, and the cluster is healthy",

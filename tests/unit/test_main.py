@@ -517,7 +517,7 @@ def test_the_file_of_a_good_end_has_nothing_left_to_do(reported: Reported) -> No
     assert (found["resume"], found["may_be_down"]) == (None, [])
     (broker,) = found["brokers"]
     assert (broker["state"], broker["trouble"]) == ("restarted", None)
-    assert broker["stopped"] < broker["gone"] < broker["back"] <= broker["whole"]
+    assert broker["stopped"] < broker["gone"] < broker["back"] <= broker["healthy"]
     assert broker["down_s"] > 0 and broker["old_jvm_started"] != broker["new_jvm_started"]
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from kafka_rolling_restart.parallel import Background, NotInTime, Standby, aside, in_parallel, reminding
+from kafka_rolling_restart.parallel import Background, NotInTime, Standby, call_in_thread, in_parallel, reminding
 
 
 def test_a_call_in_the_background_is_not_waited_for_and_tells_its_end() -> None:
@@ -34,11 +34,11 @@ def test_calls_that_do_not_return_in_time_are_missing_and_not_waited_for() -> No
 def test_a_call_aside_that_does_not_return_in_time_is_left_alone() -> None:
     never = threading.Event()
     with pytest.raises(NotInTime, match="no answer within 0.1 s"):
-        aside(lambda: never.wait(60), 0.1)
+        call_in_thread(lambda: never.wait(60), 0.1)
     never.set()
-    assert aside(lambda: "one", 10) == "one"
+    assert call_in_thread(lambda: "one", 10) == "one"
     with pytest.raises(ZeroDivisionError):
-        aside(lambda: 1 / 0)
+        call_in_thread(lambda: 1 / 0)
 
 
 def test_what_lasts_is_said_again_and_again_until_it_has_ended() -> None:

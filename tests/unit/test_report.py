@@ -145,7 +145,7 @@ def test_quiet_lets_a_person_see_what_they_are_asked_about_and_is_quiet_then() -
     report = Report(writer, quiet=True, asks=True)
     report.say("a plan")
     report.ask("Restart?")
-    report.hush()
+    report.enable_quiet()
     report.say("what happens then")
     assert len(writer.lines) == 2 and "a plan" in writer.lines[0]
 

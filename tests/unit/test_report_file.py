@@ -47,8 +47,8 @@ RECORDS = {
         stopped_at=1001.0,
         gone_at=1002.0,
         back_at=1004.5,
-        whole_at=1005.0,
-        settled_at=1006.0,
+        healthy_at=1005.0,
+        recovered_at=1006.0,
         start_line="ssh n1 start",
     ),
     State.SKIPPED: Record(ONE, State.SKIPPED, new=NEW),
@@ -140,7 +140,7 @@ def test_a_jvm_that_says_nonsense_about_its_start_is_valid() -> None:
 def test_times_are_told_by_the_clock_on_the_wall_and_durations_in_s() -> None:
     (found,) = document(RUN, replace(PROGRESS, records=(RECORDS[State.RESTARTED],)), None)["brokers"]
     assert (found["stopped"], found["down_s"]) == ("2026-11-24T03:00:01.000+00:00", 3.5)
-    assert (found["whole"], found["whole_after_s"]) == ("2026-11-24T03:00:05.000+00:00", 4.0)
+    assert (found["healthy"], found["healthy_after_s"]) == ("2026-11-24T03:00:05.000+00:00", 4.0)
 
 
 @pytest.mark.parametrize("state", State)

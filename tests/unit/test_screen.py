@@ -28,7 +28,7 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=timezone.utc)
 BROKERS = tuple(Broker(number, f"kafka{number}", registration=1) for number in (1, 2, 3))
 UNTOUCHED = tuple(map(Record, BROKERS))
 FIRST_DONE = (
-    Record(BROKERS[0], State.RESTARTED, stopped_at=1010, gone_at=1015, back_at=1040, whole_at=1050, settled_at=1100),
+    Record(BROKERS[0], State.RESTARTED, stopped_at=1010, gone_at=1015, back_at=1040, healthy_at=1050, recovered_at=1100),
     *UNTOUCHED[1:],
 )
 SECOND_IN_HAND = (FIRST_DONE[0], replace(UNTOUCHED[1], state=State.IN_HAND, stopped_at=1100), UNTOUCHED[2])
@@ -155,7 +155,7 @@ def test_a_broker_that_is_back_is_not_said_to_be_starting() -> None:
 
 
 def test_after_the_last_broker_it_says_that_none_is_left() -> None:
-    done = tuple(replace(FIRST_DONE[0], broker=broker, settled_at=None) for broker in BROKERS)
+    done = tuple(replace(FIRST_DONE[0], broker=broker, recovered_at=None) for broker in BROKERS)
     assert said(replace(WAITING, records=done, brokers=(BROKERS[2],)), 1001)[1:] == [
         "no broker is left to restart",
         "3 of 3 restarted; 1 s so far",

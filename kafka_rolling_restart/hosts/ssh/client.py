@@ -13,7 +13,7 @@ from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.hosts.ssh.config import Target
 from kafka_rolling_restart.hosts.ssh.connect import Access, Connecting, Links
 from kafka_rolling_restart.model.broker import CommandResult
-from kafka_rolling_restart.parallel import NotInTime, aside
+from kafka_rolling_restart.parallel import NotInTime, call_in_thread
 from kafka_rolling_restart.settings.secret import Secret
 from kafka_rolling_restart.text import clean
 
@@ -48,7 +48,7 @@ class SshHost:
         began, limit = time.monotonic(), self._login_s
         login = Connecting(self._target, self._access)
         try:
-            transport = aside(login.connect, limit)  # an agent that has gone silent is waited for without a bound
+            transport = call_in_thread(login.connect, limit)  # an agent that has gone silent is waited for without a bound
         except NotInTime as error:
             login.links.close()
             raise SshError(

@@ -14,7 +14,7 @@ import paramiko
 
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.hosts.ssh.config import KEYBOARD, PASSWORD, PUBLIC_KEY, Target
-from kafka_rolling_restart.parallel import NotInTime, aside
+from kafka_rolling_restart.parallel import NotInTime, call_in_thread
 from kafka_rolling_restart.settings.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secret, Secrets
 
 KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
@@ -196,7 +196,7 @@ def _answers(password: Secret, title: str, instructions: str, prompts: Sequence[
 
 def _held_by_agent() -> set[bytes]:
     """Return the keys that the agent has, none where it does not answer."""
-    with suppress(NotInTime, paramiko.SSHException, OSError), closing(aside(paramiko.Agent, AGENT_S)) as agent:
+    with suppress(NotInTime, paramiko.SSHException, OSError), closing(call_in_thread(paramiko.Agent, AGENT_S)) as agent:
         return {key.blob for key in agent.get_keys()}
     return set()
 
