@@ -15,7 +15,7 @@ VERSION = PACKAGE.partition('__version__ = "')[2].partition('"')[0]
 
 
 class BuildManual(Command):
-    """Make the man page from the parser of the command line, which needs only the standard library."""
+    """Make the man page from the parser, which needs only the standard library."""
 
     description = "make the man page"
     user_options = []
@@ -29,7 +29,9 @@ class BuildManual(Command):
     def run(self):
         """Make it in another process, so that no module of ours is left in this one."""
         found_here = {**os.environ, "PYTHONPATH": str(HERE)}
-        subprocess.run([sys.executable, "-m", "docs.manual", MAN_PAGE], cwd=HERE, env=found_here, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "docs.manual", MAN_PAGE], cwd=HERE, env=found_here, check=True
+        )
 
 
 class Build(build):
@@ -46,7 +48,9 @@ def long_description():
 setup(
     name="kafka-rolling-restart",
     version=VERSION,
-    description="Restart every broker of a Kafka cluster, one at a time, and act only on what was verified",
+    description=(
+        "Restart every broker of a Kafka cluster, one at a time, and act only on what was verified"
+    ),
     long_description=long_description(),
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
@@ -55,7 +59,14 @@ setup(
     data_files=[("share/man/man1", [MAN_PAGE])],
     cmdclass={"build": Build, "build_manual": BuildManual},
     python_requires=">=3.10",
-    install_requires=["kazoo>=2.11", "paramiko>=3.4", "PyYAML>=6", "requests>=2.31", "rich>=13", "urllib3>=2"],
+    install_requires=[
+        "kazoo>=2.11",
+        "paramiko>=3.4",
+        "PyYAML>=6",
+        "requests>=2.31",
+        "rich>=13",
+        "urllib3>=2",
+    ],
     extras_require={
         "completion": ["argcomplete>=3"],
         "docs": ["sphinx>=7.4"],
@@ -72,7 +83,9 @@ setup(
             "pytest-xdist>=3.6",
         ],
     },
-    entry_points={"console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]},
+    entry_points={
+        "console_scripts": ["kafka-rolling-restart = kafka_rolling_restart.__main__:run"]
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Console",

@@ -1,4 +1,5 @@
-"""The manual, made from the parser of the command line: as a man page, and as the page of the options.
+"""The manual, made from the parser of the command line: as a man page, and as the page of the
+options.
 
 It needs nothing but the standard library, so the man page can be made wherever the package can be
 installed: ``setup.py`` runs ``python -m docs.manual FILE``, and the wheel installs the file.
@@ -83,7 +84,8 @@ def _value(action: argparse.Action) -> str:
 
 
 def sections(parser: argparse.ArgumentParser) -> list[Section]:
-    """Return the parts of the text below the options: each begins with a line that ends with a colon."""
+    """Return the parts of the text below the options: each begins with a line that ends with a
+    colon."""
     _, *parts = HEADING.split(parser.epilog or "")
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return [Section(title, dedent(lines).strip("\n")) for title, lines in pairs]
@@ -129,7 +131,8 @@ def _roff_lines(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """Return a line of text in which roff finds nothing to obey, and keeps what a reader may copy."""
+    """Return a line of text in which roff finds nothing to obey, and keeps what a reader may
+    copy."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
     text = text.replace("`", r"\(ga").replace("~", r"\(ti").replace("^", r"\(ha")
     return f"\\&{text}" if text.startswith(".") else text
@@ -153,7 +156,8 @@ def _capital(title: str) -> str:
 
 
 def rst(parser: argparse.ArgumentParser) -> str:
-    """Return the same as reStructuredText, for the middle of a page whose headings are underlined with =."""
+    """Return the same as reStructuredText, for the middle of a page whose headings are underlined
+    with =."""
     return "\n".join(_rst_lines(parser)) + "\n"
 
 

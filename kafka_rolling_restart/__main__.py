@@ -18,13 +18,17 @@ def run() -> None:
     _hold_streams()
     threading.excepthook = _show
     try:
-        # Loaded and parsed here, because a Ctrl-C may come meanwhile; from then on main() handles all that may end it.
+        # Loaded and parsed here, because a Ctrl-C may come meanwhile; from then on main() handles
+        # all that may end it.
         from kafka_rolling_restart.cli import arguments
         from kafka_rolling_restart.main import main
 
         options = arguments.parse(sys.argv[1:])
     except KeyboardInterrupt:
-        print("kafka-rolling-restart: ended by SIGINT; no broker was touched [interrupted]", file=sys.stderr)
+        print(
+            "kafka-rolling-restart: ended by SIGINT; no broker was touched [interrupted]",
+            file=sys.stderr,
+        )
         _leave(128 + 2)
     except SystemExit as end:  # argparse's
         _leave(end.code if isinstance(end.code, int) else ExitStatus.USAGE)
@@ -43,7 +47,8 @@ def run() -> None:
 
 
 def _show(failure: threading.ExceptHookArgs) -> None:
-    """Show how a thread of a library ended, as everything else is shown: Python itself would show it as it is."""
+    """Show how a thread of a library ended, as everything else is shown: Python itself would show
+    it as it is."""
     if failure.exc_value is not None:
         _print(failure.exc_value)
 
@@ -53,7 +58,8 @@ def _print(error: BaseException) -> None:
 
 
 def _hold_streams() -> None:
-    """Open the streams that we were started without: a socket would take their place, and get what we print."""
+    """Open the streams that we were started without: a socket would take their place, and get what
+    we print."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(descriptor, True)  # the programs that a task runs would meet the same
     os.close(descriptor)
@@ -63,7 +69,8 @@ def _hold_streams() -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """End with this status, whatever a task printed that cannot be written: a full disk would make it 120."""
+    """End with this status, whatever a task printed that cannot be written: a full disk would make
+    it 120."""
     flushing = threading.Thread(target=_flush, daemon=True)
     with suppress(RuntimeError):  # no more threads
         flushing.start()

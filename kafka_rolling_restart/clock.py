@@ -16,8 +16,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's monotonic clock, which goes on while the machine is suspended.
 
-    What was seen before a suspension is old after it, and Linux's CLOCK_MONOTONIC would not show that. Where a hypervisor
-    stops a whole virtual machine, no clock in it shows that.
+    What was seen before a suspension is old after it, and Linux's CLOCK_MONOTONIC would not show
+    that. Where a hypervisor stops a whole virtual machine, no clock in it shows that.
     """
 
     def now(self) -> float:

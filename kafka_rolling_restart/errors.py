@@ -1,4 +1,5 @@
-"""The ways a run can end other than well: each kind knows its exit status and says the next step."""
+"""The ways a run can end other than well: each kind knows its exit status and says the next
+step."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -63,14 +64,16 @@ class LockHeld(RollingRestartError):
 def held_by(holder: str) -> LockHeld:
     """Return the error of a cluster that another run restarts."""
     return LockHeld(
-        f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try again. If it was killed, "
+        f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try "
+        "again. If it was killed, "
         "its lock disappears within 10 s",
         code="another-run",
     )
 
 
 class Interrupted(BaseException):
-    """A signal ended the run. Not an Exception, so that no library's `except Exception` swallows it."""
+    """A signal ended the run. Not an Exception, so that no library's `except Exception` swallows
+    it."""
 
     def __init__(self, signal_number: int, name: str) -> None:
         super().__init__(f"ended by {name}")
@@ -84,7 +87,8 @@ class Defect(RollingRestartError):
 
 
 class RegistryUnavailable(Exception):
-    """The registry did not answer in time: what it holds is unknown, which is not the same as absent.
+    """The registry did not answer in time: what it holds is unknown, which is not the same as
+    absent.
 
     ``advice`` is what to look at, in the registry's own words.
     """
@@ -111,7 +115,9 @@ class SshError(Exception):
         self.code = code
 
 
-Objection = Callable[[], str]  # what there is against sending a command at this moment; nothing: it may be sent
+Objection = Callable[
+    [], str
+]  # what there is against sending a command at this moment; nothing: it may be sent
 
 
 def no_objection() -> str:

@@ -68,7 +68,9 @@ def main(argv: Sequence[str], parsed: argparse.Namespace | None = None) -> int:
     return outcome.status
 
 
-def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals) -> Outcome:
+def _outcome(
+    options: argparse.Namespace, argv: Sequence[str], report: Report, signals: Signals
+) -> Outcome:
     """Run the command, and say how it ended, whatever ends it."""
     try:
         try:
@@ -86,10 +88,17 @@ def _outcome(options: argparse.Namespace, argv: Sequence[str], report: Report, s
     except RollingRestartError as error:
         return Outcome(int(error.status), str(error), code=error.code)
     except RegistryUnavailable as error:
-        return Outcome(ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}", code=error.code)
-    except BaseException as error:  # SystemExit and its like included: no task decides about our exit status
+        return Outcome(
+            ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}", code=error.code
+        )
+    except (
+        BaseException
+    ) as error:  # SystemExit and its like included: no task decides about our exit status
         report.traceback(error)
-        line = f"a defect of this program ended the run: {describe(error)}. Report the traceback; check that every broker runs"
+        line = (
+            f"a defect of this program ended the run: {describe(error)}. Report the traceback; "
+            "check that every broker runs"
+        )
         return Outcome(ExitStatus.DEFECT, line, code="defect")
 
 

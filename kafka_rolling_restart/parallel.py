@@ -1,4 +1,5 @@
-"""Do things beside the main thread, on daemon threads so that a silent host cannot hold up our end."""
+"""Do things beside the main thread, on daemon threads so that a silent host cannot hold up our
+end."""
 
 import threading
 import time
@@ -18,12 +19,17 @@ LONG_S = 3600.0
 
 
 def in_parallel(
-    calls: Mapping[K, Callable[[], V]], workers: int = WORKERS, limit: float | None = None, most: int = 0
+    calls: Mapping[K, Callable[[], V]],
+    workers: int = WORKERS,
+    limit: float | None = None,
+    most: int = 0,
 ) -> dict[K, V]:
-    """Make all the calls, at most ``workers`` at a time; the first exception that a call raises is raised here.
+    """Make all the calls, at most ``workers`` at a time; the first exception that a call raises is
+    raised here.
 
-    Where ``most`` is more, up to so many are made at a time while that leaves our processor idle. Calls that have not
-    returned after ``limit`` s, if there is one, are missing from what is returned, and those that wait are not made.
+    Where ``most`` is more, up to so many are made at a time while that leaves our processor idle.
+    Calls that have not returned after ``limit`` s, if there is one, are missing from what is
+    returned, and those that wait are not made.
     """
     crew = _Crew(calls, max(workers, most), limit)
     try:
@@ -39,7 +45,8 @@ class NotInTime(Exception):
 
 
 def call_in_thread(call: Callable[[], V], limit: float | None = None) -> V:
-    """Make a call on another thread and wait where a signal reaches us, which a slow name server does not allow.
+    """Make a call on another thread and wait where a signal reaches us, which a slow name server
+    does not allow.
 
     Raises what the call raises, and `NotInTime` when it has not returned after ``limit`` s.
     """
@@ -51,7 +58,8 @@ def call_in_thread(call: Callable[[], V], limit: float | None = None) -> V:
 
 @contextmanager
 def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
-    """Call ``remind`` with the seconds that have passed, each ``every`` s until the block has ended."""
+    """Call ``remind`` with the seconds that have passed, each ``every`` s until the block has
+    ended."""
     ended = threading.Event()
     began = time.monotonic()
 
@@ -68,7 +76,8 @@ def reminding(every: float, remind: Callable[[float], None]) -> Iterator[None]:
 
 
 class Background(Generic[V]):
-    """A call on another thread. Ask for its result once it has ended: it raises what the call raised.
+    """A call on another thread. Ask for its result once it has ended: it raises what the call
+    raised.
 
     Raises `RuntimeError` where the system has no more threads.
     """
@@ -87,7 +96,8 @@ class Background(Generic[V]):
         return self._result is not None
 
     def result(self) -> V:
-        """Return what the call returned. Raises what it raised, and `ValueError` before it has ended."""
+        """Return what the call returned. Raises what it raised, and `ValueError` before it has
+        ended."""
         if self._result is None:
             raise ValueError("the call has not ended")
         return self._result()
@@ -97,7 +107,8 @@ class Background(Generic[V]):
 
 
 class Standby:
-    """Threads that were made before they are needed, for a moment in which the system may have no more of them.
+    """Threads that were made before they are needed, for a moment in which the system may have no
+    more of them.
 
     Raises `RuntimeError` where even ``count`` of them cannot be had.
     """
@@ -111,7 +122,8 @@ class Standby:
             self._hire()
 
     def hand_over(self, job: Callable[[], None]) -> None:
-        """Have a thread do this. Raises `RuntimeError` where all are at work and there can be no other."""
+        """Have a thread do this. Raises `RuntimeError` where all are at work and there can be no
+        other."""
         with self._lock:
             if self._idle <= 0:
                 self._hire()
@@ -121,7 +133,8 @@ class Standby:
     def call(self, call: Callable[[], V], limit: float | None = None) -> V:
         """Make a call and wait for it where a signal reaches us.
 
-        Raises what the call raises, `NotInTime` when it has not returned after ``limit`` s, and `RuntimeError` as above.
+        Raises what the call raises, `NotInTime` when it has not returned after ``limit`` s, and
+        `RuntimeError` as above.
         """
         returned: SimpleQueue[Callable[[], V]] = SimpleQueue()
         self.hand_over(lambda: returned.put(_outcome(call)))
@@ -162,7 +175,8 @@ class _Crew(Generic[K, V]):
             self._waiting.put(item)
 
     def hire(self, count: int) -> None:
-        """Have more threads. Where the system has no more of them, those that there are do the work."""
+        """Have more threads. Where the system has no more of them, those that there are do the
+        work."""
         for _ in range(min(count, self._most - self._hired)):
             try:
                 threading.Thread(target=self._work, daemon=True).start()

@@ -1,4 +1,5 @@
-"""SIGINT, SIGTERM, SIGHUP and SIGQUIT: obeyed at once, except while a broker is down by our hand."""
+"""SIGINT, SIGTERM, SIGHUP and SIGQUIT: obeyed at once, except while a broker is down by our
+hand."""
 
 import os
 import signal
@@ -10,19 +11,23 @@ from typing import Any
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Interrupted
 
-# Ctrl-Z, and reading from or writing to a terminal in the background: a task's child may cause them for all of us.
+# Ctrl-Z, and reading from or writing to a terminal in the background: a task's child may cause them
+# for all of us.
 NEVER_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# A timer or a signal that a task left behind would end us by default, or raise where a broker is down.
+# A timer or a signal that a task left behind would end us by default, or raise where a broker is
+# down.
 LEFT_BEHIND = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2)
-SAME_SIGNAL_S = 1.0  # a terminal that closes sends SIGHUP twice within ms (its shell, and the kernel): that is one
+# a terminal that closes sends SIGHUP twice within ms (its shell, and the kernel): that is one
+SAME_SIGNAL_S = 1.0
 
 
 class Signals:
     """Turn a signal into `Interrupted`: now, or at the end of the critical section.
 
-    ``announce`` is called with the signal's name when the first one is put off; it must be safe in a handler. A
-    signal whose `Interrupted` was swallowed (a task's bare except) is obeyed at the next `obey`.
+    ``announce`` is called with the signal's name when the first one is put off; it must be safe in
+    a handler. A signal whose `Interrupted` was swallowed (a task's bare except) is obeyed at the
+    next `obey`.
     """
 
     def __init__(self, announce: Callable[[str], None], clock: Clock) -> None:
@@ -38,12 +43,15 @@ class Signals:
 
     def listen(self) -> None:
         """Install the handlers; a signal that was already ignored (nohup) stays ignored."""
-        self._ignored = tuple(number for number in OBEYED if signal.getsignal(number) is signal.SIG_IGN)
+        self._ignored = tuple(
+            number for number in OBEYED if signal.getsignal(number) is signal.SIG_IGN
+        )
         self._obeyed = tuple(number for number in OBEYED if number not in self._ignored)
         self.listen_again()
 
     def listen_again(self) -> None:
-        """Take the signals back from a task that may have put handlers of its own there, if they were ours."""
+        """Take the signals back from a task that may have put handlers of its own there, if they
+        were ours."""
         for number in self._obeyed:
             signal.signal(number, self.handle)
         for number in self._ignored:
@@ -56,7 +64,8 @@ class Signals:
         return {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
 
     def handle(self, number: int, _frame: FrameType | None = None) -> None:
-        """Raise `Interrupted`; within the critical section only the second signal does, and never a SIGHUP."""
+        """Raise `Interrupted`; within the critical section only the second signal does, and never a
+        SIGHUP."""
         if self._deaf:
             self.was_heard_at_the_end = True
             return  # the run is ending already: its last words are not to be cut off
@@ -71,7 +80,8 @@ class Signals:
             self._raise(number)
 
     def stop_within(self, handing_over: Callable[[], AbstractContextManager[None]]) -> None:
-        """Let Ctrl-Z stop the run only once the terminal is handed over, unless it is to be ignored."""
+        """Let Ctrl-Z stop the run only once the terminal is handed over, unless it is to be
+        ignored."""
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
             return
 
@@ -85,7 +95,8 @@ class Signals:
 
     @contextmanager
     def put_off(self) -> Iterator[None]:
-        """Obey what came before; then hold back the first signal until the block has ended, and obey it."""
+        """Obey what came before; then hold back the first signal until the block has ended, and
+        obey it."""
         self.listen_again()
         self.obey()
         self._critical = True

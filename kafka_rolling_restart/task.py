@@ -1,4 +1,5 @@
-"""The public classes `PreStopTask`, `PostStopTask` and `PostStartTask`, and loading the modules that hold them."""
+"""The public classes `PreStopTask`, `PostStopTask` and `PostStartTask`, and loading the modules
+that hold them."""
 
 import contextlib
 import importlib
@@ -17,7 +18,9 @@ from typing import Any
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.text import describe, masked, said
 
-SEED = "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
+SEED = (
+    "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
+)
 
 
 class Task(ABC):
@@ -36,7 +39,8 @@ class Task(ABC):
 
 
 class PreStopTask(Task):
-    """Runs before a broker is stopped. If it raises, the broker is not stopped and the roll ends."""
+    """Runs before a broker is stopped. If it raises, the broker is not stopped and the roll
+    ends."""
 
 
 class PostStopTask(Task):
@@ -47,7 +51,8 @@ class PostStopTask(Task):
 
 
 class PostStartTask(Task):
-    """Runs once a broker is back and the cluster is healthy again. If it raises, the roll ends; no broker is down."""
+    """Runs once a broker is back and the cluster is healthy again. If it raises, the roll ends; no
+    broker is down."""
 
 
 class Tasks:
@@ -63,7 +68,9 @@ class Tasks:
         self.pre_stop = tuple(pre_stop)
         self.post_stop = tuple(post_stop)
         self.post_start = tuple(post_start)
-        self.sources = tuple(sources)  # a line for each module: its name, and the file that it was loaded from
+        self.sources = tuple(
+            sources
+        )  # a line for each module: its name, and the file that it was loaded from
 
     @property
     def any(self) -> bool:
@@ -75,7 +82,8 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     """Import the modules and make their tasks. Raises `UsageError` for anything wrong with them."""
     if len(arguments) > len(modules):
         raise UsageError(
-            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task in the same place, "
+            f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task "
+            "in the same place, "
             "so there must not be more of them",
             code="wrong-usage",
         )
@@ -87,15 +95,21 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     for position, name in enumerate(modules):
         words = _words(name, arguments[position]) if position < len(arguments) else []
         made += [_make(task, words) for task in _classes(name, sum(kinds, ()))]
-    sources = [f"--task {name} is loaded from {_file(sys.modules[name])}" for name in dict.fromkeys(modules)]
+    sources = [
+        f"--task {name} is loaded from {_file(sys.modules[name])}"
+        for name in dict.fromkeys(modules)
+    ]
     by_kind = [[task for task in made if isinstance(task, kind)] for kind in kinds] or [[], [], []]
     return Tasks(by_kind[0], by_kind[1], by_kind[2], sources)
 
 
 def _find_modules_here() -> None:
-    """Find modules in the current folder, too, but nothing of it in place of a library that we or a task imports."""
+    """Find modules in the current folder, too, but nothing of it in place of a library that we or a
+    task imports."""
     here = os.getcwd()
-    sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]  # python -m has put it first
+    sys.path[:] = [
+        folder for folder in sys.path if folder not in ("", here)
+    ]  # python -m has put it first
     sys.path.append(here)
 
 
@@ -104,7 +118,8 @@ def _file(module: types.ModuleType) -> str:
 
 
 def _alias() -> None:
-    """Let `from kafka_utils.kafka_rolling_restart.task import PreStopTask` work without the older tool."""
+    """Let `from kafka_utils.kafka_rolling_restart.task import PreStopTask` work without the older
+    tool."""
     if "kafka_utils" in sys.modules or importlib.util.find_spec("kafka_utils") is not None:
         return
     this = sys.modules[__name__]
@@ -118,12 +133,17 @@ def _alias() -> None:
 
 
 def _kinds() -> tuple[tuple[type, ...], ...]:
-    """Return the base classes that are taken, kind by kind: ours, and the older tool's where that is installed."""
+    """Return the base classes that are taken, kind by kind: ours, and the older tool's where that
+    is installed."""
     try:
         older = importlib.import_module(SEED)
     except ImportError:
         return (PreStopTask,), (PostStopTask,), (PostStartTask,)
-    return tuple({PreStopTask, older.PreStopTask}), tuple({PostStopTask, older.PostStopTask}), (PostStartTask,)
+    return (
+        tuple({PreStopTask, older.PreStopTask}),
+        tuple({PostStopTask, older.PostStopTask}),
+        (PostStartTask,),
+    )
 
 
 def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
@@ -132,27 +152,39 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(
-                f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where it is, or set PYTHONPATH",
+                f"--task {name}: no such module in {os.getcwd()} or on PYTHONPATH. Run this where "
+                "it is, or set PYTHONPATH",
                 code="task-not-found",
             ) from error
         raise UsageError(
-            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}", code="task-not-usable"
+            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}",
+            code="task-not-usable",
         ) from error
     except Exception as error:  # whatever a stranger's module does at import
         raise UsageError(
-            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}", code="task-not-usable"
+            f"--task {name}: cannot be imported: {describe(error)}. {_try_import(name)}",
+            code="task-not-usable",
         ) from error
     except SystemExit as error:
         raise UsageError(
             f"--task {name}: it exits when it is imported: {said(str(error))}. {_try_import(name)}",
             code="task-not-usable",
         ) from error
-    own = [found for found in vars(module).values() if inspect.isclass(found) and issubclass(found, bases)]
+    own = [
+        found
+        for found in vars(module).values()
+        if inspect.isclass(found) and issubclass(found, bases)
+    ]
     own = [found for found in dict.fromkeys(own) if found.__module__.startswith(module.__name__)]
-    ready = [found for found in own if not any(other is not found and issubclass(other, found) for other in own)]
+    ready = [
+        found
+        for found in own
+        if not any(other is not found and issubclass(other, found) for other in own)
+    ]
     if not ready:
         raise UsageError(
-            f"--task {name}: has no class derived from PreStopTask, PostStopTask or PostStartTask. It was loaded from "
+            f"--task {name}: has no class derived from PreStopTask, PostStopTask or PostStartTask. "
+            "It was loaded from "
             f"{_file(module)}",
             code="task-not-usable",
         )
@@ -168,7 +200,8 @@ def _make(task: type, words: list[str]) -> Any:
     missing = sorted(getattr(task, "__abstractmethods__", ()))
     if missing:
         raise UsageError(
-            f"--task {task.__module__}: its class {task.__name__} does not define {', '.join(missing)}()",
+            f"--task {task.__module__}: its class {task.__name__} does not define "
+            f"{', '.join(missing)}()",
             code="task-not-usable",
         )
     printed = io.StringIO()
@@ -178,14 +211,18 @@ def _make(task: type, words: list[str]) -> Any:
     except SystemExit as error:
         line = said(masked((printed.getvalue().strip().splitlines() or [str(error)])[-1]))
         raise UsageError(
-            f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}", code="task-args-refused"
+            f"--task-args {masked(shlex.join(words))!r} do not suit {label}: {line}",
+            code="task-args-refused",
         ) from error
     except Exception as error:  # whatever a stranger's parser does
-        raise UsageError(f"--task {label}: cannot be made: {describe(error)}", code="task-not-usable") from error
+        raise UsageError(
+            f"--task {label}: cannot be made: {describe(error)}", code="task-not-usable"
+        ) from error
 
 
 def _make_older(task: Any, words: list[str]) -> Any:
-    """Make a task of the older tool's classes, whose constructor takes the words in another form."""
+    """Make a task of the older tool's classes, whose constructor takes the words in another
+    form."""
     made = task.__new__(task)
     made.args = made.parse_args(words)
     return made

@@ -1,4 +1,5 @@
-"""What is shown, made harmless: without control characters, no longer than it may be, and without secrets.
+"""What is shown, made harmless: without control characters, no longer than it may be, and without
+secrets.
 
 Every source of a text from outside uses this, and every place where a text is shown uses it again.
 """
@@ -11,10 +12,12 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 MAX_SAID = 500  # characters of one thing that somebody outside said
-MAX_LINE = 100_000  # characters of a line: the last line of a run may have a command for each of 1,000 brokers
+# characters of a line: the last line of a run may have a command for each of 1,000 brokers
+MAX_LINE = 100_000
 CUT = "..."
 MASK = "***"
-NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?|challenge"  # SASL's: a hash of one
+# SASL's: a hash of one
+NAME = r"pass(?:word|wd|phrase)?|secret|token|auth(?:orization)?|credentials?|challenge"
 SCHEME = r"(?:Basic|Bearer|Digest)\s+"
 VALUE = r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,;)'"]+"""
 NAMED_SECRET = re.compile(rf"""(?i)((?:{NAME})['"]?\s*[=:]\s*)(?:{SCHEME})?(?:{VALUE})""")
@@ -23,7 +26,8 @@ SECRET_IN_ADDRESS = re.compile(r"://[^/\s]+@")
 
 
 def clean(text: str, most: int = MAX_LINE) -> str:
-    """Return one line of a text, of at most ``most`` characters, without anything that a terminal acts on.
+    """Return one line of a text, of at most ``most`` characters, without anything that a terminal
+    acts on.
 
     Those are control characters, escapes, and what reverses or hides other characters.
     """
@@ -47,7 +51,8 @@ def with_code(text: str, code: str) -> str:
 
 
 def clean_all(value: Value) -> Value:
-    """Return a value with every text in it cleaned: in frozen dataclasses, tuples, lists and dictionaries."""
+    """Return a value with every text in it cleaned: in frozen dataclasses, tuples, lists and
+    dictionaries."""
     found: Any = value
     if isinstance(found, str):
         found = clean(found) if type(found) is str else found  # an enum's is ours
@@ -56,21 +61,28 @@ def clean_all(value: Value) -> Value:
     elif isinstance(found, dict):
         found = {key: clean_all(one) for key, one in found.items()}
     elif is_dataclass(found) and not isinstance(found, type):
-        found = replace(found, **{one.name: clean_all(getattr(found, one.name)) for one in fields(found) if one.init})
+        found = replace(
+            found,
+            **{one.name: clean_all(getattr(found, one.name)) for one in fields(found) if one.init},
+        )
     return found  # type: ignore[no-any-return]
 
 
 def masked(text: str) -> str:
-    """Return a text without what looks like a secret: ``password=...``, ``--token ...``, ``://user:password@host``."""
+    """Return a text without what looks like a secret: ``password=...``, ``--token ...``,
+    ``://user:password@host``."""
     for pattern in (NAMED_SECRET, SECRET_OPTION):
         text = pattern.sub(rf"\1{MASK}", text)
     return SECRET_IN_ADDRESS.sub(f"://{MASK}@", text)
 
 
 def describe(error: BaseException) -> str:
-    """Say what an exception is. Its repr may hold a password: that of a UnicodeEncodeError has the whole text."""
+    """Say what an exception is. Its repr may hold a password: that of a UnicodeEncodeError has the
+    whole text."""
     kind = type(error).__name__
-    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):  # its message has a character, maybe of a password
+    if isinstance(
+        error, UnicodeEncodeError | UnicodeDecodeError
+    ):  # its message has a character, maybe of a password
         return f"{kind}: {error.reason}, at position {error.start}"
     message = said(masked(str(error)))
     if not message:
@@ -79,10 +91,15 @@ def describe(error: BaseException) -> str:
 
 
 def describe_all(error: BaseException) -> str:
-    """Return the traceback of an exception: where it happened, and `describe` of it and of its causes."""
+    """Return the traceback of an exception: where it happened, and `describe` of it and of its
+    causes."""
     lines: list[str] = []
     for one in reversed(_chain(error)):
-        lines += ["Traceback (most recent call last):\n", *traceback.format_tb(one.__traceback__), f"{describe(one)}\n"]
+        lines += [
+            "Traceback (most recent call last):\n",
+            *traceback.format_tb(one.__traceback__),
+            f"{describe(one)}\n",
+        ]
     return "".join(f"{clean(line)}\n" for line in "".join(lines).splitlines())
 
 

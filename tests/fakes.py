@@ -48,7 +48,8 @@ class FakeClock:
 
 
 class FakePending:
-    """A command that runs on a host for a while; where its connection breaks after ``seconds``, it goes on there.
+    """A command that runs on a host for a while; where its connection breaks after ``seconds``, it
+    goes on there.
 
     ``runs`` is for how long (s) it runs, ``hidden`` that its host does not tell.
     """
@@ -83,10 +84,11 @@ class FakePending:
 
 
 class FakeBroker:
-    """A broker seen through its registration, its metrics and its host at once, as measured on Kafka 3.9.1.
+    """A broker seen through its registration, its metrics and its host at once, as measured on
+    Kafka 3.9.1.
 
-    After a stop the registration goes first, then the metrics, and the process last; a start finds a process
-    alive and does nothing, or makes a new one.
+    After a stop the registration goes first, then the metrics, and the process last; a start finds
+    a process alive and does nothing, or makes a new one.
     """
 
     start_line = "ssh n1 'sudo -n service kafka start'"
@@ -126,7 +128,11 @@ class FakeBroker:
     def registration(self) -> Observation:
         if self.registry_down:
             return Observation(Presence.UNKNOWN, words="the registry does not answer")
-        return Observation(Presence.PRESENT, self.czxid, "registered") if self.registered else UNREGISTERED
+        return (
+            Observation(Presence.PRESENT, self.czxid, "registered")
+            if self.registered
+            else UNREGISTERED
+        )
 
     # The metrics
     def read(self) -> Sample:
@@ -139,7 +145,9 @@ class FakeBroker:
         if not self.metrics:
             return Sample(now, now, reason="404", silent=True)
         uptime = round((now - self.born) * 1000)
-        return Sample(now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND)
+        return Sample(
+            now, now, jvm=Jvm(round(self.born * 1000), uptime, self.process), metrics=SOUND
+        )
 
     # The host
     def prepare(self) -> None:
@@ -149,7 +157,9 @@ class FakeBroker:
         if self.ssh_down or self.stop_is_not_sent:
             return self._refused()
         if against := objection():
-            return FakePending(self.clock, 0.0, SshError(f"`service kafka stop` was not sent: {against}"))
+            return FakePending(
+                self.clock, 0.0, SshError(f"`service kafka stop` was not sent: {against}")
+            )
         self.stops.append(self.clock.now())
         if self.stop_takes_effect:
             self.clock.plan(self.stop_delay + 0.3, self._unregister)
@@ -159,7 +169,9 @@ class FakeBroker:
             self.clock.plan(self.kills_at, self.kill)
         if self.stop_breaks:
             broken = SshError("the connection broke", sent=True)
-            return FakePending(self.clock, 1.0, broken, self.stop_returns_after, self.commands_hidden)
+            return FakePending(
+                self.clock, 1.0, broken, self.stop_returns_after, self.commands_hidden
+            )
         ended = CommandResult("service kafka stop", self.stop_status, "", self.stop_returns_after)
         return FakePending(self.clock, self.stop_returns_after, ended, self._runs())
 
@@ -172,8 +184,12 @@ class FakeBroker:
         if self.start_breaks:
             self.start_breaks = False
             broken = SshError("the connection broke", sent=True)
-            return FakePending(self.clock, 1.0, broken, self.start_returns_after, self.commands_hidden)
-        ended = CommandResult("service kafka start", self.start_status, "", self.start_returns_after)
+            return FakePending(
+                self.clock, 1.0, broken, self.start_returns_after, self.commands_hidden
+            )
+        ended = CommandResult(
+            "service kafka start", self.start_status, "", self.start_returns_after
+        )
         return FakePending(self.clock, self.start_returns_after, ended, self._runs())
 
     def _runs(self) -> float | None:
@@ -212,7 +228,9 @@ class FakeBroker:
             self.registered = False
 
     def _refused(self) -> FakePending:
-        return FakePending(self.clock, 0.0, SshError("ssh n1: Connection refused", code="ssh-unreachable"))
+        return FakePending(
+            self.clock, 0.0, SshError("ssh n1: Connection refused", code="ssh-unreachable")
+        )
 
     def _reach_host(self) -> None:
         if self.ssh_down:
@@ -237,7 +255,8 @@ class FakeBroker:
 
 
 class FakeProxy(BaseAdapter):
-    """Answers as JMXProxy does: by the text of the path, out of a dictionary; an exception in it is raised."""
+    """Answers as JMXProxy does: by the text of the path, out of a dictionary; an exception in it is
+    raised."""
 
     def __init__(self, answers: dict[str, Any], delete: int = 200) -> None:
         super().__init__()
@@ -252,7 +271,9 @@ class FakeProxy(BaseAdapter):
         session.mount("http://", self)
         return session
 
-    def send(self, request: requests.PreparedRequest, *_args: Any, **options: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *_args: Any, **options: Any
+    ) -> requests.Response:
         self.proxies = options["proxies"]
         self.requests.append(request)
         response = requests.Response()
@@ -260,7 +281,9 @@ class FakeProxy(BaseAdapter):
         if request.method == "DELETE":
             response.status_code, response.raw = self.delete, io.BytesIO()
             return response
-        answer = self.answers.get(str(request.path_url).removeprefix("/jmxproxy/localhost:9099/"), 404)
+        answer = self.answers.get(
+            str(request.path_url).removeprefix("/jmxproxy/localhost:9099/"), 404
+        )
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, io.IOBase):
@@ -268,7 +291,9 @@ class FakeProxy(BaseAdapter):
             return response
         response.headers.update({"Location": "http://elsewhere/", **self.headers})
         response.status_code = answer if answer in STATUSES else 200
-        response.raw = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        response.raw = io.BytesIO(
+            answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        )
         return response
 
     def close(self) -> None:
@@ -276,7 +301,8 @@ class FakeProxy(BaseAdapter):
 
 
 class Collector(Writer):
-    """Keeps what would be written where there is no terminal, and, apart, what of it would go to stderr."""
+    """Keeps what would be written where there is no terminal, and, apart, what of it would go to
+    stderr."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,4 +1,5 @@
-"""How what a run printed ends: the sentence with the state, its code, and the commands to type next."""
+"""How what a run printed ends: the sentence with the state, its code, and the commands to type
+next."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ CODED = re.compile(r"(?P<sentence>.*) \[(?P<code>[a-z0-9-]+)\]$")
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a run. ``sentence`` is the whole line without its code, which is empty where there is none."""
+    """The end of a run. ``sentence`` is the whole line without its code, which is empty where there
+    is none."""
 
     sentence: str = ""
     code: str = ""

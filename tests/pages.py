@@ -24,7 +24,8 @@ def everything() -> str:
 
 
 def literal_blocks(text: str) -> Iterator[list[str]]:
-    """Yield the lines of each literal block that is not within an indented text, without their indentation."""
+    """Yield the lines of each literal block that is not within an indented text, without their
+    indentation."""
     block: list[str] | None = None
     is_announced = False
     for line in text.splitlines():

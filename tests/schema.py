@@ -12,12 +12,15 @@ FORMATS = FormatChecker(formats=())
 
 @FORMATS.checks("date-time", raises=ValueError)
 def is_moment(value: object) -> bool:
-    """Tell whether it is a time with a zone; jsonschema itself checks that only with another package."""
+    """Tell whether it is a time with a zone; jsonschema itself checks that only with another
+    package."""
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
 def _validator() -> Draft202012Validator:
-    schema = json.loads(files("kafka_rolling_restart").joinpath("report.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(
+        files("kafka_rolling_restart").joinpath("report.schema.json").read_text(encoding="utf-8")
+    )
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema, format_checker=FORMATS)
 
@@ -26,7 +29,8 @@ VALIDATOR = _validator()
 
 
 def valid(text: str) -> dict[str, Any]:
-    """Return the report that a text holds. Raises jsonschema's `ValidationError` where it is not as it should be."""
+    """Return the report that a text holds. Raises jsonschema's `ValidationError` where it is not as
+    it should be."""
     found: dict[str, Any] = json.loads(text)
     VALIDATOR.validate(found)
     return found

@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+def listening(
+    serve: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0
+) -> Iterator[int]:
     """Hand each connection to ``serve``, on a thread of its own; yield the port."""
 
     def accept() -> None:

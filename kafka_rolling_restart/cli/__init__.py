@@ -1,1 +1,2 @@
-"""What the person gives: the command line and configuration files in, ready-made parts out. Only main imports it."""
+"""What the person gives: the command line and configuration files in, ready-made parts out. Only
+main imports it."""

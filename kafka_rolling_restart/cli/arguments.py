@@ -1,4 +1,5 @@
-"""The command line: its options, their units and defaults, and what of them is wrong before anything is touched."""
+"""The command line: its options, their units and defaults, and what of them is wrong before
+anything is touched."""
 
 import argparse
 import math
@@ -135,7 +136,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(1) from error
     if len(options.task_args) > len(options.task):
         parser.error(
-            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to the --task in the same "
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to "
+            "the --task in the same "
             "place, so there must not be more of them"
         )
     if options.skip and options.broker_ids:
@@ -143,9 +145,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.zookeeper is not None and options.cluster_type is not None:
         parser.error("--cluster-type and --zookeeper both name a cluster: give one of them")
     if options.zookeeper is None and options.cluster_type is None:
-        parser.error("name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT")
+        parser.error(
+            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper "
+            "HOSTS/CHROOT"
+        )
     if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
-        parser.error("with --zookeeper no configuration is read: leave out --cluster-name and --discovery-base-path")
+        parser.error(
+            "with --zookeeper no configuration is read: leave out --cluster-name and "
+            "--discovery-base-path"
+        )
     for problem in _access_problems(options):
         parser.error(problem)
     if options.quiet and options.verbose:
@@ -155,7 +163,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _access_problems(options: argparse.Namespace) -> Iterator[str]:
     """Tell what of the options about TLS and logins does not go together."""
-    files = {f"--jmxproxy-{name}": getattr(options, f"jmxproxy_{name}") for name in ("ca", "cert", "key")}
+    files = {
+        f"--jmxproxy-{name}": getattr(options, f"jmxproxy_{name}") for name in ("ca", "cert", "key")
+    }
     for option, value in files.items():
         if value is not None and options.jmxproxy_scheme != "https":
             yield f"{option} is for https: give --jmxproxy-scheme https, too"
@@ -166,13 +176,17 @@ def _access_problems(options: argparse.Namespace) -> Iterator[str]:
         if key is not None and cert is None:
             yield f"{option}-key belongs to a certificate: give {option}-cert, too"
     if options.jmxproxy_host is not None and HOST not in options.jmxproxy_prefix:
-        yield f"--jmxproxy-host serves many brokers: put {HOST} into --jmxproxy-prefix, such as jmxproxy/{HOST}:9999"
+        yield (
+            f"--jmxproxy-host serves many brokers: put {HOST} into --jmxproxy-prefix, such as "
+            f"jmxproxy/{HOST}:9999"
+        )
     if options.zookeeper_auth is not None and options.zookeeper_user is None:
         yield "--zookeeper-auth is for a login: give --zookeeper-user, too"
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell that completes a command line, if the extra ``completion`` is installed; does not return then."""
+    """Answer a shell that completes a command line, if the extra ``completion`` is installed; does
+    not return then."""
     try:
         import argcomplete
     except ImportError:
@@ -192,7 +206,8 @@ def _known_names(parsed_args: argparse.Namespace, **_others: object) -> list[str
 
 @dataclass(frozen=True)
 class Call:
-    """How this run was called, so that it can be called again. ``folder`` is the working directory, empty if unknown."""
+    """How this run was called, so that it can be called again. ``folder`` is the working directory,
+    empty if unknown."""
 
     program: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -200,14 +215,16 @@ class Call:
 
     @property
     def needs_folder(self) -> bool:
-        """Tell whether the working directory matters: the modules of tasks, and a checkout's own, are looked up there."""
+        """Tell whether the working directory matters: the modules of tasks, and a checkout's own,
+        are looked up there."""
         if any(word.partition("=")[0] == TASK for word in self.arguments):
             return True
         return len(self.program) > 1 and Path(__file__).parents[2] == Path(self.folder)
 
 
 def how_called(program: str, arguments: Sequence[str], folder: str) -> Call:
-    """Return how this run was called. ``program`` is ``sys.argv[0]``: a script, or what ``python -m`` makes of a module."""
+    """Return how this run was called. ``program`` is ``sys.argv[0]``: a script, or what ``python
+    -m`` makes of a module."""
     path = Path(folder, program)
     if path.name == "__main__.py":
         return Call((sys.executable, "-m", __package__.partition(".")[0]), tuple(arguments), folder)
@@ -217,7 +234,8 @@ def how_called(program: str, arguments: Sequence[str], folder: str) -> Call:
 
 
 def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
-    """Return the command that restarts these brokers, unless their JVM started after ``began`` after all.
+    """Return the command that restarts these brokers, unless their JVM started after ``began``
+    after all.
 
     ``began`` is None where tasks are to be run for all of them, whoever restarted them meanwhile.
     """
@@ -235,14 +253,18 @@ def resume_line(call: Call, began: datetime | None, ids: Sequence[int]) -> str:
 def _joined(words: Sequence[str]) -> str:
     """Return a command line to be typed at a shell. A value with a secret in it is left out.
 
-    In its place is a variable of the shell's, which refuses to run the line before the variable is set.
+    In its place is a variable of the shell's, which refuses to run the line before the variable is
+    set.
     """
     names: list[str] = []
-    return " ".join(_typed(word, before, names) for before, word in zip(["", *words], words, strict=False))
+    return " ".join(
+        _typed(word, before, names) for before, word in zip(["", *words], words, strict=False)
+    )
 
 
 def _typed(word: str, before: str, names: list[str]) -> str:
-    """Return a word of a command line in the shell's quotes; ``names`` are the variables that stand for others so far."""
+    """Return a word of a command line in the shell's quotes; ``names`` are the variables that stand
+    for others so far."""
     if masked(word) == word:
         return shlex.quote(word)
     option, has_value, _value = word.partition("=")
@@ -273,14 +295,19 @@ def make_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # an abbreviation that a later version makes ambiguous would break a cron job
+        # an abbreviation that a later version makes ambiguous would break a cron job
+        allow_abbrev=False,
     )
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
     _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
     _add_ssh(parser.add_argument_group("how hosts are reached"))
-    _add_metrics_access(parser.add_argument_group("TLS and logins for metrics (passwords: see environment)"))
-    _add_zookeeper(parser.add_argument_group("TLS and login for ZooKeeper (password: see environment)"))
+    _add_metrics_access(
+        parser.add_argument_group("TLS and logins for metrics (passwords: see environment)")
+    )
+    _add_zookeeper(
+        parser.add_argument_group("TLS and login for ZooKeeper (password: see environment)")
+    )
     _add_restart(parser.add_argument_group("what is done"))
     _add_output(parser.add_argument_group("what is said"))
     return parser
@@ -289,19 +316,26 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_cluster(group: argparse._ArgumentGroup) -> None:
     type_ = group.add_argument("-t", "--cluster-type", metavar="TYPE", help="read TYPE.yaml")
     name = group.add_argument(
-        "-c", "--cluster-name", metavar="NAME", help="its cluster (default: its local_config.cluster)"
+        "-c",
+        "--cluster-name",
+        metavar="NAME",
+        help="its cluster (default: its local_config.cluster)",
     )
     for action, completer in ((type_, _known_types), (name, _known_names)):
-        cast(Any, action).completer = completer  # argcomplete's attribute, which argparse does not declare
+        cast(
+            Any, action
+        ).completer = completer  # argcomplete's attribute, which argparse does not declare
     group.add_argument(
         "--discovery-base-path",
         metavar="DIR",
-        help="look for TYPE.yaml in DIR, then in $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and /etc/kafka_discovery",
+        help="look for TYPE.yaml in DIR, then in $KAFKA_DISCOVERY_DIR, ~/.kafka_discovery and "
+        "/etc/kafka_discovery",
     )
     group.add_argument(
         "--zookeeper",
         metavar="HOSTS/CHROOT",
-        help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a configuration file",
+        help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a "
+        "configuration file",
     )
 
 
@@ -314,19 +348,26 @@ def _add_health(group: argparse._ArgumentGroup) -> None:
         help="s from one healthy check to the next (default: 10)",
     )
     group.add_argument(
-        "--check-count", type=_count, default=12, metavar="N", help="healthy checks in a row (default: 12)"
+        "--check-count",
+        type=_count,
+        default=12,
+        metavar="N",
+        help="healthy checks in a row (default: 12)",
     )
     group.add_argument(
         "--unhealthy-time-limit",
         type=_positive_seconds,
         default=600.0,
         metavar="S",
-        help="s that the cluster may be unhealthy, or a broker may take to stop and come back (default: 600)",
+        help="s that the cluster may be unhealthy, or a broker may take to stop and come back "
+        "(default: 600)",
     )
 
 
 def _add_metrics(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)")
+    group.add_argument(
+        "--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)"
+    )
     group.add_argument(
         "--jmxproxy-prefix",
         type=_prefix,
@@ -343,7 +384,8 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--allow-cached-metrics",
         action="store_true",
-        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on numbers as old as that",
+        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on "
+        "numbers as old as that",
     )
     group.add_argument(
         "--metrics-timeout",
@@ -355,46 +397,74 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)")
+    group.add_argument(
+        "--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)"
+    )
     _add_tls_files(group, "--jmxproxy")
-    group.add_argument("--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth")
-    group.add_argument("--jmx-user", type=_utf_8, metavar="NAME", help="log in to the broker's JMX, through the proxy")
+    group.add_argument(
+        "--jmxproxy-user", type=_user, metavar="NAME", help="log in to the proxy: HTTP basic auth"
+    )
+    group.add_argument(
+        "--jmx-user",
+        type=_utf_8,
+        metavar="NAME",
+        help="log in to the broker's JMX, through the proxy",
+    )
 
 
 def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--zookeeper-tls", action="store_true", help="speak TLS; implied by the next three")
+    group.add_argument(
+        "--zookeeper-tls", action="store_true", help="speak TLS; implied by the next three"
+    )
     _add_tls_files(group, "--zookeeper")
     group.add_argument("--zookeeper-user", type=_user, metavar="NAME", help="log in to ZooKeeper")
     group.add_argument(
         "--zookeeper-auth",
         choices=(DIGEST, SASL),
-        help="how: its scheme digest, or SASL's DIGEST-MD5, which needs the extra sasl (default: digest)",
+        help="how: its scheme digest, or SASL's DIGEST-MD5, which needs the extra sasl (default: "
+        "digest)",
     )
 
 
 def _add_tls_files(group: argparse._ArgumentGroup, option: str) -> None:
-    group.add_argument(f"{option}-ca", metavar="FILE", help="trust this authority (default: those of the system)")
     group.add_argument(
-        f"{option}-cert", metavar="FILE", help="our client certificate, and its key unless that is apart"
+        f"{option}-ca", metavar="FILE", help="trust this authority (default: those of the system)"
     )
-    group.add_argument(f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted")
+    group.add_argument(
+        f"{option}-cert",
+        metavar="FILE",
+        help="our client certificate, and its key unless that is apart",
+    )
+    group.add_argument(
+        f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted"
+    )
 
 
 def _add_ssh(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--ssh-config", metavar="FILE", help="in place of ~/.ssh/config and /etc/ssh/ssh_config")
     group.add_argument(
-        "--ssh-user", type=_login_name, metavar="USER", help="log in as USER, whatever the configuration says"
+        "--ssh-config", metavar="FILE", help="in place of ~/.ssh/config and /etc/ssh/ssh_config"
     )
-    group.add_argument("--ssh-port", type=_port, metavar="PORT", help="whatever the configuration says")
+    group.add_argument(
+        "--ssh-user",
+        type=_login_name,
+        metavar="USER",
+        help="log in as USER, whatever the configuration says",
+    )
+    group.add_argument(
+        "--ssh-port", type=_port, metavar="PORT", help="whatever the configuration says"
+    )
     group.add_argument(
         "--ssh-host",
         type=_template,
         default="{host}",
         metavar="TEMPLATE",
-        help="the name for ssh, such as {host}.internal or broker-{id}, where it is not the registered host",
+        help="the name for ssh, such as {host}.internal or broker-{id}, where it is not the "
+        "registered host",
     )
     group.add_argument(
-        "--listener", metavar="NAME", help="take each broker's host from its listener NAME, for SSH and for metrics"
+        "--listener",
+        metavar="NAME",
+        help="take each broker's host from its listener NAME, for SSH and for metrics",
     )
     group.add_argument(
         ALLOW_HOSTS,
@@ -402,35 +472,52 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         metavar="HOSTS",
-        help="send passwords to these hosts without a question, such as kafka4,*.kafka.example.com; needed, where nobody "
+        help="send passwords to these hosts without a question, such as "
+        "kafka4,*.kafka.example.com; needed, where nobody "
         "can be asked, for hosts that broker_list does not have",
     )
     group.add_argument(
-        "--ask-ssh-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD"
+        "--ask-ssh-password",
+        action="store_true",
+        help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD",
     )
     group.add_argument(
-        "--ask-sudo-password", action="store_true", help="ask for it; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD"
+        "--ask-sudo-password",
+        action="store_true",
+        help="ask for it; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD",
     )
 
 
 def _add_restart(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--no-confirm", action="store_true", help="do not ask; needed where there is no terminal")
     group.add_argument(
-        SKIP, type=_natural, default=0, metavar="N", help="leave out the first N brokers in the order of their ids"
+        "--no-confirm", action="store_true", help="do not ask; needed where there is no terminal"
     )
     group.add_argument(
-        BROKER_IDS, type=_ids, default=[], metavar="IDS", help="restart just these, in this order, such as 3,1,12-40"
+        SKIP,
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="leave out the first N brokers in the order of their ids",
+    )
+    group.add_argument(
+        BROKER_IDS,
+        type=_ids,
+        default=[],
+        metavar="IDS",
+        help="restart just these, in this order, such as 3,1,12-40",
     )
     group.add_argument(
         STARTED_BEFORE,
         type=_age,
         metavar="TIME",
-        help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago such as 2h",
+        help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago "
+        "such as 2h",
     )
     group.add_argument(
         DRY_RUN,
         action="store_true",
-        help="plan, preflight and one health check; touch and lock nothing (status 0, 3, or 6 if another run goes on)",
+        help="plan, preflight and one health check; touch and lock nothing (status 0, 3, or 6 if "
+        "another run goes on)",
     )
     group.add_argument(
         "--stop-command",
@@ -447,14 +534,19 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         help="run with sudo (default: %(default)s)",
     )
     group.add_argument(
-        TASK, action="append", default=[], metavar="MODULE", help="run the tasks in MODULE (may be repeated)"
+        TASK,
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="run the tasks in MODULE (may be repeated)",
     )
     group.add_argument(
         "--task-args",
         action="append",
         default=[],
         metavar="ARGS",
-        help="for the --task of the same place (repeatable; one word that begins with - needs =, as in --task-args=-f)",
+        help="for the --task of the same place (repeatable; one word that begins with - needs =, "
+        "as in --task-args=-f)",
     )
 
 
@@ -464,10 +556,14 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--verbose",
         action="count",
         default=0,
-        help="say every health check, every command with its status, and timings; -vv: the libraries' logging, too",
+        help="say every health check, every command with its status, and timings; -vv: the "
+        "libraries' logging, too",
     )
     group.add_argument(
-        "-q", "--quiet", action="store_true", help="say nothing unless something is wrong (for cron, which mails it)"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="say nothing unless something is wrong (for cron, which mails it)",
     )
     group.add_argument(
         "--report",
@@ -479,7 +575,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         nargs="?",
         metavar="CODE",
         action=Explain,
-        help="say what a code such as [stop-had-no-effect] means and what to do; without CODE: list all codes",
+        help="say what a code such as [stop-had-no-effect] means and what to do; without CODE: "
+        "list all codes",
     )
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
@@ -494,7 +591,9 @@ def _seconds(text: str) -> float:
 def _positive_seconds(text: str) -> float:
     value = _number(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0; give a number of s such as 600")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not more than 0; give a number of s such as 600"
+        )
     return value
 
 
@@ -502,7 +601,9 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of s; give one such as 10") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of s; give one such as 10"
+        ) from error
     if not math.isfinite(value) or value > MAX_S:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time of at most {MAX_S} s")
     return value
@@ -520,7 +621,9 @@ def _whole(text: str, least: int) -> int:
 
 def _command(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is empty: give the command to run on a broker's host")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is empty: give the command to run on a broker's host"
+        )
     return text
 
 
@@ -536,7 +639,9 @@ def _range(text: str) -> Sequence[int]:
     low = _natural(first.strip())
     high = _natural(last.strip()) if is_range else low
     if high < low:
-        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: a range begins with the lower id")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} runs backwards: a range begins with the lower id"
+        )
     if high - low >= MAX_IDS:
         raise argparse.ArgumentTypeError(f"{text!r} is a range of more than {MAX_IDS} brokers")
     return range(low, high + 1)
@@ -550,7 +655,9 @@ def _age(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither like 2026-11-24T03:00:00+00:00 nor like 2h") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither like 2026-11-24T03:00:00+00:00 nor like 2h"
+        ) from error
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no zone: add one, such as {text}+00:00")
     return (datetime.now().astimezone() - moment).total_seconds()
@@ -559,7 +666,8 @@ def _age(text: str) -> float:
 def _prefix(text: str) -> str:
     if "://" in text or text.startswith("//"):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is a URL: give only its path, such as jmxproxy/localhost:9099/; scheme, host and port are "
+            f"{text!r} is a URL: give only its path, such as jmxproxy/localhost:9099/; scheme, "
+            "host and port are "
             "--jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
         )
     if re.search(r"[{}]", text.replace(HOST, "")):
@@ -590,7 +698,9 @@ def _utf_8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8. Check the locale (LANG)") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not valid UTF-8. Check the locale (LANG)"
+        ) from error
     return text
 
 
@@ -614,7 +724,9 @@ def _login_name(text: str) -> str:
 def _template(text: str) -> str:
     rest = re.sub(r"\{(?:host|id)\}", "", text)
     if rest == text or "{" in rest or "}" in rest:
-        raise argparse.ArgumentTypeError(f"{text!r} must contain {{host}} or {{id}}, and no other braces")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must contain {{host}} or {{id}}, and no other braces"
+        )
     return text
 
 

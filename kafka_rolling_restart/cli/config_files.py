@@ -31,7 +31,8 @@ def folders(base_path: str | None, environ: Mapping[str, str]) -> list[Path]:
 def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConfig:
     """Return the cluster ``name`` of a type, or the type's local cluster where no name is given.
 
-    Raises `UsageError`, in one line that names the file, where anything is missing or not as it should be.
+    Raises `UsageError`, in one line that names the file, where anything is missing or not as it
+    should be.
     """
     path = _find(cluster_type, places)
     content = _read(path)
@@ -43,20 +44,25 @@ def load(cluster_type: str, name: str | None, places: list[Path]) -> ClusterConf
             f"{path}: there is no cluster {chosen!r}; it has: {_names(clusters)}. Check {wrong}",
             code="cluster-name-unknown",
         )
-    return _cluster(cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path)
+    return _cluster(
+        cluster_type, chosen, _mapping(clusters[chosen], path, f"clusters.{chosen}"), path
+    )
 
 
 def of_zookeeper(hosts: str) -> ClusterConfig:
-    """Return a cluster of which only the ZooKeeper is known. Raises `UsageError` where that is no such address."""
+    """Return a cluster of which only the ZooKeeper is known. Raises `UsageError` where that is no
+    such address."""
     if not ZOOKEEPER.match(hosts.strip()):
         raise UsageError(
-            f"--zookeeper must be 'host:port,host:port/chroot', not {hosts!r}", code="zookeeper-address-invalid"
+            f"--zookeeper must be 'host:port,host:port/chroot', not {hosts!r}",
+            code="zookeeper-address-invalid",
         )
     return ClusterConfig("", hosts.strip(), hosts.strip(), (), None)
 
 
 def known_types(places: list[Path]) -> list[str]:
-    """Return the cluster types that are described in these places, as far as they can be looked at."""
+    """Return the cluster types that are described in these places, as far as they can be looked
+    at."""
     return sorted({file.stem for place in places for file in _files(place)})
 
 
@@ -71,14 +77,18 @@ def known_names(cluster_type: str, places: list[Path]) -> list[str]:
 
 def _find(cluster_type: str, places: list[Path]) -> Path:
     if not cluster_type or "/" in cluster_type or cluster_type.startswith("."):
-        raise UsageError(f"--cluster-type {cluster_type!r} is a name such as 'main', not a path", code="wrong-usage")
+        raise UsageError(
+            f"--cluster-type {cluster_type!r} is a name such as 'main', not a path",
+            code="wrong-usage",
+        )
     for place in places:
         path = place / f"{cluster_type}.yaml"
         if _exists(path):
             return path
     looked = ", ".join(str(place) for place in places)
     raise UsageError(
-        f"no {cluster_type}.yaml in {looked}; cluster types there: {', '.join(known_types(places)) or 'none'}. "
+        f"no {cluster_type}.yaml in {looked}; cluster types there: "
+        f"{', '.join(known_types(places)) or 'none'}. "
         "Check --cluster-type and --discovery-base-path",
         code="cluster-type-unknown",
     )
@@ -92,14 +102,17 @@ def _files(place: Path) -> list[Path]:
 
 
 def _exists(path: Path) -> bool:
-    """Tell whether a file is there. Raises `UsageError` where that cannot be told: another place's may be another's."""
+    """Tell whether a file is there. Raises `UsageError` where that cannot be told: another place's
+    may be another's."""
     try:
         os.stat(path)
         return True
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}", code="configuration-unreadable") from error
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror}", code="configuration-unreadable"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -112,20 +125,30 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read: {error.strerror or error}", code="configuration-unreadable"
         ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8, at byte {error.start}", code="configuration-invalid") from error
+        raise UsageError(
+            f"{path}: is not UTF-8, at byte {error.start}", code="configuration-invalid"
+        ) from error
     except RecursionError as error:
-        raise UsageError(f"{path}: is nested too deeply. Check its brackets", code="configuration-invalid") from error
+        raise UsageError(
+            f"{path}: is nested too deeply. Check its brackets", code="configuration-invalid"
+        ) from error
     except _TooMuch as error:
         raise UsageError(
-            f"{path}: {error}. Write it without so many anchors (&) and aliases (*)", code="configuration-invalid"
+            f"{path}: {error}. Write it without so many anchors (&) and aliases (*)",
+            code="configuration-invalid",
         ) from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not YAML: {_first_fault(error)}", code="configuration-invalid") from error
+        raise UsageError(
+            f"{path}: is not YAML: {_first_fault(error)}", code="configuration-invalid"
+        ) from error
     except (ValueError, OverflowError) as error:  # a number or a date that is none
-        raise UsageError(f"{path}: is not YAML: {said(str(error))}", code="configuration-invalid") from error
+        raise UsageError(
+            f"{path}: is not YAML: {said(str(error))}", code="configuration-invalid"
+        ) from error
     if content is None:
         raise UsageError(
-            f"{path}: the file is empty; it must have `clusters`, with zookeeper and broker_list for each",
+            f"{path}: the file is empty; it must have `clusters`, with zookeeper and broker_list "
+            "for each",
             code="configuration-invalid",
         )
     return _mapping(content, path, "the file")
@@ -144,7 +167,8 @@ class _TooMuch(Exception):
 
 
 def _parsed(text: str) -> Any:
-    """Return what a YAML text holds. Raises `yaml.YAMLError`, `RecursionError`, and `_TooMuch` where aliases multiply."""
+    """Return what a YAML text holds. Raises `yaml.YAMLError`, `RecursionError`, and `_TooMuch`
+    where aliases multiply."""
     import yaml
 
     loader = yaml.SafeLoader(text)
@@ -171,14 +195,17 @@ def _size(node: Any, known: dict[int, int | None]) -> int:
     size = 1
     if isinstance(node.value, list):
         for child in node.value:
-            parts = child if isinstance(child, tuple) else (child,)  # a mapping has pairs of key and value
+            parts = (
+                child if isinstance(child, tuple) else (child,)
+            )  # a mapping has pairs of key and value
             size += sum(_size(part, known) for part in parts)
     known[key] = size
     return size
 
 
 def _first_fault(error: Exception) -> str:
-    """Return what a YAML parser stumbled over and in which line, without its drawing of the place."""
+    """Return what a YAML parser stumbled over and in which line, without its drawing of the
+    place."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None or not problem:
         return " ".join(str(error).split())
@@ -190,7 +217,8 @@ def _mapping(value: object, path: Path, where: str) -> dict[str, Any]:
         raise UsageError(f"{path}: {where} is missing or empty", code="configuration-invalid")
     if not isinstance(value, dict):
         raise UsageError(
-            f"{path}: {where} must be a mapping, not a {type(value).__name__}", code="configuration-invalid"
+            f"{path}: {where} must be a mapping, not a {type(value).__name__}",
+            code="configuration-invalid",
         )
     return {str(key): inner for key, inner in value.items()}
 
@@ -212,13 +240,15 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
         seen = "which is missing" if zookeeper is None else f"not {clean(repr(zookeeper), SHOWN)}"
         raise UsageError(
-            f"{path}: {where}.zookeeper must be 'host:port,host:port/chroot', {seen}", code="configuration-invalid"
+            f"{path}: {where}.zookeeper must be 'host:port,host:port/chroot', {seen}",
+            code="configuration-invalid",
         )
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
         seen = "which is missing" if brokers is None else f"not {clean(repr(brokers), SHOWN)}"
         raise UsageError(
-            f"{path}: {where}.broker_list must be a list of 'host:port', {seen}", code="configuration-invalid"
+            f"{path}: {where}.broker_list must be a list of 'host:port', {seen}",
+            code="configuration-invalid",
         )
     return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
 

@@ -1,4 +1,5 @@
-"""From options to parts: what is set, the registry, the metrics, the hosts, the report. The argparse namespace ends here."""
+"""From options to parts: what is set, the registry, the metrics, the hosts, the report. The
+argparse namespace ends here."""
 
 import argparse
 import getpass
@@ -23,7 +24,13 @@ from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run
 from kafka_rolling_restart.registry.base import Registry
-from kafka_rolling_restart.settings.access import DIGEST, SASL, Login, MetricsAccess, ZooKeeperAccess
+from kafka_rolling_restart.settings.access import (
+    DIGEST,
+    SASL,
+    Login,
+    MetricsAccess,
+    ZooKeeperAccess,
+)
 from kafka_rolling_restart.settings.cluster import ClusterConfig
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.settings.run import RunSettings
@@ -47,9 +54,13 @@ class Parts:
     metrics_access: MetricsAccess
     host_factory: HostFactory
 
-    def metrics(self, brokers: Mapping[int, Broker], clock: SystemClock) -> dict[int, MetricsSource]:
+    def metrics(
+        self, brokers: Mapping[int, Broker], clock: SystemClock
+    ) -> dict[int, MetricsSource]:
         """Return the source of each broker's metrics."""
-        from kafka_rolling_restart.metrics.jmxproxy import JmxProxy  # here: --help does not wait for the library
+        from kafka_rolling_restart.metrics.jmxproxy import (
+            JmxProxy,
+        )  # here: --help does not wait for the library
 
         return {one.id: JmxProxy(one.host, self.metrics_access, clock) for one in brokers.values()}
 
@@ -75,13 +86,16 @@ def make(
     ``ask`` prompts for a password; it is None where there is no terminal.
     """
     began = datetime.now().astimezone()
-    call = arguments.how_called(sys.argv[0], argv, _folder())  # now, because a task may go to another folder
+    call = arguments.how_called(
+        sys.argv[0], argv, _folder()
+    )  # now, because a task may go to another folder
     cluster = _cluster(options, environ)
     report.about = cluster.label
     hosts = _host_factory(options, environ, ask, report.warn)
     metrics = metrics_access(options, hosts.secrets)
     ensemble = zookeeper_access(options, hosts.secrets)
-    # Only now: tasks get an environment without our passwords. Before any library: the current folder is last from then on.
+    # Only now: tasks get an environment without our passwords. Before any library: the current
+    # folder is last from then on.
     tasks = task.load(options.task, options.task_args)
     registry = _registry(cluster, ensemble)
     if options.report is not None:
@@ -148,7 +162,9 @@ def _cluster(options: argparse.Namespace, environ: Mapping[str, str]) -> Cluster
 
 
 def _registry(cluster: ClusterConfig, access: ZooKeeperAccess) -> Registry:
-    from kafka_rolling_restart.registry.zookeeper import ZooKeeper  # here: --help does not wait for the library
+    from kafka_rolling_restart.registry.zookeeper import (
+        ZooKeeper,
+    )  # here: --help does not wait for the library
 
     return ZooKeeper(cluster.zookeeper, access=access)
 
@@ -159,7 +175,8 @@ def _host_factory(
     ask: Callable[[str], str] | None,
     warn: Warn,
 ) -> HostFactory:
-    """Read the SSH configuration and the passwords. Raises `UsageError`; nothing was contacted then."""
+    """Read the SSH configuration and the passwords. Raises `UsageError`; nothing was contacted
+    then."""
     ssh = SshOptions(
         config=Path(options.ssh_config) if options.ssh_config else None,
         user=options.ssh_user or "",
@@ -169,11 +186,14 @@ def _host_factory(
     config = SshConfig(environ, ssh)
     secrets = Secrets(environ, ask)
     passwords = secrets.passwords(options.ask_ssh_password, options.ask_sudo_password)
-    return HostFactory(ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn)
+    return HostFactory(
+        ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn
+    )
 
 
 def metrics_access(options: argparse.Namespace, secrets: Secrets) -> MetricsAccess:
-    """Read the files and passwords that the options name. Raises `UsageError` where one is not as it should be."""
+    """Read the files and passwords that the options name. Raises `UsageError` where one is not as
+    it should be."""
     secure = options.jmxproxy_scheme == "https"
     files = options.jmxproxy_ca, options.jmxproxy_cert, options.jmxproxy_key
     return MetricsAccess(
@@ -182,23 +202,29 @@ def metrics_access(options: argparse.Namespace, secrets: Secrets) -> MetricsAcce
         timeout=options.metrics_timeout,
         host=options.jmxproxy_host,
         tls=load_tls("--jmxproxy", *files) if secure else None,
-        login=_login(secrets, "--jmxproxy-user", options.jmxproxy_user, "JMXPROXY_PASSWORD", "JMXProxy"),
+        login=_login(
+            secrets, "--jmxproxy-user", options.jmxproxy_user, "JMXPROXY_PASSWORD", "JMXProxy"
+        ),
         jmx_login=_login(secrets, "--jmx-user", options.jmx_user, "JMX_PASSWORD", "JMX"),
     )
 
 
 def zookeeper_access(options: argparse.Namespace, secrets: Secrets) -> ZooKeeperAccess:
-    """Read the files and the password that the options name. Raises `UsageError` where one is not as it should be."""
+    """Read the files and the password that the options name. Raises `UsageError` where one is not
+    as it should be."""
     scheme = options.zookeeper_auth or DIGEST
     if scheme == SASL and find_spec("puresasl") is None:
         raise UsageError(
-            "--zookeeper-auth sasl needs the package pure-sasl: pip install 'kafka-rolling-restart[sasl]'",
+            "--zookeeper-auth sasl needs the package pure-sasl: pip install "
+            "'kafka-rolling-restart[sasl]'",
             code="sasl-package-missing",
         )
     files = options.zookeeper_ca, options.zookeeper_cert, options.zookeeper_key
     return ZooKeeperAccess(
         tls=load_tls("--zookeeper", *files) if options.zookeeper_tls or any(files) else None,
-        login=_login(secrets, "--zookeeper-user", options.zookeeper_user, "ZOOKEEPER_PASSWORD", "ZooKeeper"),
+        login=_login(
+            secrets, "--zookeeper-user", options.zookeeper_user, "ZOOKEEPER_PASSWORD", "ZooKeeper"
+        ),
         scheme=scheme,
     )
 
@@ -230,7 +256,9 @@ def _report_file(
             began=began,
             now=SystemClock().now(),
             start_command=options.start_command,
-            resume=lambda began, ids: arguments.resume_line(call, None if options.task else began, ids),
+            resume=lambda began, ids: arguments.resume_line(
+                call, None if options.task else began, ids
+            ),
         ),
         report.warn,
     )

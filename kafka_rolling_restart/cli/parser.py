@@ -1,4 +1,5 @@
-"""argparse with our own words: a code for each error, suggestions for what was mistyped, and --explain."""
+"""argparse with our own words: a code for each error, suggestions for what was mistyped, and
+--explain."""
 
 import argparse
 import re
@@ -50,12 +51,16 @@ class Parser(argparse.ArgumentParser):
         return list(dict.fromkeys(found))
 
     def _how_to_give(self, names: str) -> str:
-        """Say how an option is given its value. argparse takes a word that begins with - for an option."""
+        """Say how an option is given its value. argparse takes a word that begins with - for an
+        option."""
         action = self._option(names)
         if action is None:
             return ""
         name = action.option_strings[-1]
-        return f"; write {name} {action.metavar}, or {name}={action.metavar} if the value begins with -"
+        return (
+            f"; write {name} {action.metavar}, or {name}={action.metavar} if the value begins "
+            "with -"
+        )
 
     def _option(self, names: str) -> argparse.Action | None:
         """Return the option of its names as argparse writes them: -t/--cluster-type."""
@@ -72,7 +77,11 @@ class Explain(argparse.Action):
     """Print what a code means, or all codes, and end."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Any = None,
     ) -> None:
         """End with status 0, or with 2 for a code that does not exist."""
         if not values:

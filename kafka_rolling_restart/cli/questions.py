@@ -20,7 +20,8 @@ def require_somebody_to_ask(settings: RunSettings) -> None:
     """See that there is a terminal where a person has to say yes. Raises `UsageError`."""
     if settings.needs_answer and not is_at_terminal():
         raise UsageError(
-            "there is no terminal to ask for confirmation: add --no-confirm (cron), or run this at a terminal",
+            "there is no terminal to ask for confirmation: add --no-confirm (cron), or run this at "
+            "a terminal",
             code="no-terminal",
         )
 
@@ -45,16 +46,21 @@ def asker(report: Report) -> Callable[[str], str] | None:
 def agree_on_passwords(
     settings: RunSettings, cluster: ClusterConfig, found: Sequence[Recipient], report: Report
 ) -> None:
-    """Show which hosts get passwords, and ask, before any is sent: the registry names the hosts, and may name any.
+    """Show which hosts get passwords, and ask, before any is sent: the registry names the hosts,
+    and may name any.
 
-    Raises `Refused` where the answer is no, or where nobody can be asked about a host that nobody vouches for.
+    Raises `Refused` where the answer is no, or where nobody can be asked about a host that nobody
+    vouches for.
     """
     vouched = Vouched(cluster.broker_list, settings.allow_hosts)
     strangers = [one for one in found if not vouched.has(one)]
     is_allowed = all(map(vouched.allows, found))  # also where there are none
     if not is_allowed and not settings.no_confirm and is_at_terminal():
         if not _says_yes(report, question(found, strangers)):
-            raise Refused("not confirmed; no password was sent, and no broker was touched", code="not-confirmed")
+            raise Refused(
+                "not confirmed; no password was sent, and no broker was touched",
+                code="not-confirmed",
+            )
         return
     for line in tell(found):
         report.say(line)
@@ -66,9 +72,14 @@ def agree_on_passwords(
 
 
 def confirm(
-    settings: RunSettings, cluster: ClusterConfig, brokers: Sequence[Broker], rule: HealthRule, report: Report
+    settings: RunSettings,
+    cluster: ClusterConfig,
+    brokers: Sequence[Broker],
+    rule: HealthRule,
+    report: Report,
 ) -> None:
-    """Ask whether to go on, unless no question is wanted. Raises `Refused` for any answer but yes."""
+    """Ask whether to go on, unless no question is wanted. Raises `Refused` for any answer but
+    yes."""
     least = duration(plan.least_s(brokers, rule))
     count = counted(len(brokers), "broker")
     report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
@@ -89,6 +100,8 @@ def _says_yes(report: Report, question: str) -> bool:
         text = f"no answer could be read ({describe(error)}); no broker was touched"
         raise Refused(text, code="not-confirmed") from error
     finally:
-        if not answer.endswith("\n"):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
+        if not answer.endswith(
+            "\n"
+        ):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
             report.end_line()
     return answer.strip().lower() in ("y", "yes")

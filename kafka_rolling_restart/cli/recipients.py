@@ -1,7 +1,8 @@
 """Which hosts passwords are sent to, and which of them somebody vouches for.
 
-The hosts come from ZooKeeper. Who can write there can register a host of their own, so a password goes to a host only
-if the configuration's broker_list or --allow-hosts has it, or a person was shown it and said yes.
+The hosts come from ZooKeeper. Who can write there can register a host of their own, so a password
+goes to a host only if the configuration's broker_list or --allow-hosts has it, or a person was
+shown it and said yes.
 """
 
 import ipaddress
@@ -24,7 +25,8 @@ HTTP, JMX, SSH, SUDO = "HTTP", "JMX", "SSH", "sudo"
 
 @dataclass(frozen=True)
 class Recipient:
-    """A host that passwords are sent to. ``names`` are those of which one must be known, for it to be known."""
+    """A host that passwords are sent to. ``names`` are those of which one must be known, for it to
+    be known."""
 
     host: str
     names: tuple[str, ...]
@@ -38,7 +40,8 @@ def recipients(
     brokers: Mapping[int, Broker],
     plan: Iterable[Broker],
 ) -> list[Recipient]:
-    """Return the hosts that passwords will be sent to, in the order of the brokers; each with its passwords."""
+    """Return the hosts that passwords will be sent to, in the order of the brokers; each with its
+    passwords."""
     found = [_of_metrics(metrics, broker) for broker in brokers.values()]
     found += [_of_ssh(passwords, ssh, broker) for broker in plan]
     by_host: dict[str, Recipient] = {}
@@ -54,7 +57,8 @@ def recipients(
 
 
 def _of_metrics(metrics: MetricsAccess, broker: Broker) -> Recipient:
-    """Return what goes to the broker's host. One proxy for all is named on the command line, so it is not asked about."""
+    """Return what goes to the broker's host. One proxy for all is named on the command line, so it
+    is not asked about."""
     kinds = []
     if metrics.login is not None and metrics.host is None:
         kinds.append(HTTP)
@@ -72,7 +76,9 @@ def _of_ssh(passwords: Passwords, ssh: SshOptions, broker: Broker) -> Recipient:
     name = ssh.name(broker.host, broker.id)
     names = [name]
     if "{host}" in ssh.template:
-        names.append(broker.host)  # who vouches for the registered host does so for the name that is made of it
+        names.append(
+            broker.host
+        )  # who vouches for the registered host does so for the name that is made of it
     return Recipient(name, tuple(dict.fromkeys(names)), tuple(kinds))
 
 
@@ -85,7 +91,9 @@ class Vouched:
 
     def has(self, recipient: Recipient) -> bool:
         """Tell whether a host is in one of both."""
-        return self.allows(recipient) or any(_normal(name) in self._listed for name in recipient.names)
+        return self.allows(recipient) or any(
+            _normal(name) in self._listed for name in recipient.names
+        )
 
     def allows(self, recipient: Recipient) -> bool:
         """Tell whether --allow-hosts allows a host."""
@@ -94,16 +102,21 @@ class Vouched:
 
 
 def tell(found: Sequence[Recipient]) -> list[str]:
-    """Return lines about which passwords go to which hosts; one line for those that go to the same."""
+    """Return lines about which passwords go to which hosts; one line for those that go to the
+    same."""
     by_hosts: dict[tuple[str, ...], list[str]] = {}
     for kind in _kinds(found):
         hosts = tuple(one.host for one in found if kind in one.passwords)
         by_hosts.setdefault(hosts, []).append(kind)
-    return [f"{_passwords(kinds)} will be sent to: {_named(hosts, SHOWN)}" for hosts, kinds in by_hosts.items()]
+    return [
+        f"{_passwords(kinds)} will be sent to: {_named(hosts, SHOWN)}"
+        for hosts, kinds in by_hosts.items()
+    ]
 
 
 def question(found: Sequence[Recipient], strangers: Sequence[Recipient]) -> str:
-    """Return what a person is asked before any password is sent: first the hosts that nobody vouches for, then all."""
+    """Return what a person is asked before any password is sent: first the hosts that nobody
+    vouches for, then all."""
     lines = tell(found)
     if strangers:
         lines.insert(0, f"NOT in broker_list: {_named([one.host for one in strangers], SHOWN)}")
@@ -111,13 +124,15 @@ def question(found: Sequence[Recipient], strangers: Sequence[Recipient]) -> str:
 
 
 def refusal(strangers: Sequence[Recipient], source: str) -> str:
-    """Return the line that refuses to send passwords to hosts that nobody vouches for. ``source`` says who does not."""
+    """Return the line that refuses to send passwords to hosts that nobody vouches for. ``source``
+    says who does not."""
     hosts = [one.host for one in strangers]
     option = shlex.join([ALLOW_HOSTS, ",".join(hosts)])
     if len(hosts) > NAMED:
         option = f"{ALLOW_HOSTS} with their names or a pattern such as '*.example.com'"
     return (
-        f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: ZooKeeper has these hosts, and {source}. "
+        f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: ZooKeeper has "
+        f"these hosts, and {source}. "
         f"No password was sent, and no broker was touched. If these hosts are yours, add {option}"
     )
 
@@ -140,7 +155,8 @@ def _passwords(kinds: Sequence[str]) -> str:
 
 
 def _host_of(entry: str) -> str:
-    """Return the host of an entry of broker_list: ``host:port``, ``[address]:port`` or either without a port."""
+    """Return the host of an entry of broker_list: ``host:port``, ``[address]:port`` or either
+    without a port."""
     with suppress(ValueError):
         return str(ipaddress.ip_address(entry.strip()))  # one of IPv6 without brackets has no port
     entry = entry.strip().rpartition("://")[2]
@@ -153,7 +169,8 @@ def _host_of(entry: str) -> str:
 
 
 def _normal(host: str) -> str:
-    """Return a host as it is compared: a name in lower case without its last dot, an address in its short form."""
+    """Return a host as it is compared: a name in lower case without its last dot, an address in its
+    short form."""
     host = host.lower().removeprefix("[").removesuffix("]")
     with suppress(ValueError):
         return str(ipaddress.ip_address(host))

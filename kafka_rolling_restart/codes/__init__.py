@@ -1,1 +1,2 @@
-"""Every code that the program says, and what it means: the one source of --explain and docs/troubleshooting.rst."""
+"""Every code that the program says, and what it means: the one source of --explain and
+docs/troubleshooting.rst."""

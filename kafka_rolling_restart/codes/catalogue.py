@@ -109,6 +109,10 @@ def _wrapped(text: str) -> list[str]:
 
 def _paragraph(head: str, text: str) -> list[str]:
     wrapped = textwrap.wrap(
-        f"{head}: {text}", COLUMNS, break_long_words=False, break_on_hyphens=False, subsequent_indent="    "
+        f"{head}: {text}",
+        COLUMNS,
+        break_long_words=False,
+        break_on_hyphens=False,
+        subsequent_indent="    ",
     )
     return [*wrapped, ""]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Entry:
     """One code. Names are stable: they are never given a new meaning.
 
-    ``title`` is one line for the list; ``means`` and ``look`` are sentences, in which `backticks` mark what is typed.
+    ``title`` is one line for the list; ``means`` and ``look`` are sentences, in which `backticks`
+    mark what is typed.
     ``commands`` are typed as they are, with a HOST, ID or FILE replaced.
     """
 

@@ -9,8 +9,10 @@ RESTARTING = Chapter(
         Entry(
             "stop-not-sent",
             "the stop command did not reach the host",
-            "The stop goes over a connection that is already open, or not at all, so that it never follows long after "
-            "the last health check. It is also not sent if this process was held up (Ctrl-Z, a paused machine, a slow "
+            "The stop goes over a connection that is already open, or not at all, so that it never "
+            "follows long after "
+            "the last health check. It is also not sent if this process was held up (Ctrl-Z, a "
+            "paused machine, a slow "
             "disk) after the check. The broker was not stopped.",
             "Fix SSH to that host, then run the command on the last line.",
             ("ssh HOST true",),
@@ -18,7 +20,8 @@ RESTARTING = Chapter(
         Entry(
             "command-end-not-seen",
             "the end of a command on a host was not seen",
-            "The connection broke while the command ran, or the command did not end within the time limit. It may "
+            "The connection broke while the command ran, or the command did not end within the "
+            "time limit. It may "
             "still run there.",
             "Check on the host whether it still runs.",
             ("ssh HOST pgrep -af kafka-rolling-restart",),
@@ -26,37 +29,44 @@ RESTARTING = Chapter(
         Entry(
             "stop-end-not-seen",
             "it is not known how the stop command ended (warning)",
-            "The connection broke while the stop command ran. The broker is watched and may still stop.",
+            "The connection broke while the stop command ran. The broker is watched and may still "
+            "stop.",
             "Wait. The run goes on.",
         ),
         Entry(
             "stop-failed",
             "the stop command failed (warning)",
-            "It ended with another status than 0. The broker is watched all the same, because the command may still "
+            "It ended with another status than 0. The broker is watched all the same, because the "
+            "command may still "
             "take effect; at the time limit the run ends with status 4.",
             "Run the stop command by hand and read what it says.",
         ),
         Entry(
             "stop-had-no-effect",
             "the broker still runs as before",
-            "The stop command ended, and at the time limit the same process still runs, is registered and answers.",
-            "Check in the broker's log whether it is shutting down. Run the stop command by hand and read what it "
+            "The stop command ended, and at the time limit the same process still runs, is "
+            "registered and answers.",
+            "Check in the broker's log whether it is shutting down. Run the stop command by hand "
+            "and read what it "
             "says. Then run the command on the last line.",
             ("ssh HOST sudo service kafka stop",),
         ),
         Entry(
             "stop-still-at-work",
             "the stop command may still take the broker down",
-            "The broker runs, but the stop command has not ended or its end was not seen. It may still take the "
+            "The broker runs, but the stop command has not ended or its end was not seen. It may "
+            "still take the "
             "broker DOWN. A stop command must end.",
-            "Look on the host for the process of the stop command and for what it waits for. Once it has ended, check "
+            "Look on the host for the process of the stop command and for what it waits for. Once "
+            "it has ended, check "
             "that the broker runs; if it does not, run the command on the last line.",
             ("ssh HOST pgrep -af kafka-rolling-restart-stop",),
         ),
         Entry(
             "stop-hangs",
             "the stop command does not return (warning)",
-            "The broker is gone, and the stop command still runs. The broker is started; the run goes on once the stop "
+            "The broker is gone, and the stop command still runs. The broker is started; the run "
+            "goes on once the stop "
             "command has ended.",
             "Look on the host for what the stop command waits for.",
             ("ssh HOST pgrep -af kafka-rolling-restart-stop",),
@@ -64,15 +74,19 @@ RESTARTING = Chapter(
         Entry(
             "not-proven-gone",
             "the broker was not proven to be gone within the time limit",
-            "Something of the broker was still there, or could not be looked at (SSH, ZooKeeper). It was started all "
-            "the same, because a broker that stops late would stay down. The run ends once it is back.",
-            "Controlled shutdown may need a longer `--unhealthy-time-limit`. Find out why before you run the command "
+            "Something of the broker was still there, or could not be looked at (SSH, ZooKeeper). "
+            "It was started all "
+            "the same, because a broker that stops late would stay down. The run ends once it is "
+            "back.",
+            "Controlled shutdown may need a longer `--unhealthy-time-limit`. Find out why before "
+            "you run the command "
             "on the last line.",
         ),
         Entry(
             "started-by-others",
             "something else started the broker",
-            "A supervisor or a person started the broker while this run had it stopped. The post-stop tasks may have "
+            "A supervisor or a person started the broker while this run had it stopped. The "
+            "post-stop tasks may have "
             "met a running broker.",
             "Switch the supervisor off during the run, or use its own stop and start commands.",
         ),
@@ -85,15 +99,18 @@ RESTARTING = Chapter(
         Entry(
             "task-failed",
             "a task failed",
-            "The exception of the task is in the line. 'Was not stopped': the broker is as before. Otherwise it is "
+            "The exception of the task is in the line. 'Was not stopped': the broker is as before. "
+            "Otherwise it is "
             "back.",
-            "Fix the task, or do by hand what it did not do. Then run the command on the last line.",
+            "Fix the task, or do by hand what it did not do. Then run the command on the last "
+            "line.",
         ),
         Entry(
             "tasks-not-run",
             "tasks were not run, because somebody else restarted the brokers",
             "Brokers of the plan were restarted by somebody else, so their tasks did not run.",
-            "Run the tasks by hand, or run the command on the last line, which restarts these brokers.",
+            "Run the tasks by hand, or run the command on the last line, which restarts these "
+            "brokers.",
         ),
         Entry(
             "start-not-sent",
@@ -104,7 +121,8 @@ RESTARTING = Chapter(
         Entry(
             "start-failed",
             "the start command failed (warning)",
-            "It ended with another status than 0. It is sent again, after longer and longer pauses.",
+            "It ended with another status than 0. It is sent again, after longer and longer "
+            "pauses.",
             "Check the broker's log meanwhile.",
         ),
         Entry(
@@ -122,13 +140,15 @@ RESTARTING = Chapter(
         Entry(
             "start-hangs",
             "the broker is back, but the start command does not return (warning)",
-            "The start command runs in the foreground, or waits for something. The run does not wait for it.",
+            "The start command runs in the foreground, or waits for something. The run does not "
+            "wait for it.",
             "Use a start command that returns.",
         ),
         Entry(
             "signal-received",
             "a signal was received while a broker is stopped (warning)",
-            "The run ends once that broker is back. A second signal, 1 s later or more, ends the run at once and "
+            "The run ends once that broker is back. A second signal, 1 s later or more, ends the "
+            "run at once and "
             "leaves the broker DOWN.",
             "Wait.",
         ),
@@ -165,21 +185,25 @@ ENDING = Chapter(
         Entry(
             "broker-down",
             "a broker is or may be DOWN",
-            "The broker was stopped and did not come back within the time limit. 'May be DOWN': its registration, "
+            "The broker was stopped and did not come back within the time limit. 'May be DOWN': "
+            "its registration, "
             "metrics and process could not all be looked at.",
-            "Act now. Check the log of the broker, then run the last line. Once all brokers are up, the "
+            "Act now. Check the log of the broker, then run the last line. Once all brokers are "
+            "up, the "
             "line that begins with 'to go on with the rest' has the command that continues.",
         ),
         Entry(
             "broker-still-starting",
             "the broker is starting, and takes longer than the limit",
-            "Its new JVM runs and does not serve yet. Mostly this is log recovery after an unclean stop.",
+            "Its new JVM runs and does not serve yet. Mostly this is log recovery after an unclean "
+            "stop.",
             "Check the log of the broker and wait. If its JVM has ended, run the last line.",
         ),
         Entry(
             "broker-left-stopped",
             "the run was ended while a broker was stopped",
-            "A second signal ended the run at once. The broker is DOWN unless something else starts it.",
+            "A second signal ended the run at once. The broker is DOWN unless something else "
+            "starts it.",
             "Run the last line.",
         ),
         Entry(
@@ -192,13 +216,15 @@ ENDING = Chapter(
             "broker-state-unknown",
             "it is not known whether a restarted broker is up",
             "ZooKeeper and the metrics could not be read at the end.",
-            "Check on the hosts that the line names. To start a broker that is down, run its command at the end.",
+            "Check on the hosts that the line names. To start a broker that is down, run its "
+            "command at the end.",
         ),
         Entry(
             "defect",
             "a defect of this program ended the run",
             "Status 1. A broker that was stopped at that moment was told to start.",
-            "Check that every broker runs. If the last line is a command, it starts the broker that was stopped. "
+            "Check that every broker runs. If the last line is a command, it starts the broker "
+            "that was stopped. "
             "Please report the traceback.",
         ),
     ),

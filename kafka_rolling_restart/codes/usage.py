@@ -9,7 +9,8 @@ USAGE = Chapter(
         Entry(
             "wrong-usage",
             "the command line is not valid",
-            "An option or its value is wrong, or two options contradict each other. The line says which.",
+            "An option or its value is wrong, or two options contradict each other. The line says "
+            "which.",
             "Correct the option that the line names.",
             ("kafka-rolling-restart --help",),
         ),
@@ -23,19 +24,22 @@ USAGE = Chapter(
             "cluster-type-unknown",
             "no folder has the file of the cluster type",
             "There is no TYPE.yaml in any of the folders that the line lists.",
-            "Check `--cluster-type` and `--discovery-base-path`, or name the cluster with `--zookeeper`.",
+            "Check `--cluster-type` and `--discovery-base-path`, or name the cluster with "
+            "`--zookeeper`.",
         ),
         Entry(
             "cluster-type-elsewhere",
             "TYPE.yaml was found in another folder than `--discovery-base-path` (warning)",
-            "The folder of `--discovery-base-path` has no such file. The file that the line names is used instead.",
+            "The folder of `--discovery-base-path` has no such file. The file that the line names "
+            "is used instead.",
             "Check that this is the file that you want.",
         ),
         Entry(
             "cluster-name-unknown",
             "the file has no cluster of this name",
             "The file of the cluster type does not describe the cluster that was named.",
-            "Check `--cluster-name`, or `local_config.cluster` in the file. The line lists the names in the file.",
+            "Check `--cluster-name`, or `local_config.cluster` in the file. The line lists the "
+            "names in the file.",
         ),
         Entry(
             "cluster-name-missing",
@@ -54,19 +58,22 @@ USAGE = Chapter(
             "configuration-invalid",
             "the file of the cluster type is not valid",
             "The file is not YAML, or a value in it is missing or has the wrong type.",
-            "Correct the place that the line names. Each cluster must have `zookeeper` and `broker_list`.",
+            "Correct the place that the line names. Each cluster must have `zookeeper` and "
+            "`broker_list`.",
         ),
         Entry(
             "zookeeper-address-invalid",
             "the address of ZooKeeper is not valid",
-            "The address must be host:port, host:port and more, with the path (the chroot) behind the last one.",
+            "The address must be host:port, host:port and more, with the path (the chroot) behind "
+            "the last one.",
             "Correct `--zookeeper`, such as `--zookeeper zk1:2181,zk2:2181/kafka`.",
         ),
         Entry(
             "broker-ids-unknown",
             "`--broker-ids` names a broker that is not registered",
             "The broker is down, or it has another id.",
-            "Start the broker, or remove it from `--broker-ids`. The line lists the ids that are registered.",
+            "Start the broker, or remove it from `--broker-ids`. The line lists the ids that are "
+            "registered.",
         ),
         Entry(
             "skip-too-large",
@@ -78,7 +85,8 @@ USAGE = Chapter(
             "task-not-found",
             "there is no module for `--task`",
             "Python finds no module of this name in the current folder or on PYTHONPATH.",
-            "Run the command in the folder of the module, or set PYTHONPATH. In cron, both must be set in the job.",
+            "Run the command in the folder of the module, or set PYTHONPATH. In cron, both must be "
+            "set in the job.",
         ),
         Entry(
             "task-not-usable",
@@ -91,18 +99,21 @@ USAGE = Chapter(
             "task-args-refused",
             "a task did not accept its `--task-args`",
             "The task's own parser refused the words.",
-            "Correct `--task-args`. A single word that begins with `-` needs `=`: `--task-args=-f`.",
+            "Correct `--task-args`. A single word that begins with `-` needs `=`: "
+            "`--task-args=-f`.",
         ),
         Entry(
             "password-missing",
             "a password is needed and nobody can be asked",
-            "An option needs a password, its environment variable is not set, and there is no terminal.",
+            "An option needs a password, its environment variable is not set, and there is no "
+            "terminal.",
             "Set the environment variable that the line names, or run the command at a terminal.",
         ),
         Entry(
             "password-not-utf8",
             "a password is not valid UTF-8",
-            "Passwords are sent as UTF-8, and this one cannot be. The password itself is never shown.",
+            "Passwords are sent as UTF-8, and this one cannot be. The password itself is never "
+            "shown.",
             "Type it in UTF-8, and check the locale (LANG) of the terminal or of cron.",
             ("locale",),
         ),
@@ -116,7 +127,8 @@ USAGE = Chapter(
         Entry(
             "tls-file-unusable",
             "a file for TLS cannot be used",
-            "The file cannot be read, or it has no certificate or key in PEM format, or its key is encrypted.",
+            "The file cannot be read, or it has no certificate or key in PEM format, or its key is "
+            "encrypted.",
             "Check the file that the line names. The key must belong to the certificate.",
             ("openssl x509 -noout -subject -in FILE",),
         ),
@@ -136,27 +148,31 @@ USAGE = Chapter(
         Entry(
             "ssh-config-invalid",
             "the SSH configuration is not valid",
-            "A setting has a value that `ssh` would not accept, or a name for SSH is not a host name.",
+            "A setting has a value that `ssh` would not accept, or a name for SSH is not a host "
+            "name.",
             "Correct the setting that the line names, then compare with what `ssh` makes of it.",
             ("ssh -G HOST",),
         ),
         Entry(
             "ssh-config-unsupported",
             "a setting of the SSH configuration is not supported",
-            "`ssh` knows this setting and this program does not. Ignoring it could lead to another host.",
+            "`ssh` knows this setting and this program does not. Ignoring it could lead to another "
+            "host.",
             "Write a file without the setting, and name the file with `--ssh-config`.",
         ),
         Entry(
             "ssh-config-permissions",
             "others may write to the SSH configuration",
-            "The file belongs to another user or others may write to it, so `ssh` refuses it as well.",
+            "The file belongs to another user or others may write to it, so `ssh` refuses it as "
+            "well.",
             "Correct the owner and the permissions of the file that the line names.",
             ("chmod go-w FILE",),
         ),
         Entry(
             "report-not-writable",
             "the file of `--report` cannot be written",
-            "The folder is missing or full, or this user may not write there. Where the line says that somebody else "
+            "The folder is missing or full, or this user may not write there. Where the line says "
+            "that somebody else "
             "owns the file or a link to it: they could change what the report says.",
             "Name a file in a folder of your own.",
         ),

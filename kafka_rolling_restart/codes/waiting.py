@@ -4,22 +4,29 @@ from kafka_rolling_restart.codes.entry import Chapter, Entry
 
 WAITING = Chapter(
     "Waiting until the cluster is healthy",
-    "Most of these are reasons why a check was not healthy. The run waits, up to `--unhealthy-time-limit`.",
+    "Most of these are reasons why a check was not healthy. The run waits, up to "
+    "`--unhealthy-time-limit`.",
     (
         Entry(
             "cluster-not-healthy",
             "the cluster was not healthy for too long",
             "The time during which the cluster was not healthy, added up within one wait, reached "
-            "`--unhealthy-time-limit`; or the one check of a dry run was not healthy. The reasons of the last check "
-            "follow, each with a code of its own. Status 3: no broker was stopped. Status 4: all brokers are back.",
-            "Fix the reasons first. After status 4, the last line has the command that restarts the rest.",
+            "`--unhealthy-time-limit`; or the one check of a dry run was not healthy. The reasons "
+            "of the last check "
+            "follow, each with a code of its own. Status 3: no broker was stopped. Status 4: all "
+            "brokers are back.",
+            "Fix the reasons first. After status 4, the last line has the command that restarts "
+            "the rest.",
         ),
         Entry(
             "under-replicated",
             "a partition has replicas that are not in sync",
             "The named broker leads partitions that a follower has not caught up with.",
             "While the number shrinks, wait. If it does not, check the other brokers.",
-            ("kafka-topics.sh --bootstrap-server HOST:9092 --describe --under-replicated-partitions",),
+            (
+                "kafka-topics.sh --bootstrap-server HOST:9092 --describe "
+                "--under-replicated-partitions",
+            ),
         ),
         Entry(
             "offline-partitions",
@@ -37,13 +44,16 @@ WAITING = Chapter(
         Entry(
             "broker-not-running",
             "a broker has not finished its start, or is stopping",
-            "Its state is not 3 (running). State 2 is log recovery: after an unclean stop it takes minutes to hours.",
-            "Wait, with a longer `--unhealthy-time-limit` if need be. Check the log of that broker.",
+            "Its state is not 3 (running). State 2 is log recovery: after an unclean stop it takes "
+            "minutes to hours.",
+            "Wait, with a longer `--unhealthy-time-limit` if need be. Check the log of that "
+            "broker.",
         ),
         Entry(
             "broker-restarted-by-others",
             "a broker was restarted, and not by this run",
-            "Its JVM is a new one since the last check. It crashed and something started it again, or somebody "
+            "Its JVM is a new one since the last check. It crashed and something started it again, "
+            "or somebody "
             "restarted it.",
             "Check the log of that broker, and ask who restarted it.",
         ),
@@ -63,7 +73,8 @@ WAITING = Chapter(
         Entry(
             "metrics-not-new",
             "there are no new metrics yet",
-            "JMXProxy keeps its answers, and they are the same as at the last check. This is not an error.",
+            "JMXProxy keeps its answers, and they are the same as at the last check. This is not "
+            "an error.",
             "Wait: the check counts once the cache has run out.",
         ),
         Entry(
@@ -94,14 +105,16 @@ WAITING = Chapter(
         Entry(
             "lock-lost",
             "the lock was lost, and somebody else may be restarting brokers",
-            "The session with ZooKeeper ended, and meanwhile somebody took the lock or restarted a broker; or somebody "
+            "The session with ZooKeeper ended, and meanwhile somebody took the lock or restarted a "
+            "broker; or somebody "
             "deleted the lock.",
             "Find out who before you run the command on the last line.",
         ),
         Entry(
             "lock-taken-again",
             "the lock was lost for a while (warning)",
-            "ZooKeeper did not answer for so long that the session ended. The lock is held again, and every broker "
+            "ZooKeeper did not answer for so long that the session ended. The lock is held again, "
+            "and every broker "
             "runs as before.",
             "Nothing must be done. If it happens often, check ZooKeeper and the network.",
         ),
@@ -115,7 +128,8 @@ WAITING = Chapter(
         Entry(
             "report-late",
             "the file of `--report` was not written in time (warning)",
-            "Writing took longer than 2 s; a disk or a mount does not answer. The run goes on without waiting for it.",
+            "Writing took longer than 2 s; a disk or a mount does not answer. The run goes on "
+            "without waiting for it.",
             "Check the disk or the mount. Until then the file may be out of date.",
         ),
     ),

@@ -11,7 +11,8 @@ from kafka_rolling_restart.model.problem import Problem
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the preflight found on a host: its problems, and whether the broker's process can be seen there."""
+    """What the preflight found on a host: its problems, and whether the broker's process can be
+    seen there."""
 
     problems: tuple[Problem, ...] = ()
     process_visible: bool = False
@@ -26,7 +27,8 @@ class HostCommand(Protocol):
         ...
 
     def result(self) -> CommandResult:
-        """Return how it ended. Raises `SshError` where that was not seen; ask only once it has ended."""
+        """Return how it ended. Raises `SshError` where that was not seen; ask only once it has
+        ended."""
         ...
 
     def still_runs(self) -> bool:
@@ -48,7 +50,8 @@ class Host(Protocol):
         ...
 
     def preflight(self, jvm: Jvm | None) -> Readiness:
-        """Log in, and find out whether both commands may be run and the JVM's process can be seen. Never raises."""
+        """Log in, and find out whether both commands may be run and the JVM's process can be seen.
+        Never raises."""
         ...
 
     def prepare(self) -> None:
@@ -56,7 +59,8 @@ class Host(Protocol):
         ...
 
     def stop(self, limit: float, objection: Objection = no_objection) -> HostCommand:
-        """Send the stop command, for ``limit`` s, unless ``objection`` has something against it at that moment."""
+        """Send the stop command, for ``limit`` s, unless ``objection`` has something against it at
+        that moment."""
         ...
 
     def start(self, limit: float) -> HostCommand:
@@ -68,7 +72,8 @@ class Host(Protocol):
         ...
 
     def observe_process(self, pid: int, age_s: float) -> Observation:
-        """Say whether the JVM with this pid and of at least about this age is there. Never raises."""
+        """Say whether the JVM with this pid and of at least about this age is there. Never
+        raises."""
         ...
 
     def close(self) -> None: ...

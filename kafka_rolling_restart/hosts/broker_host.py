@@ -1,4 +1,5 @@
-"""What we ask of a broker's host: may we stop and start the broker there, do it, and is its process there."""
+"""What we ask of a broker's host: may we stop and start the broker there, do it, and is its process
+there."""
 
 import re
 import secrets
@@ -24,15 +25,25 @@ PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
 # The brackets keep pgrep's own shell from being found.
 PGREP = "sh -c 'pgrep -f \"[{}]{}\" >/dev/null; echo {} $?'"
 STOP_MARK, START_MARK = "kafka-rolling-restart-stop-", "kafka-rolling-restart-start-"
-THREADS = 4  # of a broker that is stopped: its stop, a start, and a question, which may wait for a silent host
+# of a broker that is stopped: its stop, a start, and a question, which may wait for a silent host
+THREADS = 4
 JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
 FREE = ("sudo", "-n")
-ASKING = ("sudo", "-k", "-S", "-p", "")  # -k, so that it asks: what it does not read would be read by the command
+ASKING = (
+    "sudo",
+    "-k",
+    "-S",
+    "-p",
+    "",
+)  # -k, so that it asks: what it does not read would be read by the command
 SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
-AGE_TOLERANCE_S = 30.0  # between the uptime and the age that ps shows; many partitions take long to be read
+AGE_TOLERANCE_S = (
+    30.0  # between the uptime and the age that ps shows; many partitions take long to be read
+)
 UNTOLD = (
-    "it is not clear from sudo's listing whether it would ask for a password (an entry with a regular expression, a digest "
+    "it is not clear from sudo's listing whether it would ask for a password (an entry with a "
+    "regular expression, a digest "
     "or a backslash?). Put a plain entry for this command last in sudoers"
 )
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
@@ -51,7 +62,8 @@ class Session(Protocol):
 class Connections(Protocol):
     """Connections that are kept. ``ask`` may repeat a command, where one broke; ``run`` does not.
 
-    ``run`` asks ``objection`` right before it sends the command, and does not send it where there is one.
+    ``run`` asks ``objection`` right before it sends the command, and does not send it where there
+    is one.
     """
 
     def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult: ...
@@ -96,7 +108,9 @@ class _NotSent:
 class HostCommand:
     """A command that is on its way to a host or runs there."""
 
-    def __init__(self, run: Background[CommandResult] | _NotSent, is_there: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: Background[CommandResult] | _NotSent, is_there: Callable[[], bool]
+    ) -> None:
         self._run = run
         self._is_there = is_there
 
@@ -106,18 +120,23 @@ class HostCommand:
         return self._run.ended
 
     def result(self) -> CommandResult:
-        """Return how it ended. Raises `SshError` where that was not seen, and `ValueError` before."""
+        """Return how it ended. Raises `SshError` where that was not seen, and `ValueError`
+        before."""
         return self._run.result()
 
     def still_runs(self) -> bool:
-        """Ask the host, over another connection if need be, whether the command runs there. Raises `SshError`."""
+        """Ask the host, over another connection if need be, whether the command runs there. Raises
+        `SshError`."""
         return self._is_there()
 
 
 class BrokerHost:
-    """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a password."""
+    """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a
+    password."""
 
-    def __init__(self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None) -> None:
+    def __init__(
+        self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None
+    ) -> None:
         self._shell = shell
         self._stop = stop_command
         self._start = start_command
@@ -129,7 +148,8 @@ class BrokerHost:
         self.sees_process = False  # as the preflight found it
 
     def preflight(self, jvm: Jvm | None) -> Readiness:
-        """Log in, and find out whether both commands may be run and whether the JVM's process can be seen."""
+        """Log in, and find out whether both commands may be run and whether the JVM's process can
+        be seen."""
         try:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
@@ -151,26 +171,35 @@ class BrokerHost:
         valid = session.run(shlex.join([*ASKING, "-v"]), SUDO_S, self._password)
         if valid.status != 0:  # and no second try, because tries are counted
             why = _reason(valid) or "no reason given"
-            return [Problem(f"sudo does not accept the password: {why}", code="sudo-password-refused")]
-        return [self._forbidden_by_password(session, command, self._password) for command in commands]
+            return [
+                Problem(f"sudo does not accept the password: {why}", code="sudo-password-refused")
+            ]
+        return [
+            self._forbidden_by_password(session, command, self._password) for command in commands
+        ]
 
     def prepare(self) -> None:
-        """Make the threads that stopping and starting need, before a broker is down. Raises `SshError`."""
+        """Make the threads that stopping and starting need, before a broker is down. Raises
+        `SshError`."""
         try:
             self._threads = self._threads or Standby(THREADS)
         except RuntimeError as error:
-            raise SshError(f"this machine has no more threads for us: {error}", code="no-more-threads") from error
+            raise SshError(
+                f"this machine has no more threads for us: {error}", code="no-more-threads"
+            ) from error
 
     def stop(self, limit: float, objection: Objection = no_objection) -> HostCommand:
-        """Send the stop command. That it ended says nothing about the broker; its result may raise `SshError`.
+        """Send the stop command. That it ended says nothing about the broker; its result may raise
+        `SshError`.
 
-        It goes over the connection that `process_age` left open, or not at all: after a login the news of the cluster's
-        health would be old. ``objection`` is asked right before it is sent.
+        It goes over the connection that `process_age` left open, or not at all: after a login the
+        news of the cluster's health would be old. ``objection`` is asked right before it is sent.
         """
         return self._send(self._stop, limit, STOP_MARK, may_log_in=False, objection=objection)
 
     def start(self, limit: float) -> HostCommand:
-        """Send the start command. That it ended says nothing about the broker; its result may raise `SshError`."""
+        """Send the start command. That it ended says nothing about the broker; its result may raise
+        `SshError`."""
         return self._send(self._start, limit, START_MARK, may_log_in=True)
 
     def process_age(self, pid: int | None) -> float | None:
@@ -186,7 +215,8 @@ class BrokerHost:
     def observe_process(self, pid: int, age_s: float) -> Observation:
         """Say whether the JVM with this pid and of at least about this age is there. Never raises.
 
-        One that is older than expected is the same: our own clock stood still while this machine was paused.
+        One that is older than expected is the same: our own clock stood still while this machine
+        was paused.
         """
         try:
             age = self._aside(partial(_age, self._connections.ask, pid))
@@ -205,13 +235,18 @@ class BrokerHost:
 
     @property
     def start_line(self) -> str:
-        """What a person types to start the broker by hand; sudo asks them for its password at their terminal."""
+        """What a person types to start the broker by hand; sudo asks them for its password at their
+        terminal."""
         if self._start in self._with_password:
-            return f"{self._shell.typed(terminal=True)} {shlex.quote(shlex.join(['sudo', *_words(self._start)]))}"
+            return (
+                f"{self._shell.typed(terminal=True)} "
+                f"{shlex.quote(shlex.join(['sudo', *_words(self._start)]))}"
+            )
         return f"{self._shell.typed()} {shlex.quote(self._privileged(self._start))}"
 
     def _aside(self, call: Callable[[], V]) -> V:
-        """Make a call where a signal still reaches us. Raises what it raises, and `SshError` without a thread for it."""
+        """Make a call where a signal still reaches us. Raises what it raises, and `SshError`
+        without a thread for it."""
         if self._threads is None:
             return call_in_thread(call)
         try:
@@ -220,7 +255,12 @@ class BrokerHost:
             raise SshError(str(error), code="no-more-threads") from error
 
     def _send(
-        self, command: str, limit: float, mark: str, may_log_in: bool, objection: Objection = no_objection
+        self,
+        command: str,
+        limit: float,
+        mark: str,
+        may_log_in: bool,
+        objection: Objection = no_objection,
     ) -> HostCommand:
         secret = self._password if command in self._with_password else None
         shown, name = self._privileged(command), f"{mark}{secrets.token_hex(8)}"
@@ -241,17 +281,21 @@ class BrokerHost:
             return HostCommand(_NotSent(reason), is_there)
 
     def _marked(self, command: str, name: str) -> str:
-        """Return a line that runs a command with a name by which its process is found on the host while it runs."""
+        """Return a line that runs a command with a name by which its process is found on the host
+        while it runs."""
         line = self._privileged(command)
         if self._root and SHELL_SYNTAX.search(command):
-            line = f'"${{SHELL:-sh}}" -c {shlex.quote(command)}'  # the login shell, as root would type it
+            # the login shell, as root would type it
+            line = f'"${{SHELL:-sh}}" -c {shlex.quote(command)}'
         return shlex.join(
             ["sh", "-c", f": {name}; {line}; exit $?"]
         )  # the name first: pgrep may read only the beginning
 
     def _is_there(self, name: str) -> bool:
         result = self._connections.ask(PGREP.format(name[:1], name[1:], MARK), QUESTION_S)
-        words = next((line.split() for line in result.output.splitlines() if line.startswith(MARK)), [])
+        words = next(
+            (line.split() for line in result.output.splitlines() if line.startswith(MARK)), []
+        )
         if words not in ([MARK, "0"], [MARK, "1"]):
             raise SshError(
                 f"it could not be checked whether the command still runs: {result}",
@@ -269,7 +313,8 @@ class BrokerHost:
         words = _words(command)
         allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
         fix = (
-            f"Allow it in sudoers with NOPASSWD, then check with `{self._shell.typed()} sudo -n -ll`; or use "
+            f"Allow it in sudoers with NOPASSWD, then check with `{self._shell.typed()} sudo -n "
+            "-ll`; or use "
             "--ask-sudo-password"
         )
         if allowed.status != 0:
@@ -284,7 +329,8 @@ class BrokerHost:
         return Problem(text, code="sudo-asks-password")
 
     def _refused(self, command: str, program: str, why: str, fix: str) -> Problem:
-        """Return the problem of a command that sudo does not allow; ``why`` is empty where sudo gave no reason."""
+        """Return the problem of a command that sudo does not allow; ``why`` is empty where sudo
+        gave no reason."""
         code = "command-not-allowed"
         if not why:
             advice = self._not_allowed(command)
@@ -296,11 +342,14 @@ class BrokerHost:
             advice = f"{why}. {fix}"
         return Problem(f"may not run `sudo -n {command}`: {advice}", code=code)
 
-    def _forbidden_by_password(self, session: Session, command: str, password: Secret) -> Problem | None:
-        """Find out, without running the command, whether it may be run with the password, and whether it asks for it.
+    def _forbidden_by_password(
+        self, session: Session, command: str, password: Secret
+    ) -> Problem | None:
+        """Find out, without running the command, whether it may be run with the password, and
+        whether it asks for it.
 
-        A command that does not is sent without: the password would be the first line of its own input. Where that cannot
-        be told, the host is refused.
+        A command that does not is sent without: the password would be the first line of its own
+        input. Where that cannot be told, the host is refused.
         """
         self._with_password.discard(command)
         allowed = session.run(shlex.join([*ASKING, "-l", *_words(command)]), SUDO_S, password)
@@ -311,7 +360,10 @@ class BrokerHost:
         answer = _asks(session, listing, _allowed(allowed))
         if answer is Answer.UNKNOWN:
             look = f"{self._shell.typed(terminal=True)} sudo -ll"
-            text = f"`sudo {command}`: {UNTOLD}. The password must not become the command's input. Check: `{look}`"
+            text = (
+                f"`sudo {command}`: {UNTOLD}. The password must not become the command's input. "
+                f"Check: `{look}`"
+            )
             return Problem(text, code="sudo-listing-unclear")
         if answer is Answer.ASKS:
             self._with_password.add(command)
@@ -321,15 +373,20 @@ class BrokerHost:
         program = _words(command)[0]
         if session.run(f"command -v {shlex.quote(program)}", QUESTION_S).status == 0:
             return None
-        text = f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Check {self._option(command)}"
+        text = (
+            f"`{command}` cannot run: its PATH over SSH has no command {program!r}. Check "
+            f"{self._option(command)}"
+        )
         return Problem(text, code="command-not-found")
 
     def _not_allowed(self, command: str) -> str:
         """Say what it means that sudo refuses a command and gives no reason."""
         tag = " with NOPASSWD" if self._password is None else ""
         return (
-            "it is not allowed in sudoers, or it is misspelled: sudoers compares a command word for word. Compare "
-            f"{self._option(command)} with what is allowed: `{self._shell.typed(terminal=True)} sudo -ll`. If it is spelled "
+            "it is not allowed in sudoers, or it is misspelled: sudoers compares a command word "
+            "for word. Compare "
+            f"{self._option(command)} with what is allowed: `{self._shell.typed(terminal=True)} "
+            "sudo -ll`. If it is spelled "
             f"correctly, allow it in sudoers{tag}"
         )
 
@@ -338,12 +395,14 @@ class BrokerHost:
 
 
 def is_same_process(age_s: float, expected_age_s: float) -> bool:
-    """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been given anew."""
+    """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been
+    given anew."""
     return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
 
 
 def _asks(session: Session, listing: CommandResult, command: str) -> Answer:
-    """Find out whether sudo asks for a password; -k, because one that was given shortly before is not asked for."""
+    """Find out whether sudo asks for a password; -k, because one that was given shortly before is
+    not asked for."""
     is_validated = session.run("sudo -k -n -v", QUESTION_S).status == 0
     if listing.status != 0:
         return Answer.UNKNOWN
@@ -351,7 +410,8 @@ def _asks(session: Session, listing: CommandResult, command: str) -> Answer:
 
 
 def _words(command: str) -> Sequence[str]:
-    """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers all of it."""
+    """Split a plain command; one with shell syntax goes to a shell as a whole, so that sudo covers
+    all of it."""
     return ["sh", "-c", command] if SHELL_SYNTAX.search(command) else command.split()
 
 
@@ -371,7 +431,8 @@ def _last_line(result: CommandResult) -> str:
 
 
 def _is_own(pid: int | None) -> bool:
-    """Tell whether a pid may be that of a process of the host: 1 is a container's JVM, and init on its host."""
+    """Tell whether a pid may be that of a process of the host: 1 is a container's JVM, and init on
+    its host."""
     return pid is not None and pid > 1
 
 
@@ -384,13 +445,18 @@ def _age_if_any(run: Run, pid: int | None) -> float | None:
 
 
 def _age(run: Run, pid: int | None) -> float | None:
-    """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no registration."""
+    """Return the age (s) of a JVM. A zombie has ended: it holds no port, no file lock and no
+    registration."""
     if not _is_own(pid):
         return None
     result = run(PS.format(pid), QUESTION_S)
-    words = next((line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), [])
+    words = next(
+        (line.split()[1:] for line in result.output.splitlines() if line.startswith(MARK)), []
+    )
     if not words or words[-1] not in ("0", "1") or (words[-1] == "1" and len(words) > 1):
-        raise SshError(f"its process could not be looked for: {result}", sent=True, code="process-check-failed")
+        raise SshError(
+            f"its process could not be looked for: {result}", sent=True, code="process-check-failed"
+        )
     if words[-1] == "1":
         return None
     age, state, *name = words[:-1] if len(words) >= 4 else ("", "", "")

@@ -1,9 +1,9 @@
 """Pure judgement: would sudo ask for a password for this command, by its own listing (`sudo -ll`).
 
-`sudo -n -l COMMAND` is not enough: it succeeds for a command that needs a password when *any* other entry of the
-user has NOPASSWD (listpw=any, the default; seen on sudo 1.9.13). A stop that is free and a start that is not would
-leave the broker down; and a password that sudo does not ask for would be the first line of the command's own input.
-So there is a third answer: the listing does not tell.
+`sudo -n -l COMMAND` is not enough: it succeeds for a command that needs a password when *any* other
+entry of the user has NOPASSWD (listpw=any, the default; seen on sudo 1.9.13). A stop that is free
+and a start that is not would leave the broker down; and a password that sudo does not ask for would
+be the first line of the command's own input. So there is a third answer: the listing does not tell.
 """
 
 import re
@@ -23,9 +23,12 @@ FREE, ASKS = "!authenticate", "authenticate"
 # Settings before the entries, by which an entry alone does not tell any more whether sudo asks.
 DECIDES = re.compile(r"\bauthenticate\b|\brunas_default\b")
 CHECKS_OTHERWISE, EXEMPTS = re.compile(r"\bverifypw\b"), re.compile(r"\bexempt_group\b")
-CONTINUED = " " * 8  # sudo breaks long lines, and what follows begins with so many spaces; a command begins with a tab
+# sudo breaks long lines; what follows begins with so many spaces, a command with a tab
+CONTINUED = " " * 8
 DIGEST = re.compile(r"sha\d+\s*:")
-MERGED = re.compile(r"^(?:/usr)?/s?bin/")  # on most systems these are one folder, or two with links between them
+MERGED = re.compile(
+    r"^(?:/usr)?/s?bin/"
+)  # on most systems these are one folder, or two with links between them
 ROOT = ("root", "ALL", "#0")
 
 
@@ -57,11 +60,14 @@ class _Entry:
         return _Match.MAYBE if _Match.MAYBE in both else _Match.YES
 
     def _allows(self, command: str) -> _Match:
-        """Tell whether one of the commands is meant; in an entry, too, the last that matches decides."""
+        """Tell whether one of the commands is meant; in an entry, too, the last that matches
+        decides."""
         answer = _Match.NO
         for pattern in reversed(self.commands):
             found = _matches(pattern.removeprefix("!").strip(), command)
-            is_denied = pattern.startswith("!")  # which sudo has said that it is not, so we do not understand this
+            is_denied = pattern.startswith(
+                "!"
+            )  # which sudo has said that it is not, so we do not understand this
             if found is _Match.YES and not is_denied and answer is _Match.NO:
                 return _Match.YES
             if found is not _Match.NO:
@@ -72,8 +78,10 @@ class _Entry:
 def asks_for_password(listing: str, command: str, is_validated: bool) -> Answer:
     """Tell whether sudo asks before it runs ``command`` (its path and arguments), which it allows.
 
-    As in sudoers, the last entry that matches decides. Where several may be that one, they have to agree.
-    ``is_validated``: `sudo -k -n -v` succeeded, which it does by default where no entry of the user asks.
+    As in sudoers, the last entry that matches decides. Where several may be that one, they have to
+    agree.
+    ``is_validated``: `sudo -k -n -v` succeeded, which it does by default where no entry of the user
+    asks.
     """
     defaults = _defaults(listing)
     checks_otherwise = bool(CHECKS_OTHERWISE.search(defaults))
@@ -94,7 +102,8 @@ def asks_for_password(listing: str, command: str, is_validated: bool) -> Answer:
 
 
 def _defaults(listing: str) -> str:
-    """Return what the listing has before its first entry: the settings that are not the default ones."""
+    """Return what the listing has before its first entry: the settings that are not the default
+    ones."""
     lines: list[str] = []
     for line in listing.splitlines():
         if line.strip().startswith(HEADS):
@@ -133,7 +142,8 @@ def _whole_lines(listing: str) -> Iterator[str]:
 
 
 def _as_root(users: str) -> _Match:
-    """Tell whether an entry is for commands that run as root; the last name that matches decides."""
+    """Tell whether an entry is for commands that run as root; the last name that matches
+    decides."""
     for user in reversed([one.strip() for one in users.split(",")]):
         if user in ROOT:
             return _Match.YES
@@ -149,8 +159,15 @@ def _matches(pattern: str, command: str) -> _Match:
         return _Match.YES
     path, _, arguments = pattern.partition(" ")
     program, _, given = command.partition(" ")
-    if DIGEST.match(pattern) or path.startswith("^") or arguments.startswith("^") or "\\" in pattern:
-        return _Match.MAYBE  # a digest, a regular expression, something escaped: sudo alone can tell
+    if (
+        DIGEST.match(pattern)
+        or path.startswith("^")
+        or arguments.startswith("^")
+        or "\\" in pattern
+    ):
+        return (
+            _Match.MAYBE
+        )  # a digest, a regular expression, something escaped: sudo alone can tell
     place = _program_matches(path, program)
     if place is _Match.NO:
         return _Match.NO
@@ -160,11 +177,14 @@ def _matches(pattern: str, command: str) -> _Match:
 
 
 def _program_matches(path: str, program: str) -> _Match:
-    """Tell whether a program is meant. sudo compares the files themselves, so one of the same name elsewhere may be it."""
+    """Tell whether a program is meant. sudo compares the files themselves, so one of the same name
+    elsewhere may be it."""
     folder, _, name = path.rpartition("/")
     program_folder, _, program_name = program.rpartition("/")
     is_merged = MERGED.sub("/bin/", f"{folder}/") == MERGED.sub("/bin/", f"{program_folder}/")
-    is_alike = folder.count("/") == program_folder.count("/") and fnmatchcase(program_folder, folder)
+    is_alike = folder.count("/") == program_folder.count("/") and fnmatchcase(
+        program_folder, folder
+    )
     found = _Match.YES if is_merged or is_alike else _Match.MAYBE
     if not name:  # a folder stands for what is right in it
         return found
@@ -173,4 +193,6 @@ def _program_matches(path: str, program: str) -> _Match:
 
 def without_noise(output: str) -> str:
     """Return what sudo printed, without the lines that are no reason for a refusal."""
-    return "\n".join(line for line in output.splitlines() if not any(noise in line for noise in NO_REASONS))
+    return "\n".join(
+        line for line in output.splitlines() if not any(noise in line for noise in NO_REASONS)
+    )

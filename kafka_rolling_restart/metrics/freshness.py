@@ -7,15 +7,19 @@ from kafka_rolling_restart.model.broker import Sample
 
 TOLERANCE_S = 1.0  # rounding of the uptime
 PACE_S = 5.0  # the least time over which an uptime is held against the clock
-DRIFT = 0.01  # s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be paused
+# s per s by which what was once seen is forgotten: clocks drift, and a virtual machine may be
+# paused
+DRIFT = 0.01
 
 
 @dataclass
 class Freshness:
-    """Holds what JVMs say of their uptime against the clock: an answer out of a cache is as old as it is.
+    """Holds what JVMs say of their uptime against the clock: an answer out of a cache is as old as
+    it is.
 
-    The uptime of one JVM runs with our clock, so ``uptime - now`` is nearly one number for all of its life. A
-    reading whose number is lower than the highest one seen was taken that much earlier than it was asked for.
+    The uptime of one JVM runs with our clock, so ``uptime - now`` is nearly one number for all of
+    its life. A reading whose number is lower than the highest one seen was taken that much earlier
+    than it was asked for.
     """
 
     _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
@@ -23,7 +27,8 @@ class Freshness:
     _before: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
     def lag(self, broker_id: int, reading: Sample) -> float:
-        """Return how many s before it was asked for a reading was certainly taken (0: it is fresh)."""
+        """Return how many s before it was asked for a reading was certainly taken (0: it is
+        fresh)."""
         if reading.jvm is None:
             return 0.0
         key = (broker_id, reading.jvm.start_ms)
@@ -37,9 +42,11 @@ class Freshness:
         return lag if lag > TOLERANCE_S else 0.0
 
     def _runs_with_our_clock(self, key: tuple[int, int], uptime: float, now: float) -> bool:
-        """Tell whether the uptime moved on as our clock did since a look some s ago, as no cache lets it.
+        """Tell whether the uptime moved on as our clock did since a look some s ago, as no cache
+        lets it.
 
-        A virtual machine that was paused lost that time for ever: it is behind, and fresh all the same.
+        A virtual machine that was paused lost that time for ever: it is behind, and fresh all the
+        same.
         """
         before, at = self._before.get(key, (uptime, now))
         if now - at < PACE_S:
@@ -54,7 +61,9 @@ class Freshness:
 
     def count(self, readings: Mapping[int, Sample]) -> None:
         """Remember readings as counted."""
-        self._counted.update({broker_id: _identity(reading) for broker_id, reading in readings.items()})
+        self._counted.update(
+            {broker_id: _identity(reading) for broker_id, reading in readings.items()}
+        )
 
 
 def _identity(reading: Sample) -> tuple[int, int]:

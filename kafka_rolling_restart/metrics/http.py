@@ -1,8 +1,10 @@
-"""The HTTP sessions that metrics are read over: no answer is long, slow, compressed or led elsewhere.
+"""The HTTP sessions that metrics are read over: no answer is long, slow, compressed or led
+elsewhere.
 
-requests bounds each wait for bytes and not a whole answer, and reads the body of a redirect that it does not follow;
-older versions of urllib3 read the length of a chunk as one line without a bound. So what comes off the socket is counted and
-timed here, below both. Only this module and `jmxproxy` know requests.
+requests bounds each wait for bytes and not a whole answer, and reads the body of a redirect that it
+does not follow; older versions of urllib3 read the length of a chunk as one line without a bound.
+So what comes off the socket is counted and timed here, below both. Only this module and `jmxproxy`
+know requests.
 """
 
 import errno
@@ -25,7 +27,8 @@ MAX_ANSWER = 256 * 1024  # bytes of one answer, its headers included
 def open_session(tls: Tls | None = None) -> requests.Session:
     """Return a session that uses nothing of the environment, and ``tls`` for https."""
     session = _Session()
-    session.trust_env = False  # a proxy of the environment would be one more cache to lie to us, and see the passwords
+    # a proxy of the environment would be one more cache to lie to us, and see the passwords
+    session.trust_env = False
     adapter = _Adapter(tls)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
@@ -38,7 +41,8 @@ class _Session(requests.Session):
 
 
 class _Metered(io.RawIOBase):
-    """What comes off a socket for one answer: at most `MAX_ANSWER` bytes, and all within the socket's timeout."""
+    """What comes off a socket for one answer: at most `MAX_ANSWER` bytes, and all within the
+    socket's timeout."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
@@ -104,7 +108,9 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._tls.context if self._tls else None)
+        super().init_poolmanager(
+            *args, **options, ssl_context=self._tls.context if self._tls else None
+        )
         manager: Any = self.poolmanager
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 

@@ -1,9 +1,10 @@
 """One broker's metrics through JMXProxy: a fresh reading, or why there is none.
 
-What JMXProxy does was measured on JMXProxy 3.4.0 in front of Kafka 3.9.1: it caches for 5 minutes by default,
-answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404 where it knew nothing). The
-JVM's own credentials it takes as a form that is posted to the address of the value; it answers 401 without
-`WWW-Authenticate` where they are wrong, so a 401 with it comes from something in front.
+What JMXProxy does was measured on JMXProxy 3.4.0 in front of Kafka 3.9.1: it caches for 5 minutes
+by default, answers for a stopped broker out of its cache, and forgets what it knows on DELETE (404
+where it knew nothing). The JVM's own credentials it takes as a form that is posted to the address
+of the value; it answers 401 without `WWW-Authenticate` where they are wrong, so a 401 with it comes
+from something in front.
 """
 
 import json
@@ -61,7 +62,8 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Look:
-    """One reading of all that is read, which is over at ``deadline`` (monotonic s), whatever the answers do."""
+    """One reading of all that is read, which is over at ``deadline`` (monotonic s), whatever the
+    answers do."""
 
     session: requests.Session
     deadline: float
@@ -103,13 +105,21 @@ class JmxProxy:
                 metrics = self._metrics(look)
             except _NoAnswer as error:
                 failure = error
-            except Exception as error:  # whatever an answer makes a parser do: a broker may be down meanwhile
+            except (
+                Exception
+            ) as error:  # whatever an answer makes a parser do: a broker may be down meanwhile
                 LOG.debug("%s: cannot be read", self._endpoint, exc_info=True)
-                failure = _NoAnswer(f"{self._where} answers with what cannot be read ({type(error).__name__})")
+                failure = _NoAnswer(
+                    f"{self._where} answers with what cannot be read ({type(error).__name__})"
+                )
         answered_at = self._clock.now()
         what = str(failure) if failure else f"{jvm}, {metrics}"
         LOG.debug(
-            "%s: %s (%.2f s, cache %s)", self._endpoint, what, answered_at - asked_at, "cache_flushed" if cache_flushed else "kept"
+            "%s: %s (%.2f s, cache %s)",
+            self._endpoint,
+            what,
+            answered_at - asked_at,
+            "cache_flushed" if cache_flushed else "kept",
         )
         max_age = self._max_age(cache_flushed)
         return Sample(
@@ -133,7 +143,8 @@ class JmxProxy:
         return math.inf if self._cache_s is None else self._cache_s
 
     def _advice(self, failure: "_NoAnswer | None") -> str:
-        """Say what a person looks at, unless the failure names it itself, and types to see the same."""
+        """Say what a person looks at, unless the failure names it itself, and types to see the
+        same."""
         if failure is None:
             return "Allow DELETE there, or set its cache duration to 0"
         see = f"Try: curl -i {shlex.quote(f'{self._endpoint}/{RUNTIME}/Uptime')}"
@@ -147,7 +158,9 @@ class JmxProxy:
 
     def _set_up(self, session: requests.Session) -> None:
         session.trust_env = False  # no proxies, no .netrc
-        session.headers["Accept-Encoding"] = "identity"  # what is compressed may be a thousand times as long
+        session.headers["Accept-Encoding"] = (
+            "identity"  # what is compressed may be a thousand times as long
+        )
         if self._access.login is not None:
             user, password = self._access.login.user, self._access.login.password.reveal()
             session.auth = requests.auth.HTTPBasicAuth(user.encode(), password.encode())
@@ -162,7 +175,10 @@ class JmxProxy:
 
     def _cache_duration(self, look: _Look) -> float | None:
         try:
-            seconds = float(self._value(self._request(look, "GET", self._config))["cache_duration"]) / 1000
+            seconds = (
+                float(self._value(self._request(look, "GET", self._config))["cache_duration"])
+                / 1000
+            )
         except (_NoAnswer, KeyError, TypeError, ValueError, OverflowError):
             return None
         return seconds if 0 <= seconds <= MAX_CACHE_S else None
@@ -200,7 +216,8 @@ class JmxProxy:
         value = self._get(look, f"{self._endpoint}/{mbean}/{attribute}")
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_VALUE:
             raise _NoAnswer(
-                f"{self._where} says {json.dumps(value)[:80]} for {mbean}/{attribute}, which is not a whole number"
+                f"{self._where} says {json.dumps(value)[:80]} for {mbean}/{attribute}, which is "
+                "not a whole number"
             )
         return value
 
@@ -213,7 +230,9 @@ class JmxProxy:
 
     def _value(self, answer: _Answer) -> Any:
         if answer.status == 404:
-            raise _NotFound(f"{self._where} answers 404: it reaches no JVM at {self._jvm_address}", silent=True)
+            raise _NotFound(
+                f"{self._where} answers 404: it reaches no JVM at {self._jvm_address}", silent=True
+            )
         if answer.status != 200:
             raise _NoAnswer(f"{self._where} answers {self._refusal(answer)}")
         try:
@@ -228,7 +247,10 @@ class JmxProxy:
         if answer.status == 403:
             return f"403: {self._jvm_address} is not allowed there"
         if 300 <= answer.status < 400:
-            return f"with HTTP status {answer.status}: it redirects to {_place(answer.location)}, which is not followed"
+            return (
+                f"with HTTP status {answer.status}: it redirects to {_place(answer.location)}, "
+                "which is not followed"
+            )
         return f"with HTTP status {answer.status}"
 
     def _wrong_login(self, wants_login: bool) -> str:
@@ -237,15 +259,22 @@ class JmxProxy:
             login, kind = self._access.login, "HTTP"
         if login is not None:
             return f"the {kind} credentials are wrong: those of {login}"
-        return f"it wants {kind} credentials: give {'--jmxproxy-user' if wants_login else '--jmx-user'}"
+        return (
+            f"it wants {kind} credentials: give "
+            f"{'--jmxproxy-user' if wants_login else '--jmx-user'}"
+        )
 
-    def _request(self, look: _Look, method: str, url: str, form: dict[str, str] | None = None) -> _Answer:
+    def _request(
+        self, look: _Look, method: str, url: str, form: dict[str, str] | None = None
+    ) -> _Answer:
         left = look.deadline - self._clock.now()
         if left <= 0:
             raise _NoAnswer(self._late)
         try:
             request = self._prepare(look.session, method, url, form)
-            with look.session.send(request, timeout=left, allow_redirects=False, stream=True) as response:
+            with look.session.send(
+                request, timeout=left, allow_redirects=False, stream=True
+            ) as response:
                 return self._answer(response, look.deadline)
         except (requests.RequestException, OSError, ValueError) as error:
             raise self._no_answer(error) from error
@@ -253,15 +282,20 @@ class JmxProxy:
     def _prepare(
         self, session: requests.Session, method: str, url: str, form: dict[str, str] | None
     ) -> requests.PreparedRequest:
-        """Return a request; all of one method differ by their address only, and preparing costs a third of a request."""
+        """Return a request; all of one method differ by their address only, and preparing costs a
+        third of a request."""
         if method not in self._prepared:
-            self._prepared[method] = session.prepare_request(requests.Request(method, url, data=form))
+            self._prepared[method] = session.prepare_request(
+                requests.Request(method, url, data=form)
+            )
         request = copy(self._prepared[method])
         request.url = requote_uri(url)
         return request
 
     def _no_answer(self, error: Exception) -> _NoAnswer:
-        if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+        if isinstance(error, requests.Timeout) or any(
+            isinstance(cause, TimeoutError) for cause in _causes(error)
+        ):
             return _NoAnswer(self._late)
         refused = _is_refused(error)
         found = _plain(error)
@@ -276,7 +310,10 @@ class JmxProxy:
         headers = response.headers
         encoding = headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise _NoAnswer(f"{self._where} sends a compressed answer ({encoding[:40]!r}), which was not asked for")
+            raise _NoAnswer(
+                f"{self._where} sends a compressed answer ({encoding[:40]!r}), which was not asked "
+                "for"
+            )
         return _Answer(
             response.status_code,
             self._body(response, deadline),

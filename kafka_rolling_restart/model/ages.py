@@ -13,11 +13,14 @@ class ReasonAges:
     _since: dict[str, float] = field(default_factory=dict)
 
     def seconds(self, keys: Iterable[str], now: float) -> dict[str, float]:
-        """Return for how long (s) each key has been there; what is not among the keys is forgotten."""
+        """Return for how long (s) each key has been there; what is not among the keys is
+        forgotten."""
         self._since = {key: self._since.get(key, now) for key in keys}
         return {key: now - since for key, since in self._since.items()}
 
     def dated(self, verdict: Verdict, now: float) -> Verdict:
         """Return the verdict with reasons that know for how long they have been seen."""
         ages = self.seconds([reason.key for reason in verdict.reasons], now)
-        return replace(verdict, reasons=tuple(replace(one, lasting=ages[one.key]) for one in verdict.reasons))
+        return replace(
+            verdict, reasons=tuple(replace(one, lasting=ages[one.key]) for one in verdict.reasons)
+        )

@@ -5,10 +5,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
-# Goes into an SSH and an HTTP address, and by %h into the shell of a ProxyCommand; one that begins with - is an option.
+# Goes into an SSH and an HTTP address, and by %h into the shell of a ProxyCommand; one that begins
+# with - is an option.
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
 RUNNING = 3
-STATES = {0: "not running", 1: "starting", 2: "recovering its logs", 3: "running", 6: "stopping", 7: "stopping"}
+STATES = {
+    0: "not running",
+    1: "starting",
+    2: "recovering its logs",
+    3: "running",
+    6: "stopping",
+    7: "stopping",
+}
 SHOWN = 500  # characters of a command's output in a message
 
 
@@ -19,7 +27,8 @@ def counted(number: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Broker:
-    """A member of the cluster. ``registration`` tells its present registration from later ones, where that can be told."""
+    """A member of the cluster. ``registration`` tells its present registration from later ones,
+    where that can be told."""
 
     id: int
     host: str
@@ -45,7 +54,11 @@ class Jvm:
     def started(self) -> str:
         """When it started by its host's clock, in ISO 8601 with our zone."""
         try:
-            return datetime.fromtimestamp(self.start_ms / 1000).astimezone().isoformat(timespec="seconds")
+            return (
+                datetime.fromtimestamp(self.start_ms / 1000)
+                .astimezone()
+                .isoformat(timespec="seconds")
+            )
         except (ValueError, OverflowError, OSError):  # a host may say anything
             return f"{self.start_ms} ms"
 
@@ -61,20 +74,24 @@ class Metrics:
 
     def __str__(self) -> str:
         return (
-            f"state {self.state}, {self.under_replicated} under-replicated and {self.offline_partitions} offline "
+            f"state {self.state}, {self.under_replicated} under-replicated and "
+            f"{self.offline_partitions} offline "
             f"partitions, {self.active_controllers} active controllers"
         )
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One attempt at reading a broker's metrics: what they say, or the ``reason`` why they say nothing.
+    """One attempt at reading a broker's metrics: what they say, or the ``reason`` why they say
+    nothing.
 
-    ``asked_at`` and ``answered_at`` are monotonic seconds. ``max_age`` (s) is how old the answer may be at ``asked_at``,
-    where something keeps answers: 0 means that all was read after that, infinity that nobody knows; ``age_note`` says it in
-    the source's words. ``silent`` means that nobody is there, in contrast to an answer that could not be had or understood;
-    ``source_is_down``, that it is the ``source`` itself where nobody listened, and not the broker. ``advice`` is what a person
-    looks at, or types to see the same. ``is_spared``: it was not asked at all.
+    ``asked_at`` and ``answered_at`` are monotonic seconds. ``max_age`` (s) is how old the answer
+    may be at ``asked_at``, where something keeps answers: 0 means that all was read after that,
+    infinity that nobody knows; ``age_note`` says it in the source's words. ``silent`` means that
+    nobody is there, in contrast to an answer that could not be had or understood;
+    ``source_is_down``, that it is the ``source`` itself where nobody listened, and not the broker.
+    ``advice`` is what a person looks at, or types to see the same. ``is_spared``: it was not asked
+    at all.
     """
 
     asked_at: float
@@ -93,7 +110,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command on a host ended, and the end of what it printed. ``seconds`` is how long it ran."""
+    """How a command on a host ended, and the end of what it printed. ``seconds`` is how long it
+    ran."""
 
     command: str
     status: int

@@ -9,9 +9,10 @@ from kafka_rolling_restart.model.broker import Broker
 class FinalState:
     """Where the brokers of the plan stood when the run ended.
 
-    ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` were stopped by us and not seen back. ``gone``
-    and ``unseen`` are among ``done``: restarted by us, and not there any more, or not to be looked at. ``left`` are all
-    for which something of the plan was not done, be it a task; ``touched``: this run did something about a broker.
+    ``skipped`` were restarted by somebody else meanwhile; ``in_hand`` were stopped by us and not
+    seen back. ``gone`` and ``unseen`` are among ``done``: restarted by us, and not there any more,
+    or not to be looked at. ``left`` are all for which something of the plan was not done, be it a
+    task; ``touched``: this run did something about a broker.
     """
 
     done: tuple[Broker, ...] = ()
@@ -28,8 +29,8 @@ class FinalState:
 class Outcome:
     """How a run ended: its exit status, and the sentence that says the state of the cluster.
 
-    ``code`` is the ending's name in the catalogue; ``commands`` is what to type next, each on a line of its own; ``lost``
-    are brokers that were restarted and may be down all the same.
+    ``code`` is the ending's name in the catalogue; ``commands`` is what to type next, each on a
+    line of its own; ``lost`` are brokers that were restarted and may be down all the same.
     """
 
     status: int

@@ -6,7 +6,8 @@ from enum import Enum
 
 
 class Presence(Enum):
-    """Whether the broker is there. UNKNOWN: it could not be told now. BLIND: this witness can never tell it here."""
+    """Whether the broker is there. UNKNOWN: it could not be told now. BLIND: this witness can never
+    tell it here."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -16,7 +17,8 @@ class Presence(Enum):
 
 @dataclass(frozen=True)
 class Observation:
-    """``identity`` is that of one life of the broker, where the witness can tell lives apart; else None.
+    """``identity`` is that of one life of the broker, where the witness can tell lives apart; else
+    None.
 
     ``words`` is what the witness saw, in its own words, as a clause of a sentence about the broker.
     """

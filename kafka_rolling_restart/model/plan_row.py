@@ -21,7 +21,8 @@ class PlanRow:
 
     @property
     def kind(self) -> Hashable | None:
-        """The same for rows of which a window may leave some out; None for one that is always shown."""
+        """The same for rows of which a window may leave some out; None for one that is always
+        shown."""
         return None if self.role else (self.order == LEFT_ALONE, self.found, self.problems)
 
     @property
@@ -30,4 +31,5 @@ class PlanRow:
         place = self.order if self.order == LEFT_ALONE else f"place {self.order}"
         since = f"up since {self.since}" if self.since else "not known since when it is up"
         rack = f"rack {self.broker.rack}" if self.broker.rack else ""
-        return f"plan: {', '.join(filter(None, [place, rack, since, self.role, f'preflight: {self.found}']))}"
+        parts = [place, rack, since, self.role, f"preflight: {self.found}"]
+        return f"plan: {', '.join(filter(None, parts))}"

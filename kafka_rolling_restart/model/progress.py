@@ -1,4 +1,5 @@
-"""How far a run has come, as plain frozen values: what the live view, the report and the report file are made of."""
+"""How far a run has come, as plain frozen values: what the live view, the report and the report
+file are made of."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -37,9 +38,10 @@ class Step(Enum):
 class Record:
     """One broker of the plan. Times are monotonic s; None is what has not happened or was not seen.
 
-    ``complete``: all that the plan wants of it was done, its tasks included; ``had_tasks``: one was run for it.
-    ``healthy_at`` is when the first check of the healthy row after its restart began, ``recovered_at`` when the last
-    of that row had ended.
+    ``complete``: all that the plan wants of it was done, its tasks included; ``had_tasks``: one was
+    run for it.
+    ``healthy_at`` is when the first check of the healthy row after its restart began,
+    ``recovered_at`` when the last of that row had ended.
     """
 
     broker: Broker
@@ -58,7 +60,8 @@ class Record:
 
     @property
     def down_s(self) -> float | None:
-        """For how long (s) it was away: from the stop command to the look at which it was seen back."""
+        """For how long (s) it was away: from the stop command to the look at which it was seen
+        back."""
         return _between(self.stopped_at, self.back_at)
 
     @property
@@ -68,7 +71,8 @@ class Record:
 
     @property
     def kind(self) -> State | None:
-        """The same for brokers of which a window may leave some out; None for one that is always shown."""
+        """The same for brokers of which a window may leave some out; None for one that is always
+        shown."""
         return None if self.trouble or self.state in (State.IN_HAND, State.DOWN) else self.state
 
     @property
@@ -98,8 +102,9 @@ class Record:
 class Progress:
     """A run at one moment (``now``, monotonic s).
 
-    ``healthy`` of ``count`` checks in a row have been healthy in the present wait; ``health`` and ``reasons`` are of
-    its last check. ``brokers`` are those that the step is about; ``detail`` is what was last said of them.
+    ``healthy`` of ``count`` checks in a row have been healthy in the present wait; ``health`` and
+    ``reasons`` are of its last check. ``brokers`` are those that the step is about; ``detail`` is
+    what was last said of them.
     """
 
     now: float
@@ -133,9 +138,14 @@ class Progress:
     def left_s(self, now: float) -> float | None:
         """Return how long (s) the rest will take, by the brokers that were restarted so far.
 
-        None before the first, and where nothing but the last one is left, and takes longer than the others did.
+        None before the first, and where nothing but the last one is left, and takes longer than the
+        others did.
         """
-        ends = [record.recovered_at for record in self.having(State.RESTARTED) if record.recovered_at is not None]
+        ends = [
+            record.recovered_at
+            for record in self.having(State.RESTARTED)
+            if record.recovered_at is not None
+        ]
         if not ends or self.rolling_since is None:
             return None
         each = (max(ends) - self.rolling_since) / len(ends)

@@ -11,7 +11,8 @@ WORTH_SAYING_S = 10.0  # a reason that has lasted for less than that is told wit
 
 
 class Health(Enum):
-    """UNKNOWN: nothing is known to be wrong, but not every number is fresh (a cache that we may not empty)."""
+    """UNKNOWN: nothing is known to be wrong, but not every number is fresh (a cache that we may not
+    empty)."""
 
     HEALTHY = "healthy"
     UNHEALTHY = "not healthy"
@@ -20,9 +21,11 @@ class Health(Enum):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a cluster is not healthy. ``key`` stays the same while it lasts, also where the numbers in ``text`` change.
+    """Why a cluster is not healthy. ``key`` stays the same while it lasts, also where the numbers
+    in ``text`` change.
 
-    ``lasting`` is for how long (s) it has been seen in every check so far; ``code`` is its name in the catalogue.
+    ``lasting`` is for how long (s) it has been seen in every check so far; ``code`` is its name in
+    the catalogue.
     """
 
     key: str
@@ -31,7 +34,9 @@ class Reason:
     code: str = ""
 
     def __str__(self) -> str:
-        return self.text if self.lasting < WORTH_SAYING_S else f"{self.text}, for {self.lasting:.0f} s"
+        return (
+            self.text if self.lasting < WORTH_SAYING_S else f"{self.text}, for {self.lasting:.0f} s"
+        )
 
 
 @dataclass(frozen=True)

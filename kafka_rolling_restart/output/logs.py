@@ -1,4 +1,5 @@
-"""What --verbose shows of our own modules' logging, and the second -v of the libraries'; no secrets at any level."""
+"""What --verbose shows of our own modules' logging, and the second -v of the libraries'; no secrets
+at any level."""
 
 import logging
 import sys
@@ -12,7 +13,8 @@ LIBRARIES = ("kazoo", "paramiko", "urllib3")
 
 
 class Bridge(logging.Handler):
-    """Hands log records to the report. It has no lock: a signal that comes while one is held would leave it locked."""
+    """Hands log records to the report. It has no lock: a signal that comes while one is held would
+    leave it locked."""
 
     def __init__(self, report: Report) -> None:
         super().__init__()
@@ -33,7 +35,9 @@ class Bridge(logging.Handler):
         """Tell a record as a detail."""
         try:
             self._report.detail(masked(record.getMessage()), _origin(record.name))
-        except Exception:  # a library's record that cannot be formatted is not to end what the library does for us
+        except (
+            Exception
+        ):  # a library's record that cannot be formatted is not to end what the library does for us
             self.handleError(record)
 
 
@@ -45,7 +49,8 @@ def _origin(name: str) -> str:
 
 
 def listen(report: Report, verbose: int) -> None:
-    """Show as much of all logging as --verbose wants (0, 1 or 2), and nothing of it on stderr, which cron mails."""
+    """Show as much of all logging as --verbose wants (0, 1 or 2), and nothing of it on stderr,
+    which cron mails."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.raiseExceptions = False

@@ -1,4 +1,5 @@
-"""What a person is told, and when: events and tables on stdout, what went wrong on stderr, and the report file."""
+"""What a person is told, and when: events and tables on stdout, what went wrong on stderr, and the
+report file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ KEPT = 1000  # lines that --quiet keeps for the case that something goes wrong
 
 
 class Level(Enum):
-    """How much a line matters. DETAIL: only --verbose shows it. STEP: where a live area shows it, it is no line."""
+    """How much a line matters. DETAIL: only --verbose shows it. STEP: where a live area shows it,
+    it is no line."""
 
     DETAIL = 1
     STEP = 2
@@ -45,7 +47,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. ``about`` is the broker or the cluster that it is about; ``has_command``: one to be copied from it.
+    """One line. ``about`` is the broker or the cluster that it is about; ``has_command``: one to be
+    copied from it.
 
     ``code`` is its name in the catalogue, if it is a warning, a problem or an ending.
     """
@@ -60,13 +63,16 @@ class Entry:
 
     def __str__(self) -> str:
         """The line as a log or a pipe gets it."""
-        line = f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}"
+        line = (
+            f"{self.at.isoformat(timespec='seconds')} {WORDS[self.level]} {self.about}: {self.text}"
+        )
         return f"{with_code(clean(line), self.code)}\n"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: rows under columns for a terminal, which leaves out ``optional`` ones to fit; lines for a pipe."""
+    """A table: rows under columns for a terminal, which leaves out ``optional`` ones to fit; lines
+    for a pipe."""
 
     columns: tuple[str, ...]
     optional: tuple[str, ...]
@@ -97,7 +103,8 @@ class Heard:
 
 
 class PlainScreen:
-    """Where nobody looks at a live area (a pipe, a file, cron, TERM=dumb): lines, without control characters."""
+    """Where nobody looks at a live area (a pipe, a file, cron, TERM=dumb): lines, without control
+    characters."""
 
     tick_s: float | None = None
 
@@ -122,9 +129,9 @@ def plain(item: object) -> list[tuple[int, str]]:
 class Report:
     """Decides what is told at which level; the writer's thread does the writing.
 
-    ``verbose`` is how often --verbose was given. With ``quiet`` nothing is written unless the run ends with something
-    wrong: then all warnings of it come first. One that ``asks`` is not quiet before it was answered (`enable_quiet`). ``about``
-    is the cluster, once it is known.
+    ``verbose`` is how often --verbose was given. With ``quiet`` nothing is written unless the run
+    ends with something wrong: then all warnings of it come first. One that ``asks`` is not quiet
+    before it was answered (`enable_quiet`). ``about`` is the cluster, once it is known.
     """
 
     def __init__(
@@ -147,7 +154,8 @@ class Report:
         self._last_said = 0.0
 
     def say(self, text: str, about: str = "", *, code: str = "") -> None:
-        """Say what everybody must see, in one line on stdout; ``code`` where it is a note or an ending."""
+        """Say what everybody must see, in one line on stdout; ``code`` where it is a note or an
+        ending."""
         self._put(replace(self._entry(Level.NEWS, text, about), code=code))
 
     def step(self, text: str, about: str = "") -> None:
@@ -201,13 +209,16 @@ class Report:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the run has come, and have it written to the report file."""
-        shown = replace(clean_all(progress), resume=progress.resume)  # what was typed is to be typed again
+        shown = replace(
+            clean_all(progress), resume=progress.resume
+        )  # what was typed is to be typed again
         self._writer.put(shown)
         if self.file is not None:
             self.file.put(shown)
 
     def save(self) -> None:
-        """Have the report file written now, so that it is right even if we are killed next; wait 2 s at the most."""
+        """Have the report file written now, so that it is right even if we are killed next; wait 2
+        s at the most."""
         if self.file is not None:
             self.file.flush()
 
@@ -222,7 +233,8 @@ class Report:
             self._writer.put(HandOver(False))
 
     def close(self) -> None:
-        """Let everything be written. A stdout that is not read does not hold back what was to go to stderr."""
+        """Let everything be written. A stdout that is not read does not hold back what was to go to
+        stderr."""
         if self._writer.drain():
             return
         try:
@@ -238,7 +250,8 @@ class Report:
     def signal(self, name: str) -> None:
         """Say that a signal was heard and is put off; safe within a signal handler."""
         self.warn(
-            f"{name} received: will exit once the stopped broker is back. A second signal exits now and leaves it DOWN",
+            f"{name} received: will exit once the stopped broker is back. A second signal exits "
+            "now and leaves it DOWN",
             code="signal-received",
         )
         self._writer.put(Heard(name))
@@ -249,7 +262,8 @@ class Report:
         self.step(f"waiting until the cluster is healthy in {counted(count, 'check')}")
 
     def verdict(self, verdict: Verdict, healthy: int, count: int) -> None:
-        """Say why the cluster is not healthy when that changes and now and then while it lasts, and that it is again."""
+        """Say why the cluster is not healthy when that changes and now and then while it lasts, and
+        that it is again."""
         keys = tuple(reason.key for reason in verdict.reasons)
         if verdict.health is Health.HEALTHY:
             if self._last_reasons:
@@ -261,7 +275,8 @@ class Report:
         self._last_reasons = keys
 
     def summary(self, progress: Progress, final: FinalState, resume: str) -> None:
-        """Say of each broker of the plan what became of it, and, where the last line cannot, how to go on."""
+        """Say of each broker of the plan what became of it, and, where the last line cannot, how to
+        go on."""
         self._put(
             self._sheet(
                 ("id", "host", "result", "down", "healthy", "old start", "new start"),
@@ -271,7 +286,11 @@ class Report:
             ),
             keep=True,
         )
-        counts = {"restarted": final.done, "stopped and not back": final.in_hand, "untouched": final.untouched}
+        counts = {
+            "restarted": final.done,
+            "stopped and not back": final.in_hand,
+            "untouched": final.untouched,
+        }
         if final.skipped:
             counts = {**counts, "restarted by somebody else": final.skipped}
         text = "; ".join(f"{what}: {_ids(brokers)}" for what, brokers in counts.items())
@@ -317,7 +336,9 @@ class Report:
             return
         entries = item.lines if isinstance(item, Sheet) else (item,)
         self._kept += [
-            replace(one, descriptor=STDERR) for one in entries if keep or one.level.value >= Level.WARNING.value
+            replace(one, descriptor=STDERR)
+            for one in entries
+            if keep or one.level.value >= Level.WARNING.value
         ]
         del self._kept[:-KEPT]
         if any(entry.level is Level.ERROR for entry in entries):
@@ -328,9 +349,25 @@ class Report:
 
 def _plan_cells(rows: Sequence[PlanRow]) -> tuple[str, ...]:
     if len(rows) > 1:
-        return ("...", _from_to([row.broker for row in rows]), f"{len(rows)} more", "", "", "", rows[0].found)
+        return (
+            "...",
+            _from_to([row.broker for row in rows]),
+            f"{len(rows)} more",
+            "",
+            "",
+            "",
+            rows[0].found,
+        )
     row = rows[0]
-    return (row.order, str(row.broker.id), row.broker.host, row.broker.rack, _short(row.since), row.role, row.found)
+    return (
+        row.order,
+        str(row.broker.id),
+        row.broker.host,
+        row.broker.rack,
+        _short(row.since),
+        row.role,
+        row.found,
+    )
 
 
 def _cells(records: Sequence[Record]) -> tuple[str, ...]:
@@ -352,7 +389,8 @@ def _cells(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _lines(records: Sequence[Record], brief: bool) -> list[tuple[str, str]]:
-    """Return a line for each broker; ``brief``: not for those that were not touched, which are told together."""
+    """Return a line for each broker; ``brief``: not for those that were not touched, which are told
+    together."""
     shown = [record for record in records if not (brief and record.kind is State.UNTOUCHED)]
     return [(f"report: {record}", str(record.broker)) for record in shown]
 

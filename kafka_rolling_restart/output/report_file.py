@@ -1,6 +1,8 @@
-"""The report file of --report: the state of the run as JSON, replaced atomically, so that it is right after kill -9 too.
+"""The report file of --report: the state of the run as JSON, replaced atomically, so that it is
+right after kill -9 too.
 
-Its schema is report.schema.json, beside this module. What it says changes only together with `VERSION`.
+Its schema is report.schema.json, beside this module. What it says changes only together with
+`VERSION`.
 """
 
 import json
@@ -28,7 +30,8 @@ from kafka_rolling_restart.text import clean_all, masked, said
 
 VERSION = 1
 FLUSH_S = 2.0
-NAME = 50  # characters of the file's name that the new one beside it has: names are limited to 255 bytes
+# characters of the file's name that the new one beside it has: names are limited to 255 bytes
+NAME = 50
 STREAMS = (0, 1, 2)
 OURS_ALONE = 0o600
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -36,8 +39,13 @@ ROOT = 0
 MAX_LINKS = 40  # as Linux has it
 MAX_SIZE = 64 * 2**20  # bytes; one of 1,000 brokers has 411 kB
 MAX_HOST = 255
-NAMES = ("kafka-rolling-restart", "kafka_rolling_restart")  # the command, and the module as in python -m
-OPEN_S = 10.0  # for the first time it is written: a mount that does not answer is found out before anything is touched
+NAMES = (
+    "kafka-rolling-restart",
+    "kafka_rolling_restart",
+)  # the command, and the module as in python -m
+# for the first time it is written: a mount that does not answer is found out before anything is
+# touched
+OPEN_S = 10.0
 
 
 Replace = Callable[[Path, str], None]
@@ -45,10 +53,11 @@ Replace = Callable[[Path, str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What does not change during a run. ``command`` is what was typed; ``began`` is wall-clock time at ``now`` (s).
+    """What does not change during a run. ``command`` is what was typed; ``began`` is wall-clock
+    time at ``now`` (s).
 
-    ``start_command`` starts a broker on its host; ``resume`` makes the command that goes on with the brokers of an earlier
-    run, given when that began and their ids.
+    ``start_command`` starts a broker on its host; ``resume`` makes the command that goes on with
+    the brokers of an earlier run, given when that began and their ids.
     """
 
     tool: str
@@ -64,7 +73,8 @@ class Run:
 
 
 class ReportFile:
-    """Keeps a file up to date with a run, on a thread of its own. ``warn`` hears, once, that it cannot be written.
+    """Keeps a file up to date with a run, on a thread of its own. ``warn`` hears, once, that it
+    cannot be written.
 
     ``replace`` is how the file is written.
     """
@@ -79,14 +89,16 @@ class ReportFile:
     def open(self, patience: float = OPEN_S) -> None:
         """Write it for the first time, which is given up after ``patience`` s.
 
-        Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run that goes on. The file
-        of a run that was killed while a broker was down is kept beside it, and told.
+        Raises `UsageError` where that does not work, and `LockHeld` where it is the file of a run
+        that goes on. The file of a run that was killed while a broker was down is kept beside it,
+        and told.
         """
         try:
             left = call_in_thread(self._sink.open, patience)
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
-                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a folder that has space and that "
+                f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a "
+                "folder that has space and that "
                 "this user may write to",
                 code="report-not-writable",
             ) from error
@@ -95,7 +107,8 @@ class ReportFile:
         self._writer = Writer(self._sink)
 
     def put(self, progress: Progress) -> None:
-        """Hand over how far the run has come; what was not yet written of an earlier state is left out."""
+        """Hand over how far the run has come; what was not yet written of an earlier state is left
+        out."""
         if self._writer is not None:
             self._writer.put(progress)
 
@@ -105,10 +118,12 @@ class ReportFile:
             self._writer.put(outcome)
 
     def flush(self) -> None:
-        """Wait until the file is up to date, for 2 s at the most: a mount that does not answer holds up no restart."""
+        """Wait until the file is up to date, for 2 s at the most: a mount that does not answer
+        holds up no restart."""
         if self._writer is not None and not self._writer.drain(FLUSH_S):
             self._warning.say(
-                f"the report {self._given} was not written within {FLUSH_S:g} s, and may be out of date",
+                f"the report {self._given} was not written within {FLUSH_S:g} s, and may be out of "
+                "date",
                 code="report-late",
             )
 
@@ -116,7 +131,9 @@ class ReportFile:
     def problem(self) -> str:
         """Tell that the file does not say how the run ended, or nothing."""
         return (
-            f"the report {self._given} could not be written to its end; do not trust it" if self._sink.is_stale else ""
+            f"the report {self._given} could not be written to its end; do not trust it"
+            if self._sink.is_stale
+            else ""
         )
 
 
@@ -159,7 +176,9 @@ class _Sink:
         if isinstance(item, Outcome):
             self._outcome, self._progress = item, self._last or self._progress
         elif item.step is Step.ENDED:
-            self._last = item  # it is written together with the status, without which it tells nothing
+            self._last = (
+                item  # it is written together with the status, without which it tells nothing
+            )
             return
         else:
             self._progress = item
@@ -175,22 +194,29 @@ class _Sink:
         except Exception as error:  # whatever it is, the restart goes on
             self.is_stale = True
             self._warning.say(
-                f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes on; do not trust what the "
+                f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes "
+                "on; do not trust what the "
                 "file says",
                 code="report-not-written",
             )
 
     def _write(self) -> None:
-        if self._outcome is not None:  # two that began in the same moment share it: the one that goes on keeps it
+        if (
+            self._outcome is not None
+        ):  # two that began in the same moment share it: the one that goes on keeps it
             _require_nobody_writes(self._path)
-        self._replace(self._path, json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n")
+        self._replace(
+            self._path,
+            json.dumps(document(self._run, self._progress, self._outcome), indent=2) + "\n",
+        )
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file by one with this text, at one moment. It is ours, and nobody else may write to it.
+    """Replace a file by one with this text, at one moment. It is ours, and nobody else may write to
+    it.
 
-    Who was given the right to read the file before keeps it; a new one is for us alone. Raises `OSError`: then it is as
-    it was.
+    Who was given the right to read the file before keeps it; a new one is for us alone. Raises
+    `OSError`: then it is as it was.
     """
     new = path.with_name(f".{path.name[:NAME]}.{secrets.token_hex(4)}")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OURS_ALONE)
@@ -223,7 +249,8 @@ def _let_the_same_read(handle: int, path: Path) -> None:
 
 
 def _resolved(given: str) -> Path:
-    """Return the file itself, where a link leads to it. Raises `OSError` for what is not to be replaced."""
+    """Return the file itself, where a link leads to it. Raises `OSError` for what is not to be
+    replaced."""
     path = Path(given).expanduser()
     _require_own_links(path)
     if path.exists() and not path.is_file():
@@ -234,12 +261,15 @@ def _resolved(given: str) -> Path:
     if path.exists() and any(_is_same(path.stat(), number) for number in STREAMS):
         raise OSError(0, "our own output goes there; the report needs a file of its own")
     if path.exists() and path.stat().st_uid != os.geteuid():
-        raise OSError(0, f"it belongs to {_user(path.stat().st_uid)}, who could change what it says")
+        raise OSError(
+            0, f"it belongs to {_user(path.stat().st_uid)}, who could change what it says"
+        )
     return path
 
 
 def _require_own_links(path: Path) -> None:
-    """Refuse a path that somebody else's link leads elsewhere; root's links are those of the system."""
+    """Refuse a path that somebody else's link leads elsewhere; root's links are those of the
+    system."""
     folder, rest, followed = Path("/"), list((Path.cwd() / path).parts[1:]), 0
     while rest:
         part = rest.pop(0)
@@ -287,7 +317,11 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "version": VERSION,
         "tool": run.tool,
         "command": [masked(word) for word in run.command],
-        "cluster": {"name": run.cluster, "registry": run.registry, "configuration": run.configuration},
+        "cluster": {
+            "name": run.cluster,
+            "registry": run.registry,
+            "configuration": run.configuration,
+        },
         "host": run.holder["host"],
         "user": run.holder["user"],
         "pid": run.holder["pid"],
@@ -314,7 +348,9 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "brokers": records,
         "may_be_down": _may_be_down(progress, outcome),
     }
-    typed = {name: found[name] for name in ("command", "commands", "resume")}  # what is typed stays as it is typed
+    typed = {
+        name: found[name] for name in ("command", "commands", "resume")
+    }  # what is typed stays as it is typed
     return {**clean_all(found), **typed}
 
 
@@ -322,7 +358,9 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "text": reason.text, "lasting_s": round(reason.lasting, 1)}
 
 
-def _record(place: int, record: Record, when: Callable[[float | None], str | None]) -> dict[str, Any]:
+def _record(
+    place: int, record: Record, when: Callable[[float | None], str | None]
+) -> dict[str, Any]:
     return {
         "place": place,
         "id": record.broker.id,
@@ -353,7 +391,9 @@ def _may_be_down(progress: Progress, outcome: Outcome | None) -> list[dict[str, 
 
 def _when(run: Run, moment: float | None) -> str | None:
     return (
-        None if moment is None else (run.began + timedelta(seconds=moment - run.now)).isoformat(timespec="milliseconds")
+        None
+        if moment is None
+        else (run.began + timedelta(seconds=moment - run.now)).isoformat(timespec="milliseconds")
     )
 
 
@@ -366,33 +406,46 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 def _require_nobody_writes(path: Path) -> None:
-    """Leave the file of a run that goes on alone: what it says is wanted when that run is killed."""
+    """Leave the file of a run that goes on alone: what it says is wanted when that run is
+    killed."""
     try:
         found = _own_content(path)
-        user, host, pid, began, ended = (found[key] for key in ("user", "host", "pid", "began", "ended"))
+        user, host, pid, began, ended = (
+            found[key] for key in ("user", "host", "pid", "began", "ended")
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # there is none, or none that is ours
     if ended is None and host == socket.gethostname() and pid != os.getpid() and _is_this_tool(pid):
         raise LockHeld(
-            f"{path} is the report of another run: {said(str(user))} on {host}, pid {said(str(pid))}, since "
-            f"{said(str(began))}. Wait for that run, or stop it, then try again; each cluster needs a file of its own",
+            f"{path} is the report of another run: {said(str(user))} on {host}, pid "
+            f"{said(str(pid))}, since "
+            f"{said(str(began))}. Wait for that run, or stop it, then try again; each cluster "
+            "needs a file of its own",
             code="report-in-use",
         )
 
 
 def _own_content(path: Path) -> Any:
-    """Return what is in a file that nobody but us can have written. Raises `OSError` for any other, and `ValueError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would be waited for
+    """Return what is in a file that nobody but us can have written. Raises `OSError` for any other,
+    and `ValueError`."""
+    handle = os.open(
+        path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    )  # a FIFO would be waited for
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS_WRITE:
+        if (
+            not stat.S_ISREG(found.st_mode)
+            or found.st_uid != os.geteuid()
+            or found.st_mode & OTHERS_WRITE
+        ):
             raise OSError(0, "others may have written it")
         return json.loads(file.read(MAX_SIZE))
 
 
 @dataclass(frozen=True)
 class _Left:
-    """What a run that was killed had left to do. No command of its file is taken: those are made anew."""
+    """What a run that was killed had left to do. No command of its file is taken: those are made
+    anew."""
 
     pid: int
     began: datetime
@@ -428,7 +481,8 @@ def _broker(found: Mapping[str, Any]) -> str:
 
 
 def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
-    """Keep the file of a run that was killed while a broker was down; return what is to be said of it, if anything."""
+    """Keep the file of a run that was killed while a broker was down; return what is to be said of
+    it, if anything."""
     left = _left_by(path)
     if left is None:
         return ""
@@ -436,10 +490,14 @@ def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
     os.replace(path, kept)
     resume = ""
     if left.rest:
-        resume = f". Then, to go on with the rest of that run: `{run.resume(left.began, left.rest)}`"
+        resume = (
+            f". Then, to go on with the rest of that run: `{run.resume(left.began, left.rest)}`"
+        )
     return (
-        f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; it is kept as {kept}. This may "
-        f"be DOWN: {', '.join(left.down)}. If it does not run, start it on its host, as root: `{run.start_command}`{resume}"
+        f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; it "
+        f"is kept as {kept}. This may "
+        f"be DOWN: {', '.join(left.down)}. If it does not run, start it on its host, as root: "
+        f"`{run.start_command}`{resume}"
     )
 
 

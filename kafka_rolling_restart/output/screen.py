@@ -1,4 +1,5 @@
-"""A terminal: lines that scroll by, and below them a live area with what is going on. Only this module knows rich."""
+"""A terminal: lines that scroll by, and below them a live area with what is going on. Only this
+module knows rich."""
 
 import os
 import sys
@@ -10,14 +11,24 @@ from typing import Any
 
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step, duration
 from kafka_rolling_restart.model.verdict import Health
-from kafka_rolling_restart.output.report import PROGRAM, Entry, HandOver, Heard, Level, PlainScreen, Sheet, plain
+from kafka_rolling_restart.output.report import (
+    PROGRAM,
+    Entry,
+    HandOver,
+    Heard,
+    Level,
+    PlainScreen,
+    Sheet,
+    plain,
+)
 from kafka_rolling_restart.output.writer import STDERR, STDOUT, Sink, write
 from kafka_rolling_restart.text import clean, with_code
 
 DUMB = ("", "dumb", "unknown")
 COLUMNS, LINES = 80, 24  # of a terminal that does not tell its size
 TICK_S = 0.5
-ASLEEP_S = 5.0  # a tick that comes so late: we were stopped meanwhile (SIGSTOP), and others wrote to the terminal
+# a tick that comes so late: we were stopped meanwhile (SIGSTOP), and others wrote to the terminal
+ASLEEP_S = 5.0
 REASON_LINES = 3
 GAP = 2  # columns between two cells
 STYLES = {Level.DETAIL: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
@@ -30,7 +41,8 @@ EXPECTED = {
 
 
 def choose(quiet: bool, verbose: int) -> Sink:
-    """Return where a run is shown: a live view on a terminal that can, plain lines anywhere else."""
+    """Return where a run is shown: a live view on a terminal that can, plain lines anywhere
+    else."""
     if quiet or os.environ.get("TERM", "") in DUMB or not _is_terminal(STDOUT):
         return PlainScreen()
     return TerminalScreen(verbose > 0, time.monotonic, Terminal())
@@ -54,7 +66,8 @@ class Terminal:
 
     @property
     def is_ours(self) -> bool:
-        """Tell whether we run in its foreground: in the background (``&``, ``bg``), others write to it, too."""
+        """Tell whether we run in its foreground: in the background (``&``, ``bg``), others write to
+        it, too."""
         try:
             return os.tcgetpgrp(self._descriptors[STDOUT]) == os.getpgrp()
         except OSError:  # it is not the one that controls us
@@ -67,18 +80,21 @@ class Terminal:
 
 
 class TerminalScreen:
-    """The live view. What happens is a line of its own only where the live area does not show it, or with ``verbose``.
+    """The live view. What happens is a line of its own only where the live area does not show it,
+    or with ``verbose``.
 
-    The area is erased by going up as many lines as it has. So the cursor is left below it, where a shell or the echo of
-    a key (^C) does least harm, and it is never hidden: if we are killed, nobody makes it visible again. A terminal that
-    wraps anew when it gets narrower keeps the lines by which the area grew: going up further would eat finished lines
-    in one that does not.
+    The area is erased by going up as many lines as it has. So the cursor is left below it, where a
+    shell or the echo of a key (^C) does least harm, and it is never hidden: if we are killed,
+    nobody makes it visible again. A terminal that wraps anew when it gets narrower keeps the lines
+    by which the area grew: going up further would eat finished lines in one that does not.
     """
 
     def __init__(self, verbose: bool, now: Callable[[], float], terminal: Terminal) -> None:
         from rich.console import Console  # here: --help does not wait for it
 
-        self._console = Console(force_terminal=True, highlight=False, markup=False, emoji=False, legacy_windows=False)
+        self._console = Console(
+            force_terminal=True, highlight=False, markup=False, emoji=False, legacy_windows=False
+        )
         self._terminal = terminal
         self._verbose = verbose
         self._now = now
@@ -100,7 +116,10 @@ class TerminalScreen:
 
     @property
     def _is_going_on(self) -> bool:
-        return self._progress is not None and self._progress.step not in (Step.PREPARING, Step.ENDED)
+        return self._progress is not None and self._progress.step not in (
+            Step.PREPARING,
+            Step.ENDED,
+        )
 
     @property
     def _is_live(self) -> bool:
@@ -133,12 +152,20 @@ class TerminalScreen:
             return
         self._handed_over -= 1
         self._others_wrote = True
-        for stream in (sys.stdout, sys.stderr):  # what a task printed without a line end is still in there
+        for stream in (
+            sys.stdout,
+            sys.stderr,
+        ):  # what a task printed without a line end is still in there
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
 
     def _show(self, item: object) -> None:
-        if isinstance(item, Entry) and item.level is Level.STEP and self._is_live and not self._verbose:
+        if (
+            isinstance(item, Entry)
+            and item.level is Level.STEP
+            and self._is_live
+            and not self._verbose
+        ):
             return
         if isinstance(item, Entry) and (item.descriptor == STDOUT or self._terminal.has_stderr):
             self._write(self._line(item))
@@ -150,14 +177,18 @@ class TerminalScreen:
                 self._terminal.write(text, descriptor)
 
     def _write(self, text: str, area: int = 0) -> None:
-        """Write in place of the live area, if there is one; ``area`` is how many lines of the text are the next one."""
+        """Write in place of the live area, if there is one; ``area`` is how many lines of the text
+        are the next one."""
         above = f"\r\x1b[{self._area}A\x1b[J" if self._area else self._new_line()
         self._terminal.write(f"{above}{text}")
         self._area, self._others_wrote = area, False
-        self._wrote_at = self._now()  # now: it may have taken long where the terminal was stopped (Ctrl-S)
+        self._wrote_at = (
+            self._now()
+        )  # now: it may have taken long where the terminal was stopped (Ctrl-S)
 
     def _new_line(self) -> str:
-        """Return what begins a line unless the cursor is at the beginning of one: others may have left it anywhere.
+        """Return what begins a line unless the cursor is at the beginning of one: others may have
+        left it anywhere.
 
         As many blanks as a line has lead into the next one, except from its beginning.
         """
@@ -170,7 +201,9 @@ class TerminalScreen:
         said = words(entry, self._has_begun)
         if not _holds_command(entry):
             said = "\n".join(
-                textwrap.wrap(said, self._terminal.size[0], break_long_words=False, break_on_hyphens=False)
+                textwrap.wrap(
+                    said, self._terminal.size[0], break_long_words=False, break_on_hyphens=False
+                )
             )
         return self._render(Text(said, style=STYLES.get(entry.level, "")), soft_wrap=True)
 
@@ -186,7 +219,8 @@ class TerminalScreen:
         return self._render(table)
 
     def _frame(self, progress: Progress) -> tuple[str, int]:
-        """Return the live area, and how many lines it has; the first is empty, to set it off from what is above."""
+        """Return the live area, and how many lines it has; the first is empty, to set it off from
+        what is above."""
         from rich.text import Text
 
         columns, lines = self._terminal.size
@@ -204,16 +238,20 @@ class TerminalScreen:
 
 
 def _holds_command(entry: Entry) -> bool:
-    """Tell whether the terminal is to wrap a line, not we: what is copied from it is to have no line ends in it."""
+    """Tell whether the terminal is to wrap a line, not we: what is copied from it is to have no
+    line ends in it."""
     return entry.level is Level.ERROR or entry.has_command or "`" in entry.text
 
 
 def words(entry: Entry, has_begun: bool) -> str:
-    """Return a line for a person who looks at it now: the cluster is left out, and the time where nothing goes on yet.
+    """Return a line for a person who looks at it now: the cluster is left out, and the time where
+    nothing goes on yet.
 
     The code is at its end, as in a log.
     """
-    about = f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""  # a broker, or a module
+    about = (
+        f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""
+    )  # a broker, or a module
     return with_code(clean(_words(entry, about, has_begun)), entry.code)
 
 
@@ -226,8 +264,11 @@ def _words(entry: Entry, about: str, has_begun: bool) -> str:
 
 
 def view(progress: Progress, now: float, signal: str, width: int) -> list[tuple[str, str]]:
-    """Return the live area's words with their styles: what is going on, why it does not go on, and how far it is."""
-    parts = _waiting(progress, now, width) if progress.step is Step.WAITING else _in_hand(progress, now)
+    """Return the live area's words with their styles: what is going on, why it does not go on, and
+    how far it is."""
+    parts = (
+        _waiting(progress, now, width) if progress.step is Step.WAITING else _in_hand(progress, now)
+    )
     parts.append((_how_far(progress, now), ""))
     if signal:
         parts.append((f"\n{signal} received: will exit once the stopped broker is back", "yellow"))
@@ -255,13 +296,19 @@ def _next(progress: Progress) -> str:
     left = progress.having(State.UNTOUCHED)
     if not left:
         return "no broker is left to restart"
-    return f"next: {left[0].broker}, {progress.records.index(left[0]) + 1} of {len(progress.records)}"
+    return (
+        f"next: {left[0].broker}, {progress.records.index(left[0]) + 1} of {len(progress.records)}"
+    )
 
 
 def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
     since = _stopped_at(progress)
     step = "back" if since is None and progress.step is Step.STARTING else progress.step.value
-    for_s = duration(now - progress.step_began) if since is None else f"{duration(now - since)} since the stop"
+    for_s = (
+        duration(now - progress.step_began)
+        if since is None
+        else f"{duration(now - since)} since the stop"
+    )
     who = ", ".join(map(str, progress.brokers))
     places = ", ".join(map(str, progress.places))
     parts = [(f"{who}, {places} of {len(progress.records)}: {step}, {for_s}\n", "bold")]
@@ -272,9 +319,14 @@ def _in_hand(progress: Progress, now: float) -> list[tuple[str, str]]:
 
 
 def _stopped_at(progress: Progress) -> float | None:
-    """Return when the first of the brokers in hand was told to stop; None where the step's are not down by our hand."""
+    """Return when the first of the brokers in hand was told to stop; None where the step's are not
+    down by our hand."""
     in_hand: list[Record] = progress.having(State.IN_HAND, State.DOWN)
-    moments = [one.stopped_at for one in in_hand if one.broker in progress.brokers and one.stopped_at is not None]
+    moments = [
+        one.stopped_at
+        for one in in_hand
+        if one.broker in progress.brokers and one.stopped_at is not None
+    ]
     return min(moments, default=None)
 
 
@@ -284,7 +336,9 @@ def _how_far(progress: Progress, now: float) -> str:
         (len(progress.having(State.IN_HAND, State.DOWN)), "stopped"),
         (len(progress.having(State.UNTOUCHED)), "untouched"),
     ]
-    counts = [f"{ready} of {len(progress.records)} restarted"] + [f"{count} {what}" for count, what in others if count]
+    counts = [f"{ready} of {len(progress.records)} restarted"] + [
+        f"{count} {what}" for count, what in others if count
+    ]
     text = f"{', '.join(counts)}; {duration(now - progress.began)} so far"
     rest = progress.left_s(now)
     return text if rest is None or round(rest) == 0 else f"{text}, about {_roughly(rest)} left"
@@ -296,7 +350,8 @@ def _roughly(seconds: float) -> str:
 
 
 def columns_that_fit(sheet: Sheet, width: int) -> list[int]:
-    """Return the places of the columns that are shown: the optional ones are left out, one by one, to fit."""
+    """Return the places of the columns that are shown: the optional ones are left out, one by one,
+    to fit."""
     shown = [place for place in range(len(sheet.columns)) if any(row[place] for row in sheet.rows)]
     for name in sheet.optional:
         if sum(_width(sheet, place) + GAP for place in shown) - GAP <= width:
@@ -318,6 +373,8 @@ def _is_terminal(descriptor: int) -> bool:
 
 def _is_same_terminal(one: int, other: int) -> bool:
     try:
-        return os.isatty(one) and os.isatty(other) and os.fstat(one).st_rdev == os.fstat(other).st_rdev
+        return (
+            os.isatty(one) and os.isatty(other) and os.fstat(one).st_rdev == os.fstat(other).st_rdev
+        )
     except OSError:
         return False

@@ -19,11 +19,16 @@ def ranges(ids: Iterable[int]) -> list[str]:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return [part for run in runs for part in ([f"{run[0]}-{run[-1]}"] if len(run) >= RANGE else map(str, run))]
+    return [
+        part
+        for run in runs
+        for part in ([f"{run[0]}-{run[-1]}"] if len(run) >= RANGE else map(str, run))
+    ]
 
 
 def pieces(items: Sequence[T], alike: Callable[[T], Hashable | None]) -> list[Sequence[T]]:
-    """Return items as pieces, each of which is to be one row: the middle of many in a row that say the same is one.
+    """Return items as pieces, each of which is to be one row: the middle of many in a row that say
+    the same is one.
 
     What ``alike`` returns None for is always a piece of its own.
     """

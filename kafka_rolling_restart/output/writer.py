@@ -1,4 +1,5 @@
-"""Writing without ever being waited for: a stopped terminal, a full disk or a dead mount cannot hold up a restart."""
+"""Writing without ever being waited for: a stopped terminal, a full disk or a dead mount cannot
+hold up a restart."""
 
 import os
 import threading
@@ -26,10 +27,11 @@ class Sink(Protocol):
 
 
 class Writer:
-    """Hand things to a sink on a daemon thread, in order, and tell it when there are no more for the moment.
+    """Hand things to a sink on a daemon thread, in order, and tell it when there are no more for
+    the moment.
 
-    `put` is safe within a signal handler. A sink that raises is replaced by the ``spare`` one, if there is one; a spare
-    that raises loses what it was given, and nothing else.
+    `put` is safe within a signal handler. A sink that raises is replaced by the ``spare`` one, if
+    there is one; a spare that raises loses what it was given, and nothing else.
     """
 
     def __init__(self, sink: Sink, spare: Sink | None = None) -> None:
@@ -90,12 +92,16 @@ class Writer:
         if self._spare is None:
             return False
         self._sink, self._spare = self._spare, None
-        write(STDERR, f"\nthe view of the run failed ({describe(error)}); the run goes on, in plain lines\n")
+        write(
+            STDERR,
+            f"\nthe view of the run failed ({describe(error)}); the run goes on, in plain lines\n",
+        )
         return True
 
 
 def write(descriptor: int, text: str) -> None:
-    """Write all of a text, unbuffered; what cannot be written (closed pipe, full disk) is lost silently."""
+    """Write all of a text, unbuffered; what cannot be written (closed pipe, full disk) is lost
+    silently."""
     data = text.encode("utf-8", "replace")
     while data:
         try:

@@ -1,4 +1,5 @@
-"""What every registry offers: who is a member of the cluster, and the lock that keeps a second run away."""
+"""What every registry offers: who is a member of the cluster, and the lock that keeps a second run
+away."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +11,8 @@ from kafka_rolling_restart.model.problem import Problem
 
 
 class RunLock(Protocol):
-    """The lock of a run on its cluster. What its methods raise is `RegistryUnavailable`, and `Stopped` once it is lost."""
+    """The lock of a run on its cluster. What its methods raise is `RegistryUnavailable`, and
+    `Stopped` once it is lost."""
 
     @property
     def loss(self) -> str:
@@ -29,13 +31,17 @@ class RunLock(Protocol):
 class Membership(Protocol):
     """Who is a member of the cluster now."""
 
-    def observe(self, ids: Collection[int], timeout: float | None = None) -> Mapping[int, Observation]:
-        """Say of each broker whether it is a member now, within ``timeout`` s for each answer. Never raises."""
+    def observe(
+        self, ids: Collection[int], timeout: float | None = None
+    ) -> Mapping[int, Observation]:
+        """Say of each broker whether it is a member now, within ``timeout`` s for each answer.
+        Never raises."""
         ...
 
 
 class Registry(Membership, Protocol):
-    """Who is a member of the cluster. What its methods raise is `RegistryUnavailable`, but for `observe`."""
+    """Who is a member of the cluster. What its methods raise is `RegistryUnavailable`, but for
+    `observe`."""
 
     @property
     def where(self) -> str:

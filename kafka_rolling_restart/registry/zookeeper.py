@@ -40,17 +40,38 @@ CLIENT_PORT = 2181
 ACCEPTS = "accepts connections, and says nothing"
 TIMED_OUT = "Connection time-out"  # as kazoo says it
 MAX_RACK = 40  # characters that are shown
-MAX_REGISTRATION = 64 * 1024  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+MAX_REGISTRATION = (
+    64 * 1024
+)  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
 MAX_HOST = 255  # characters of a name in DNS
 SHOWN = 80  # characters of what somebody registered
-FAILURES = (KazooException, KazooTimeoutError, OSError, RuntimeError)  # kazoo raises the last for answers in disorder
+FAILURES = (
+    KazooException,
+    KazooTimeoutError,
+    OSError,
+    RuntimeError,
+)  # kazoo raises the last for answers in disorder
 SEARCH_DEPTH = 3  # names in a chroot that is searched for: /kafka/prod/east
 SEARCH_WIDTH = 300  # nodes of one depth that are looked at
-NO_CHROOTS = {"zookeeper", "brokers", "config", "admin", "controller", "consumers", "kafka-rolling-restart"}
+NO_CHROOTS = {
+    "zookeeper",
+    "brokers",
+    "config",
+    "admin",
+    "controller",
+    "consumers",
+    "kafka-rolling-restart",
+}
 POLL_S = 0.02
 SOON_S = 0.3  # a server that is well answers within that
-ADVICE = "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the configuration)"
-DENIED_ADVICE = "Look at the ACL with getAcl in zookeeper-shell; give the login that has the right (--zookeeper-user)"
+ADVICE = (
+    "Look whether ZooKeeper runs, and at the address (--zookeeper, or `zookeeper` in the "
+    "configuration)"
+)
+DENIED_ADVICE = (
+    "Look at the ACL with getAcl in zookeeper-shell; give the login that has the right "
+    "(--zookeeper-user)"
+)
 QUESTIONS = 3  # of one look at all registrations, each of which may take its whole timeout
 FIRST, FEW = 3, 10  # chroots that are named in an address, and in a list
 REGISTERED, UNREGISTERED = "registered in /brokers/ids", "not registered in /brokers/ids"
@@ -64,11 +85,14 @@ ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\
 class ZooKeeper:
     """A connection to an ensemble, with a limit (``timeout``, s) on every question.
 
-    Every question raises `RegistryUnavailable` when it is not answered in time. Before each, the server is
-    told to catch up with its leader (`sync`), because a follower that lags answers with the past.
+    Every question raises `RegistryUnavailable` when it is not answered in time. Before each, the
+    server is told to catch up with its leader (`sync`), because a follower that lags answers with
+    the past.
     """
 
-    def __init__(self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None) -> None:
+    def __init__(
+        self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None
+    ) -> None:
         self.hosts = hosts
         self.timeout = timeout
         self._access = access or ZooKeeperAccess()
@@ -79,25 +103,29 @@ class ZooKeeper:
             self._client = make_client(hosts, self._access, self._listener)
         except ValueError as error:
             raise UsageError(
-                f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}", code="zookeeper-address-invalid"
+                f"ZooKeeper {hosts!r} is not 'host:port,host:port/chroot': {error}",
+                code="zookeeper-address-invalid",
             ) from error
 
     def connect(self) -> None:
         """Connect for the first time; kazoo reconnects by itself afterwards.
 
-        Raises `RegistryUnavailable`: at once where no server can be reached, else after ``timeout`` s; that is
-        `RegistryDenied` where the login is refused.
+        Raises `RegistryUnavailable`: at once where no server can be reached, else after ``timeout``
+        s; that is `RegistryDenied` where the login is refused.
         """
         self._listener.heard = ""
         try:
             self._start()
-            self._client.sync_async("/").get(timeout=self.timeout)  # a login by SASL may fail only now
+            self._client.sync_async("/").get(
+                timeout=self.timeout
+            )  # a login by SASL may fail only now
         except (*FAILURES, NotInTime, ValueError) as error:
             raise self._not_connected(error) from error
         self._opened = True
 
     def _start(self) -> None:
-        """Start the client. At first find out meanwhile whether it can succeed: kazoo tries in silence until the end."""
+        """Start the client. At first find out meanwhile whether it can succeed: kazoo tries in
+        silence until the end."""
         starting = Background(partial(self._client.start, timeout=self.timeout))
         trying: dict[str, Background[Exception | None]] = {}
         began = time.monotonic()
@@ -108,9 +136,13 @@ class ZooKeeper:
             if waited > SOON_S and not trying and not self._opened:
                 trying = {server: Background(partial(_try, server)) for server in self._servers}
             if trying and all(one.ended and _is_definite(one.result()) for one in trying.values()):
-                why = ", ".join(f"{server}: {_plain(one.result())}" for server, one in trying.items())
+                why = ", ".join(
+                    f"{server}: {_plain(one.result())}" for server, one in trying.items()
+                )
                 raise RegistryUnavailable(
-                    f"ZooKeeper at {self.hosts} cannot be reached: {why}", ADVICE, code="registry-unreachable"
+                    f"ZooKeeper at {self.hosts} cannot be reached: {why}",
+                    ADVICE,
+                    code="registry-unreachable",
                 )
             time.sleep(POLL_S)
         starting.result()
@@ -127,8 +159,11 @@ class ZooKeeper:
                 code="zookeeper-login-refused",
             )
         seen, heard = self._why_not(), self._listener.why(self._access.tls)
-        # What a server did to the connection tells more than that it accepts one; what was heard may be of another server.
-        telling = heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
+        # What a server did to the connection tells more than that it accepts one; what was heard
+        # may be of another server.
+        telling = (
+            heard and ACCEPTS in seen and heard not in seen and not heard.startswith(TIMED_OUT)
+        )
         why = heard if telling else seen or said(str(error))
         return RegistryUnavailable(
             f"ZooKeeper at {self.hosts} does not answer within {self.timeout:g} s: {why}",
@@ -150,7 +185,8 @@ class ZooKeeper:
             ending.join(GOODBYE_S)
 
     def _revive(self) -> None:
-        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our login.
+        """Connect anew where kazoo gave up, as it does when a server ends in the middle of our
+        login.
 
         The session is the same while the server knows it, and our lock with it.
         """
@@ -161,31 +197,44 @@ class ZooKeeper:
             self.connect()
 
     def brokers(self, listener: str | None = None) -> dict[int, Broker]:
-        """Return the registered brokers by id, each with the host of its ``listener``, if one is named.
+        """Return the registered brokers by id, each with the host of its ``listener``, if one is
+        named.
 
         Raises `Refused` for a registration without a usable host, or without that listener.
         """
         asked = {one: self._client.get_async(f"{IDS}/{one}") for one in self._ids()}
-        found = {broker_id: self._broker(broker_id, answer, listener) for broker_id, answer in asked.items()}
+        found = {
+            broker_id: self._broker(broker_id, answer, listener)
+            for broker_id, answer in asked.items()
+        }
         return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
 
     def registrations(self, patience: float | None = None) -> dict[int, int]:
-        """Return the creation id (czxid) of each registration by broker id; what they hold is not looked at.
+        """Return the creation id (czxid) of each registration by broker id; what they hold is not
+        looked at.
 
-        ``patience`` (s) is how long each answer is waited for, instead of the connection's own timeout.
+        ``patience`` (s) is how long each answer is waited for, instead of the connection's own
+        timeout.
         """
-        asked = {broker_id: self._client.exists_async(f"{IDS}/{broker_id}") for broker_id in self._ids(patience)}
+        asked = {
+            broker_id: self._client.exists_async(f"{IDS}/{broker_id}")
+            for broker_id in self._ids(patience)
+        }
         found = {one: self._ask(answer, patience, f"{IDS}/{one}") for one, answer in asked.items()}
         return {broker_id: stat.czxid for broker_id, stat in found.items() if stat is not None}
 
     def registration(self, broker_id: int, patience: float | None = None) -> int | None:
-        """Return the creation id of one broker's registration, or None where there is none; ``patience`` as above."""
+        """Return the creation id of one broker's registration, or None where there is none;
+        ``patience`` as above."""
         self._sync(patience)
-        stat = self._ask(self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}")
+        stat = self._ask(
+            self._client.exists_async(f"{IDS}/{broker_id}"), patience, f"{IDS}/{broker_id}"
+        )
         return None if stat is None else int(stat.czxid)
 
     def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
-        """Say of each broker whether it is registered now, within ``timeout`` s for each answer. Never raises."""
+        """Say of each broker whether it is registered now, within ``timeout`` s for each answer.
+        Never raises."""
         try:
             found = self._czxids(ids, timeout)
         except Exception:  # whatever it was, the answer is not known
@@ -212,7 +261,10 @@ class ZooKeeper:
 
     def why_nobody(self) -> str:
         """Say what may be wrong where no broker is registered. Raises `RegistryUnavailable`."""
-        return f"no broker is registered in /brokers/ids at {self.hosts}. {wrong_chroot(self.hosts, self.chroots())}"
+        return (
+            f"no broker is registered in /brokers/ids at {self.hosts}. "
+            f"{wrong_chroot(self.hosts, self.chroots())}"
+        )
 
     def controller(self) -> int | None:
         """Return the controller's broker id, or None during an election."""
@@ -225,7 +277,9 @@ class ZooKeeper:
             return controller_id(data)
         except ValueError as error:
             raise RegistryUnavailable(
-                f"/controller at {self.hosts} cannot be understood: {error}", ADVICE, code="registration-invalid"
+                f"/controller at {self.hosts} cannot be understood: {error}",
+                ADVICE,
+                code="registration-invalid",
             ) from error
 
     def children(self, path: str, patience: float | None = None) -> list[str]:
@@ -236,7 +290,8 @@ class ZooKeeper:
             return []
 
     def chroots(self) -> list[str]:
-        """Return the chroots of this ensemble that have a /brokers/ids, the root as ``/``; a search of bounded depth.
+        """Return the chroots of this ensemble that have a /brokers/ids, the root as ``/``; a search
+        of bounded depth.
 
         Raises `RegistryUnavailable`.
         """
@@ -252,7 +307,12 @@ class ZooKeeper:
             found += [path or "/" for path, answer in asked.items() if self._answer_if_any(answer)]
             below = {path: self._client.get_children_async(path or "/") for path in level}
             names = {path: self._answer_if_any(answer) or [] for path, answer in below.items()}
-            level = [f"{path}/{one}" for path in level for one in sorted(names[path]) if one not in NO_CHROOTS]
+            level = [
+                f"{path}/{one}"
+                for path in level
+                for one in sorted(names[path])
+                if one not in NO_CHROOTS
+            ]
             level = level[:SEARCH_WIDTH]
         return found
 
@@ -302,9 +362,14 @@ class ZooKeeper:
         login = self._access.login
         # Of the scheme digest, ZooKeeper takes any password, and a wrong one is another person.
         verb = "read" if right == "read" else "write below"
-        whose = f"to {login} (is the password right?)" if login else "to who has no login (--zookeeper-user)"
+        whose = (
+            f"to {login} (is the password right?)"
+            if login
+            else "to who has no login (--zookeeper-user)"
+        )
         return RegistryDenied(
-            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the right `{right}` {whose}",
+            f"ZooKeeper at {self.hosts} does not let us {verb} {path}: its ACL does not give the "
+            f"right `{right}` {whose}",
             DENIED_ADVICE,
             code="zookeeper-access-denied",
         )
@@ -312,8 +377,8 @@ class ZooKeeper:
     def lock_problem(self) -> Problem | None:
         """Tell why the lock could not be held for lack of rights, if so. Nothing is written.
 
-        A transaction is refused as a whole when one of its steps fails, as the last one here always does; which step
-        failed first tells the right that is missing.
+        A transaction is refused as a whole when one of its steps fails, as the last one here always
+        does; which step failed first tells the right that is missing.
         """
         try:
             missing = [path for path in (HOME, LOCK) if not self._exists(path)]
@@ -334,7 +399,8 @@ class ZooKeeper:
         return None
 
     def lock_note(self) -> str:
-        """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is written."""
+        """Tell that anybody may take away the lock that our login protects, or nothing. Nothing is
+        written."""
         if self._access.login is None:  # then it is open to all in any case
             return ""
         open_to_all = [path for path in (HOME, LOCK) if self._lets_all_delete(path)]
@@ -342,8 +408,10 @@ class ZooKeeper:
             return ""
         close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
         return (
-            f"anyone can delete what is in {' and in '.join(open_to_all)}, the lock included, because its ACL allows it: a run "
-            f"without a login made it. To close it, log in to zookeeper-shell as {self._access.login} and run there: `{close}`"
+            f"anyone can delete what is in {' and in '.join(open_to_all)}, the lock included, "
+            "because its ACL allows it: a run "
+            "without a login made it. To close it, log in to zookeeper-shell as "
+            f"{self._access.login} and run there: `{close}`"
         )
 
     def _lets_all_delete(self, path: str) -> bool:
@@ -351,7 +419,9 @@ class ZooKeeper:
             acls, _ = self._ask(self._client.get_acls_async(path), path=path)
         except (NoNodeError, RegistryDenied):  # it will be ours, or cannot be looked at
             return False
-        rights = Permissions.DELETE | Permissions.ADMIN  # who may change the ACL may give themselves the other
+        rights = (
+            Permissions.DELETE | Permissions.ADMIN
+        )  # who may change the ACL may give themselves the other
         return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
 
     def lock_holder(self) -> str:
@@ -359,7 +429,9 @@ class ZooKeeper:
         names = self.children(LOCK)
         if not names:
             return ""
-        first = min(names, key=lambda name: name.rpartition("__")[2])  # kazoo: the lowest of the sequence has it
+        first = min(
+            names, key=lambda name: name.rpartition("__")[2]
+        )  # kazoo: the lowest of the sequence has it
         try:
             data, _ = self._ask(self._client.get_async(f"{LOCK}/{first}"), path=LOCK)
         except NoNodeError:  # it ended just now
@@ -382,7 +454,8 @@ def _as_problem(error: RegistryUnavailable) -> Problem:
 
 
 def _try(server: str) -> Exception | None:
-    """Connect to a server, as `host`, `host:port` or `[address]:port`; return what it failed with, if it did."""
+    """Connect to a server, as `host`, `host:port` or `[address]:port`; return what it failed with,
+    if it did."""
     host, colon, port = server.rpartition(":")
     if not colon or server.endswith("]"):
         host, port = server, str(CLIENT_PORT)
@@ -394,7 +467,8 @@ def _try(server: str) -> Exception | None:
 
 
 def _is_definite(error: Exception | None) -> bool:
-    """Tell whether to wait would be in vain: a name that is unknown or a port that is refused, and not mere silence."""
+    """Tell whether to wait would be in vain: a name that is unknown or a port that is refused, and
+    not mere silence."""
     return error is not None and not isinstance(error, TimeoutError)
 
 
@@ -414,7 +488,8 @@ def _observation(czxid: int | None) -> Observation:
 
 
 def controller_id(registration: bytes) -> int:
-    """Return the broker id from the JSON of /controller. Raises `ValueError` for what holds none."""
+    """Return the broker id from the JSON of /controller. Raises `ValueError` for what holds
+    none."""
     try:
         return int(json.loads(registration)["brokerid"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
@@ -422,13 +497,16 @@ def controller_id(registration: bytes) -> int:
 
 
 def host_of(broker_id: int, registration: bytes, listener: str | None = None) -> str:
-    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or a listener's.
+    """Return the host from a registration's JSON: its ``host``, else that of its first endpoint; or
+    a listener's.
 
-    Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an HTTP address).
+    Raises `Refused` where there is none, or one that is no host name (it goes into an SSH and an
+    HTTP address).
     """
     if len(registration) > MAX_REGISTRATION:
         raise Refused(
-            f"{IDS}/{broker_id} has {len(registration)} bytes, more than any broker registers. {_look(broker_id)}",
+            f"{IDS}/{broker_id} has {len(registration)} bytes, more than any broker registers. "
+            f"{_look(broker_id)}",
             code="registration-invalid",
         )
     try:
@@ -440,13 +518,15 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
             named = content.get("host") or next(filter(None, map(_endpoint_host, endpoints)), None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Refused(
-            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. {_look(broker_id)}",
+            f"{IDS}/{broker_id} cannot be understood: {clean(str(error), SHOWN)}. "
+            f"{_look(broker_id)}",
             code="registration-invalid",
         ) from error
     if not isinstance(named, str) or len(named) > MAX_HOST or not HOST.match(named):
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
-            f"{IDS}/{broker_id} has no usable host: {seen}. Check advertised.listeners of broker {broker_id}. "
+            f"{IDS}/{broker_id} has no usable host: {seen}. Check advertised.listeners of broker "
+            f"{broker_id}. "
             f"{_look(broker_id)}",
             code="registration-invalid",
         )
@@ -463,7 +543,8 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
     if listener.upper() not in by_name:
         there = clean(", ".join(sorted(by_name)), SHOWN)
         raise Refused(
-            f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: {there!r}",
+            f"broker {broker_id} has no listener {listener!r} in {IDS}/{broker_id}; it has: "
+            f"{there!r}",
             code="listener-unknown",
         )
     return _endpoint_host(by_name[listener.upper()])
@@ -487,7 +568,8 @@ def _end(client: Any) -> None:
 
 
 def _probe(client: Any, missing: list[str]) -> Any:
-    """Return a transaction that would make what is missing and take the lock, if its last step did not fail."""
+    """Return a transaction that would make what is missing and take the lock, if its last step did
+    not fail."""
     transaction = client.transaction()
     for path in [*missing, f"{LOCK}/probe", f"{LOCK}/probe"]:  # the second one is there already
         transaction.create(path)
@@ -495,7 +577,8 @@ def _probe(client: Any, missing: list[str]) -> Any:
 
 
 class Lock:
-    """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with the session."""
+    """One run at a time for each cluster: an ephemeral node that shows who holds it and dies with
+    the session."""
 
     loss = "with the ZooKeeper session"
 
@@ -513,7 +596,9 @@ class Lock:
         self._zookeeper._sync()
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            others = call_in_thread(self._try, self._zookeeper.timeout)  # kazoo's lock waits without a bound
+            others = call_in_thread(
+                self._try, self._zookeeper.timeout
+            )  # kazoo's lock waits without a bound
         except NoAuthError as error:
             problem = self._zookeeper.lock_problem()
             why = problem.text if problem else f"ZooKeeper does not let us write {LOCK}"
@@ -524,7 +609,8 @@ class Lock:
             raise held_by(_who(others))
 
     def _try(self) -> list[str] | None:
-        """Try to take the lock; return None where it is ours, else what its contenders say of themselves."""
+        """Try to take the lock; return None where it is ours, else what its contenders say of
+        themselves."""
         return None if self._lock.acquire(blocking=False) else list(self._lock.contenders())
 
     def still_held(self) -> bool:
@@ -538,7 +624,8 @@ class Lock:
         return session is not None and bool(stat.ephemeralOwner == session[0])
 
     def ensure_held(self) -> bool:
-        """Make sure that the lock is ours; take it again where the session was lost. Return whether that was so.
+        """Make sure that the lock is ours; take it again where the session was lost. Return whether
+        that was so.
 
         Raises `Stopped` where somebody else has it now.
         """
@@ -548,25 +635,32 @@ class Lock:
             self.take()
         except (LockHeld, Refused) as error:
             raise Stopped(
-                f"the lock was lost with the ZooKeeper session, and since then {error}", code="lock-lost"
+                f"the lock was lost with the ZooKeeper session, and since then {error}",
+                code="lock-lost",
             ) from error
         return True
 
     def show(self, brokers: Sequence[Broker]) -> None:
         """Let others see at which brokers we are."""
-        data = json.dumps({**self._holder, "broker": ", ".join(str(one.id) for one in brokers)}).encode()
+        data = json.dumps(
+            {**self._holder, "broker": ", ".join(str(one.id) for one in brokers)}
+        ).encode()
         try:
             self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
         except NoNodeError as error:
             raise Stopped(
-                f"our lock {LOCK}/{self._lock.node} was deleted. Find out by whom before continuing", code="lock-lost"
+                f"our lock {LOCK}/{self._lock.node} was deleted. Find out by whom before "
+                "continuing",
+                code="lock-lost",
             ) from error
 
     def release(self) -> None:
         """Let go of the lock; where ZooKeeper does not answer it goes with the session."""
         if self._client.connected and self._lock.is_acquired:
             try:
-                self._zookeeper._ask(self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S)
+                self._zookeeper._ask(
+                    self._client.delete_async(f"{LOCK}/{self._lock.node}"), GOODBYE_S
+                )
             except Exception:  # how the run ended is known, and is not changed by this
                 LOG.debug("the lock could not be let go of", exc_info=True)
 
@@ -582,16 +676,22 @@ def _who(contenders: list[str]) -> str:
 
 
 def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
-    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a /brokers/ids."""
+    """Say what may be wrong where no broker is registered. ``chroots`` are those that have a
+    /brokers/ids."""
     servers, _, path = hosts.partition("/")
     ours = f"/{path.strip('/')}"
     if ours in chroots:
         others = [chroot for chroot in chroots if chroot != ours]
-        elsewhere = f", or give another chroot, which is the path behind the servers: {_some(others)}" if others else ""
+        elsewhere = (
+            f", or give another chroot, which is the path behind the servers: {_some(others)}"
+            if others
+            else ""
+        )
         return f"It is there, and empty: start the brokers{elsewhere}"
     if not chroots:
         return (
-            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the ZooKeeper of Kafka? A "
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the "
+            "ZooKeeper of Kafka? A "
             "KRaft cluster has none, and is not supported"
         )
     addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])

@@ -1,9 +1,10 @@
 """The critical section for one broker: what follows what.
 
-What was seen is judged in `evidence`, what is said is made in `words`, and `observer` does the looking. What a command says
-of itself is told to the person, and decides nothing.
+What was seen is judged in `evidence`, what is said is made in `words`, and `observer` does the
+looking. What a command says of itself is told to the person, and decides nothing.
 
-`stop` and `start` are generators: they give how long (s) they rest, so that several brokers can be in hand under one clock.
+`stop` and `start` are generators: they give how long (s) they rest, so that several brokers can be
+in hand under one clock.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +36,8 @@ UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
 
 
 class BrokerEvents(Protocol):
-    """Hears what happens to the broker in hand, in words: what was to be expected, and what went wrong."""
+    """Hears what happens to the broker in hand, in words: what was to be expected, and what went
+    wrong."""
 
     def say(self, text: str) -> None: ...
 
@@ -50,12 +52,18 @@ class Limits:
     poll: float = 0.5  # from one look to the next
     registration_poll: float = 0.1  # from one look at the registration alone to the next
     grace: float = 15.0  # how long a command that ended is given before its effect must show
-    again: float = 15.0  # before a start that failed is sent again; twice as long after each, up to ``longest``
-    again_unseen: float = 60.0  # before a start that ended well, and of which nothing is seen, is sent again; as above
+    # before a start that failed is sent again; twice as long after each, up to ``longest``
+    again: float = 15.0
+    # before a start that ended well, and of which nothing is seen, is sent again; as above
+    again_unseen: float = 60.0
     longest: float = 240.0
-    start_gives_up: float = 120.0  # a start command may give up after so long or after ``waiting`` (systemd: 90 s)
+    start_gives_up: float = (
+        120.0  # a start command may give up after so long or after ``waiting`` (systemd: 90 s)
+    )
     resend: float = 10.0  # before a start command that did not reach the host is sent again
-    last_chance: float = 60.0  # a broker that took the whole limit to go is given this long to come back
+    last_chance: float = (
+        60.0  # a broker that took the whole limit to go is given this long to come back
+    )
     news: float = 60.0  # from one line about what is still waited for to the next
 
 
@@ -63,7 +71,13 @@ class Restart:
     """Restart one broker. ``events`` hears what happens."""
 
     def __init__(
-        self, broker: Broker, host: Host, observer: Observer, clock: Clock, limits: Limits, events: BrokerEvents
+        self,
+        broker: Broker,
+        host: Host,
+        observer: Observer,
+        clock: Clock,
+        limits: Limits,
+        events: BrokerEvents,
     ) -> None:
         self._broker = broker
         self._host = host
@@ -82,7 +96,9 @@ class Restart:
         self._is_extended = False  # the deadline was put off once
         self._missing_since: float | None = None
         self._was_seen_alive = False  # a new process, since the last start
-        self._was_away_after_the_stop = False  # nothing of it was there when its stop command was over
+        self._was_away_after_the_stop = (
+            False  # nothing of it was there when its stop command was over
+        )
         self._is_blind = False  # its process could not be looked for the last time
         self._unsent = ""  # why a start command did not reach the host, as it was told last
         self.has_begun = False  # the stop command was sent, or may have been
@@ -102,16 +118,19 @@ class Restart:
     # Stopping
 
     def stop(self, objection: Objection = no_objection) -> Work[str]:
-        """Stop the broker and wait until it is gone. Return what went wrong with it, if the broker goes all the same.
+        """Stop the broker and wait until it is gone. Return what went wrong with it, if the broker
+        goes all the same.
 
-        ``objection`` is asked right before the command is sent. Raises `Stopped` where the broker is seen to be running
-        as before, and `BrokerDown` where it is, but may yet go.
+        ``objection`` is asked right before the command is sent. Raises `Stopped` where the broker
+        is seen to be running as before, and `BrokerDown` where it is, but may yet go.
         """
         self._events.say("stopping it")
         self._began = self._news_at = self._clock.now()
         self._before = replace(self._before, stopped_at=self._began)
         self.has_begun = True
-        command = self._stop = Command(self._host.stop(self._limits.waiting, objection), self._began)
+        command = self._stop = Command(
+            self._host.stop(self._limits.waiting, objection), self._began
+        )
         gone_since: float | None = None
         while True:
             self._hear_stop(command)
@@ -142,9 +161,12 @@ class Restart:
         return f"{self._broker} {trouble}"
 
     def _no_effect(self, seen: Evidence, stop: Command) -> Stopped | BrokerDown:
-        """Return the end of a roll whose stop did nothing; a failed one is watched to the limit, as it may yet work."""
+        """Return the end of a roll whose stop did nothing; a failed one is watched to the limit, as
+        it may yet work."""
         if stop.result is None:
-            return BrokerDown(words.may_yet_go(self._situation(seen), stop), code="stop-still-at-work")
+            return BrokerDown(
+                words.may_yet_go(self._situation(seen), stop), code="stop-still-at-work"
+            )
         return Stopped(words.still_runs(self._situation(seen), stop), code="stop-had-no-effect")
 
     def _hear_stop(self, command: Command) -> None:
@@ -153,10 +175,13 @@ class Restart:
             return
         if command.not_sent:
             self.stop_was_sent = False
-            raise Stopped(f"{self._broker} was not stopped: {command.trouble}", code="stop-not-sent")
+            raise Stopped(
+                f"{self._broker} was not stopped: {command.trouble}", code="stop-not-sent"
+            )
         if command.result is None:
             self._events.warn(
-                f"the end of the stop command was not seen: {command.trouble}; the broker may still stop",
+                f"the end of the stop command was not seen: {command.trouble}; the broker may "
+                "still stop",
                 code="stop-end-not-seen",
             )
         elif command.trouble:
@@ -164,11 +189,13 @@ class Restart:
             self._events.warn(text, code="stop-failed")
         else:
             self._events.say(
-                f"the stop command ended after {command.result.seconds:.1f} s; waiting until the broker is gone"
+                f"the stop command ended after {command.result.seconds:.1f} s; waiting until the "
+                "broker is gone"
             )
 
     def _may_start(self, command: Command, gone_for: float) -> bool:
-        """Tell whether a start may follow: a stop command that still runs might take the new process down too.
+        """Tell whether a start may follow: a stop command that still runs might take the new
+        process down too.
 
         One that does not end is not waited for for ever, but nothing is over before it has ended.
         """
@@ -178,7 +205,8 @@ class Restart:
             return False
         if command.ended_at is None:
             self._events.warn(
-                f"the stop command has not returned {gone_for:.0f} s after the broker was gone; starting the broker, and "
+                f"the stop command has not returned {gone_for:.0f} s after the broker was gone; "
+                "starting the broker, and "
                 "waiting for the stop command meanwhile",
                 code="stop-hangs",
             )
@@ -193,7 +221,9 @@ class Restart:
         """
         if self.came_back is not None:
             return self.came_back
-        self._deadline = max(self._began + self._limits.waiting, self._clock.now() + self._limits.last_chance)
+        self._deadline = max(
+            self._began + self._limits.waiting, self._clock.now() + self._limits.last_chance
+        )
         command = self._send_start()
         self._tries = 1
         self._news_at = command.sent_at
@@ -208,7 +238,8 @@ class Restart:
             yield from self._rest(seen, command)
 
     def _start_again_if_missing(self, seen: Evidence, command: Command) -> Work[Command]:
-        """Send the start again where that is due. Return the start that counts. Raises `BrokerDown` when the time is over."""
+        """Send the start again where that is due. Return the start that counts. Raises `BrokerDown`
+        when the time is over."""
         now = self._clock.now()
         if seen.answers and is_new(seen.sample, self._before):
             self._was_seen_alive = True
@@ -234,13 +265,15 @@ class Restart:
         return self._send_start()
 
     def _may_have_one_more(self, command: Command) -> bool:
-        """Tell whether the last start may have found the old process alive: then one more, and time to see what it does."""
+        """Tell whether the last start may have found the old process alive: then one more, and time
+        to see what it does."""
         if self._is_extended or self._missing_since is None or self._was_gone_before(command):
             return False
         return not self._a_start_is_at_work()
 
     def _is_in_grace(self, seen: Evidence) -> bool:
-        """Tell whether a new process serves, and only has to outlive a stop command that ended a moment ago."""
+        """Tell whether a new process serves, and only has to outlive a stop command that ended a
+        moment ago."""
         if self._stop is None or self._stop.over_at is None or not is_back(seen, self._before):
             return False
         return self._clock.now() - self._stop.over_at <= self._limits.grace + self._limits.poll
@@ -255,7 +288,8 @@ class Restart:
         return command
 
     def _hear(self, start: Command) -> None:
-        """Take notice of what ended; of a stop early, because a process that was born after its end needs no grace."""
+        """Take notice of what ended; of a stop early, because a process that was born after its end
+        needs no grace."""
         self._hear_start(start)
         if self._stop is not None:
             self._hear_stop(self._stop)
@@ -272,7 +306,8 @@ class Restart:
             self._events.warn(f"the start command failed: {command.trouble}", code="start-failed")
         elif not command.not_sent:
             self._events.warn(
-                f"the end of the start command was not seen: {command.trouble}; the broker may still come back",
+                f"the end of the start command was not seen: {command.trouble}; the broker may "
+                "still come back",
                 code="start-end-not-seen",
             )
         elif command.trouble != self._unsent:  # it is tried again and again: that is said once
@@ -282,17 +317,25 @@ class Restart:
             self._unsent = command.trouble
 
     def _is_due_again(self, command: Command) -> bool:
-        """Tell whether to start it again: never while a start is at work, and after longer and longer pauses.
+        """Tell whether to start it again: never while a start is at work, and after longer and
+        longer pauses.
 
-        Sooner where the last start may have met the old process, or where a new one was seen to die.
+        Sooner where the last start may have met the old process, or where a new one was seen to
+        die.
         """
         if self._missing_since is None or command.ended_at is None:
             return False
         is_soon = command.trouble or self._was_seen_alive or not self._was_gone_before(command)
-        first = self._limits.again if is_soon else min(self._limits.again_unseen, self._limits.waiting / 4)
+        first = (
+            self._limits.again
+            if is_soon
+            else min(self._limits.again_unseen, self._limits.waiting / 4)
+        )
         pause: float = min(first * 2 ** (self._tries - 1), self._limits.longest)
         now = self._clock.now()
-        return now - command.ended_at >= pause and now - self._missing_since >= min(pause, self._limits.grace)
+        return now - command.ended_at >= pause and now - self._missing_since >= min(
+            pause, self._limits.grace
+        )
 
     def _was_gone_before(self, command: Command) -> bool:
         """Tell whether the old process was proven to be gone when a start was sent."""
@@ -308,7 +351,10 @@ class Restart:
 
     def _welcome(self, seen: Evidence, command: Command) -> Jvm:
         if command.ended_at is None:
-            self._events.warn("is back, but the start command has not returned; not waiting for it", code="start-hangs")
+            self._events.warn(
+                "is back, but the start command has not returned; not waiting for it",
+                code="start-hangs",
+            )
         assert seen.sample.jvm is not None
         self.is_from_others = born_before(seen.sample, self._starts[0].sent_at, UPTIME_TOLERANCE_S)
         return seen.sample.jvm
@@ -322,7 +368,8 @@ class Restart:
     def _has_outlived_the_stop(self, seen: Evidence) -> bool:
         """Tell whether the stop command is over, and has not met the new process, or let it live.
 
-        It has not met a process that was not there yet when it was over; one that was has to be there some time later.
+        It has not met a process that was not there yet when it was over; one that was has to be
+        there some time later.
         """
         if self._stop is None or self._stop_may_act() or self._stop.over_at is None:
             return False
@@ -334,10 +381,11 @@ class Restart:
         return self._stop is not None and not self._stop.is_over(self._clock.now())
 
     def _lets_it_live(self, command: Command) -> bool:
-        """Tell whether a start command can no longer take down what it started, as one does that gives up waiting.
+        """Tell whether a start command can no longer take down what it started, as one does that
+        gives up waiting.
 
-        One that ended well does not. One that never ends, as where the broker runs in the foreground, is not waited for
-        for ever.
+        One that ended well does not. One that never ends, as where the broker runs in the
+        foreground, is not waited for for ever.
         """
         if command.not_sent:
             return True
@@ -365,14 +413,17 @@ class Restart:
         seen = self._observer.look(spare_metrics)
         if is_stop_over and is_gone(seen):
             self._was_away_after_the_stop = True
-        if self._observer.why_blind and not self._is_blind:  # it is tried again and again: that is said once
+        if (
+            self._observer.why_blind and not self._is_blind
+        ):  # it is tried again and again: that is said once
             text = f"its process cannot be looked for: {self._observer.why_blind}; trying again"
             self._events.warn(text, code="process-check-failed")
         self._is_blind = bool(self._observer.why_blind)
         return seen
 
     def _rest(self, seen: Evidence, command: Command) -> Work[None]:
-        """Wait until the next look: one at the metrics costs the broker dear, one at the registration costs nothing."""
+        """Wait until the next look: one at the metrics costs the broker dear, one at the
+        registration costs nothing."""
         until = self._clock.now() + self._limits.poll
         while (left := until - self._clock.now()) > 0 and not command.has_news:
             yield min(left, self._limits.registration_poll)
@@ -389,7 +440,8 @@ class Restart:
         return words.Situation(self._broker, self._before, seen, self._since_stop())
 
     def _give_news(self, seen: Evidence, what: str) -> None:
-        """Say now and then what is still waited for, and how long the broker has been in the state that it tells."""
+        """Say now and then what is still waited for, and how long the broker has been in the state
+        that it tells."""
         now = self._clock.now()
         lasted = self._state_ages.seconds([seen.state], now)[seen.state]
         if now - self._news_at < self._limits.news:

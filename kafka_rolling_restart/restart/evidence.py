@@ -1,6 +1,7 @@
 """The proofs: what the three witnesses saw of a broker at one look, judged.
 
-These are pure functions over plain values. They are the only place that decides when a broker is gone, back or missing.
+These are pure functions over plain values. They are the only place that decides when a broker is
+gone, back or missing.
 """
 
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class Evidence:
 def is_gone(seen: Evidence) -> bool:
     """Tell whether the old process is proven to be gone.
 
-    Its host showed that, and nothing fresh contradicts it; or, where the host cannot show it, both others are definite.
+    Its host showed that, and nothing fresh contradicts it; or, where the host cannot show it, both
+    others are definite.
     """
     if seen.process.is_absent:
         return not seen.registry.is_present and not seen.answers
@@ -67,7 +69,8 @@ def is_silent(seen: Evidence) -> bool:
 
 
 def is_down(seen: Evidence) -> bool:
-    """Tell whether the broker is certainly down: silent, and a JVM that runs would have been found."""
+    """Tell whether the broker is certainly down: silent, and a JVM that runs would have been
+    found."""
     return is_silent(seen) and not seen.sample.source_is_down
 
 
@@ -77,11 +80,14 @@ def is_old(sample: Sample, before: Before) -> bool:
 
 
 def is_new(sample: Sample, before: Before) -> bool:
-    """Tell whether a sample is of a later process. Where its host's clock went back, its uptime tells that."""
+    """Tell whether a sample is of a later process. Where its host's clock went back, its uptime
+    tells that."""
     if sample.jvm is None or is_old(sample, before):
         return False
     born = sample.asked_at - sample.jvm.uptime_ms / 1000
-    return sample.jvm.start_ms > before.jvm.start_ms or (sample.max_age == 0 and born > before.stopped_at)
+    return sample.jvm.start_ms > before.jvm.start_ms or (
+        sample.max_age == 0 and born > before.stopped_at
+    )
 
 
 def is_running(sample: Sample) -> bool:
@@ -90,7 +96,8 @@ def is_running(sample: Sample) -> bool:
 
 
 def is_new_member(seen: Evidence, before: Before) -> bool:
-    """Tell whether the broker is a member again, in a registration of its own where those can be told apart."""
+    """Tell whether the broker is a member again, in a registration of its own where those can be
+    told apart."""
     if not seen.registry.is_present:
         return False
     return seen.registry.identity is None or seen.registry.identity != before.registration.identity
@@ -108,14 +115,16 @@ def is_back(seen: Evidence, before: Before) -> bool:
 def runs_as_before(seen: Evidence, before: Before) -> bool:
     """Tell whether the old process serves as if nothing had happened.
 
-    Its registration tells nothing: the session behind it may have been lost and made anew meanwhile.
+    Its registration tells nothing: the session behind it may have been lost and made anew
+    meanwhile.
     """
     is_same = is_old(seen.sample, before) and seen.registry.is_present
     return is_same and seen.answers and is_running(seen.sample)
 
 
 def is_missing(seen: Evidence, before: Before, start_failed: bool) -> bool:
-    """Tell whether nothing came of a start. One that failed is repeated without the word of the registry, too."""
+    """Tell whether nothing came of a start. One that failed is repeated without the word of the
+    registry, too."""
     if is_gone(seen) and seen.registry.is_absent and is_old(seen.sample, before):
         return True  # a cache goes on answering for the process that is proven to be gone
     return is_silent(seen) or (start_failed and is_gone(seen) and seen.sample.jvm is None)

@@ -11,7 +11,9 @@ from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.restart.evidence import Before, Evidence
 
 PATIENCE_S = 3.0  # for the registry: a broker that is down does not wait long for one that is away
-PROCESS_TOLERANCE_S = 30.0  # between the uptime and the age on the host; many partitions take long to be read
+PROCESS_TOLERANCE_S = (
+    30.0  # between the uptime and the age on the host; many partitions take long to be read
+)
 NOT_LOOKED_FOR = Observation(Presence.UNKNOWN)
 HIDDEN = Observation(Presence.BLIND, words="its process cannot be seen")
 
@@ -19,7 +21,9 @@ HIDDEN = Observation(Presence.BLIND, words="its process cannot be seen")
 class Observer:
     """Looks at one broker. What cannot be asked is unknown, and no look raises."""
 
-    def __init__(self, broker: Broker, host: Host, metrics: MetricsSource, registry: Membership, clock: Clock) -> None:
+    def __init__(
+        self, broker: Broker, host: Host, metrics: MetricsSource, registry: Membership, clock: Clock
+    ) -> None:
         self._broker = broker
         self._host = host
         self._metrics = metrics
@@ -27,20 +31,26 @@ class Observer:
         self._clock = clock
         self._freshness = Freshness()
         self._jvm: Jvm | None = None
-        self._born: float | None = None  # on our clock; None: the process cannot be seen on its host
+        self._born: float | None = (
+            None  # on our clock; None: the process cannot be seen on its host
+        )
         self.gone_at: float | None = None  # when the old process was first proven to be gone
         self.why_blind = ""  # why the process could not be looked for the last time
 
     def look_before(self) -> Before:
-        """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker is untouched."""
+        """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker
+        is untouched."""
         registration = self.registration(patience=None)
         if registration.presence is Presence.UNKNOWN:
-            raise Stopped(f"{self._broker} was not stopped: {registration.words}", code="registry-unreachable")
+            raise Stopped(
+                f"{self._broker} was not stopped: {registration.words}", code="registry-unreachable"
+            )
         sample = self._read()
         if not registration.is_present or sample.jvm is None:
             seen = sample.reason or f"it is {registration.words} any more"
             raise Stopped(
-                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. Check it before continuing",
+                f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. "
+                "Check it before continuing",
                 code="broker-not-verified",
             )
         self._jvm = sample.jvm
@@ -50,14 +60,16 @@ class Observer:
         return Before(registration, sample.jvm)
 
     def look(self, spare_metrics: bool = False) -> Evidence:
-        """Look at the broker. A member that is just stopping is spared the reading of all its metrics."""
+        """Look at the broker. A member that is just stopping is spared the reading of all its
+        metrics."""
         registration = self.registration()
         if spare_metrics and registration.is_present:
             now = self._clock.now()
             return Evidence(registration, Sample(now, now, is_spared=True), NOT_LOOKED_FOR)
         sample = self._read()
         is_fresh = self._is_fresh(sample)
-        # Looking over SSH costs a connection: it is needed only where the rest says that the broker is gone.
+        # Looking over SSH costs a connection: it is needed only where the rest says that the broker
+        # is gone.
         process = NOT_LOOKED_FOR
         if not registration.is_present and not (sample.jvm is not None and is_fresh):
             process = self._process()
@@ -82,7 +94,9 @@ class Observer:
         try:
             return self._metrics.read()
         except Exception as error:  # it tells nothing of the broker
-            return Sample(asked_at, self._clock.now(), reason=f"they could not be asked for: {error}")
+            return Sample(
+                asked_at, self._clock.now(), reason=f"they could not be asked for: {error}"
+            )
 
     def _process(self) -> Observation:
         if self._born is None or self._jvm is None or self._jvm.pid is None:
@@ -94,7 +108,9 @@ class Observer:
         self.why_blind = ""
         if seen.presence is Presence.UNKNOWN:
             self.why_blind = seen.words
-            return Observation(Presence.UNKNOWN, words="its process could not be looked for over SSH")
+            return Observation(
+                Presence.UNKNOWN, words="its process could not be looked for over SSH"
+            )
         if seen.is_absent and self.gone_at is None:
             self.gone_at = self._clock.now()
         return seen
@@ -112,7 +128,8 @@ class Observer:
             return now - age
         if self._host.sees_process:
             raise Stopped(
-                f"{self._broker} was not stopped: the preflight saw its process on its host, and now it cannot be found "
+                f"{self._broker} was not stopped: the preflight saw its process on its host, and "
+                "now it cannot be found "
                 f"there (pid {jvm.pid}). Find out why before continuing",
                 code="process-not-found",
             )

@@ -1,4 +1,5 @@
-"""Doing several things under one clock: each says for how long it rests, and whoever is due first goes on first."""
+"""Doing several things under one clock: each says for how long it rests, and whoever is due first
+goes on first."""
 
 from collections.abc import Callable, Generator, Hashable, Mapping
 from heapq import heappop, heappush
@@ -18,7 +19,8 @@ def alone(clock: Clock, work: Work[V]) -> V:
 
 
 def together(clock: Clock, works: Mapping[K, Work[V]]) -> dict[K, Callable[[], V]]:
-    """Do all the works to their ends. Return how each ended: a call returns its result, or raises what it raised.
+    """Do all the works to their ends. Return how each ended: a call returns its result, or raises
+    what it raised.
 
     An exception that is no `Exception` (a signal that ends the run) is raised at once.
     """

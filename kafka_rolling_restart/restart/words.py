@@ -1,15 +1,24 @@
-"""What is said of the broker in hand when its restart goes wrong: pure functions, from what was seen to a sentence."""
+"""What is said of the broker in hand when its restart goes wrong: pure functions, from what was
+seen to a sentence."""
 
 from dataclasses import dataclass
 
 from kafka_rolling_restart.model.broker import Broker, counted
 from kafka_rolling_restart.restart.command import Command
-from kafka_rolling_restart.restart.evidence import Before, Evidence, is_down, is_new, is_new_member, is_running
+from kafka_rolling_restart.restart.evidence import (
+    Before,
+    Evidence,
+    is_down,
+    is_new,
+    is_new_member,
+    is_running,
+)
 
 
 @dataclass(frozen=True)
 class Situation:
-    """The broker in hand, what was seen of it last, and what runs for it. Times are s since it was told to stop."""
+    """The broker in hand, what was seen of it last, and what runs for it. Times are s since it was
+    told to stop."""
 
     broker: Broker
     before: Before
@@ -27,7 +36,8 @@ def still_runs(now: Situation, stop: Command) -> str:
     why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted: {why}. "
-        "Check in its log whether it is shutting down, and run the stop command by hand, before continuing"
+        "Check in its log whether it is shutting down, and run the stop command by hand, before "
+        "continuing"
     )
 
 
@@ -35,7 +45,8 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     """Say that a stop had no effect so far, and may still run."""
     why = stop.trouble or "the stop command has not returned"
     return (
-        f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: {why}. "
+        f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: "
+        f"{why}. "
         "Check on its host whether the stop command, or what it began, still runs. "
         "Once the broker is down, run the command below"
     )
@@ -43,7 +54,11 @@ def may_yet_go(now: Situation, stop: Command) -> str:
 
 def awaited(now: Situation, stop_may_act: bool) -> str:
     """Say what is waited for while the broker is started."""
-    serves = is_new_member(now.seen, now.before) and is_new(now.seen.sample, now.before) and is_running(now.seen.sample)
+    serves = (
+        is_new_member(now.seen, now.before)
+        and is_new(now.seen.sample, now.before)
+        and is_running(now.seen.sample)
+    )
     if not serves:
         return "until it is back"
     if stop_may_act:
@@ -51,13 +66,18 @@ def awaited(now: Situation, stop_may_act: bool) -> str:
     return "until the start command has ended"
 
 
-def did_not_come(now: Situation, start: Command, tries: int, start_runs_s: float | None, stop_may_act: bool) -> str:
-    """Say that the broker was given up. ``start_runs_s`` is for how long (s) the last start has been at work, if it is."""
+def did_not_come(
+    now: Situation, start: Command, tries: int, start_runs_s: float | None, stop_may_act: bool
+) -> str:
+    """Say that the broker was given up. ``start_runs_s`` is for how long (s) the last start has
+    been at work, if it is."""
     is_there = is_new(now.seen.sample, now.before)
     if is_there and is_running(now.seen.sample) and stop_may_act:
         return (
-            f"{now.broker} is up again {now.since}, but the stop command may still run, and take it DOWN again. "
-            "Check on the host what that command waits for. Once it has ended, check whether the broker runs; "
+            f"{now.broker} is up again {now.since}, but the stop command may still run, and take "
+            "it DOWN again. "
+            "Check on the host what that command waits for. Once it has ended, check whether the "
+            "broker runs; "
             "if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
@@ -68,8 +88,13 @@ def did_not_come(now: Situation, start: Command, tries: int, start_runs_s: float
         )
     state = "is DOWN" if is_down(now.seen) else "may be DOWN"
     sent = tries - 1 if start.not_sent else tries
-    starts = f" after {counted(sent, 'start')}" if sent else ", and no start command reached its host"
-    return f"{now.broker} {state}{starts}, {now.since}: {now.seen}. {last}{_before_a_start(now, start)} run the command below"
+    starts = (
+        f" after {counted(sent, 'start')}" if sent else ", and no start command reached its host"
+    )
+    return (
+        f"{now.broker} {state}{starts}, {now.since}: {now.seen}. "
+        f"{last}{_before_a_start(now, start)} run the command below"
+    )
 
 
 def code_of_down(now: Situation, stop_may_act: bool) -> str:
@@ -86,7 +111,10 @@ def _last_start(start: Command, runs_s: float | None) -> str:
     if runs_s is not None:
         return f"The last start command has not returned for {runs_s:.0f} s. "
     if not start.trouble:
-        return "A start command that ends with status 0 proves nothing: --dry-run shows whether the broker is up. "
+        return (
+            "A start command that ends with status 0 proves nothing: --dry-run shows whether "
+            "the broker is up. "
+        )
     what = "The last try" if start.not_sent else "The last start"
     return f"{what}: {start.trouble.rstrip('.')}. "
 
@@ -95,10 +123,16 @@ def _before_a_start(now: Situation, start: Command) -> str:
     """Say what to do before the start command is typed."""
     if now.seen.process.is_present:
         pid = now.before.jvm.pid
-        return f"A start does nothing while pid {pid} is there: find out why it does not end; once it has,"
+        return (
+            f"A start does nothing while pid {pid} is there: find out why it does not end; once "
+            "it has,"
+        )
     if now.seen.registry.is_present and now.seen.sample.source_is_down:
         source = now.seen.sample.source
-        return f"Without {source} its JVM is not seen: start {source} there and check the broker's log; if it does not run,"
+        return (
+            f"Without {source} its JVM is not seen: start {source} there and check the broker's "
+            "log; if it does not run,"
+        )
     if start.result is not None and start.trouble:
         return "Fix this, which may be --start-command itself, then"
     if start.not_sent:

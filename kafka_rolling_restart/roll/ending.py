@@ -1,4 +1,5 @@
-"""The end of a run: what ended it, one more look at what was restarted, and the last start of a broker in hand."""
+"""The end of a run: what ended it, one more look at what was restarted, and the last start of a
+broker in hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ def end_of(roll: Roll, restart_all: Callable[[], None]) -> Outcome:
         text = f"a defect of this program ended the run: {describe(error)}; {last_resort(roll)}"
         ended_by = Defect(text, code="defect")
     final = look_at_end(roll, ended_by)
-    outcome = conclude(ended_by, final, lambda broker: roll.hosts[broker.id].start_line, roll.resume)
+    outcome = conclude(
+        ended_by, final, lambda broker: roll.hosts[broker.id].start_line, roll.resume
+    )
     try:
         _summarize(roll, final, outcome)
     except Exception as error:  # a report that cannot be made does not change how the run ended
@@ -57,7 +60,8 @@ def _is_left(roll: Roll, final: FinalState) -> bool:
 
 
 def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) -> FinalState:
-    """Look once more at what we restarted, unless the last wait has just seen all of it to be healthy."""
+    """Look once more at what we restarted, unless the last wait has just seen all of it to be
+    healthy."""
     patience = LAST_LOOK_OF_INTERRUPTED_S if isinstance(ended_by, Interrupted) else LAST_LOOK_S
     try:
         gone, unseen = roll.watch.missing(roll.done, patience) if ended_by is not None else ([], [])
@@ -79,25 +83,32 @@ def look_at_end(roll: Roll, ended_by: RollingRestartError | Interrupted | None) 
 
 
 def _note_what_is_away(roll: Roll, final: FinalState) -> None:
-    """Let no report say that the cluster is healthy where a broker that we stopped was not seen to be back."""
+    """Let no report say that the cluster is healthy where a broker that we stopped was not seen to
+    be back."""
     away = [*final.in_hand, *final.gone, *final.unseen]
     if away:
         reasons = tuple(
-            Reason(f"away {one.id}", f"{one} was stopped by this run, and may be DOWN", code="broker-down")
+            Reason(
+                f"away {one.id}",
+                f"{one} was stopped by this run, and may be DOWN",
+                code="broker-down",
+            )
             for one in away
         )
         roll.note(health=Health.UNHEALTHY, reasons=reasons, healthy=0)
 
 
 def last_resort(roll: Roll) -> str:
-    """Start the brokers in hand, if any, and say what is to be done: our defect is not to keep them down."""
+    """Start the brokers in hand, if any, and say what is to be done: our defect is not to keep them
+    down."""
     if not roll.in_hand:
         return "no broker was stopped at that moment"
     return "; ".join(_start_blindly(roll, broker) for broker in roll.in_hand)
 
 
 def _start_blindly(roll: Roll, broker: Broker) -> str:
-    """Send the start until the broker is back, or the start cannot have found the old process, which makes it do nothing.
+    """Send the start until the broker is back, or the start cannot have found the old process,
+    which makes it do nothing.
 
     Nothing is sent where the stop was not, nor while the last start is at work.
     """
@@ -117,7 +128,8 @@ def _start_blindly(roll: Roll, broker: Broker) -> str:
         if is_enough or roll.signals.was_heard_at_the_end:
             break
     return (
-        f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: {said.text}. "
+        f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: "
+        f"{said.text}. "
         "Check whether it runs; if not, run the command below"
     )
 
@@ -141,7 +153,8 @@ class _Sent:
 
 
 def _send_blindly(host: Host, clock: Clock, until: float) -> _Sent:
-    """Send the start, and give it time. One that is at work longer is waited for until ``until`` (monotonic s)."""
+    """Send the start, and give it time. One that is at work longer is waited for until ``until``
+    (monotonic s)."""
     try:
         command = host.start(max(until - clock.now(), LAST_RESORT_S))
         clock.sleep(LAST_RESORT_S)

@@ -1,4 +1,5 @@
-"""Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is healthy."""
+"""Pure judgement: readings in, verdict with reasons out; and the wait until a cluster is
+healthy."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,11 +29,17 @@ def judge(
     jvms: JvmTracker,
     allow_cached: bool = False,
 ) -> Verdict:
-    """Judge one check. ``members`` is what the registry says of each broker; what is not known is not healthy.
+    """Judge one check. ``members`` is what the registry says of each broker; what is not known is
+    not healthy.
 
     Metrics that may come out of a cache count only with ``allow_cached`` (--allow-cached-metrics).
     """
-    wrong = _not_members(expected, members) + _unread(readings) + _unsound(readings) + _restarted(readings, jvms)
+    wrong = (
+        _not_members(expected, members)
+        + _unread(readings)
+        + _unsound(readings)
+        + _restarted(readings, jvms)
+    )
     if not allow_cached:
         wrong += _cached(readings)
     stale, waiting = _stale(readings, freshness)
@@ -44,7 +51,9 @@ def judge(
     return Verdict(Health.HEALTHY)
 
 
-def _not_members(expected: Mapping[int, Broker], members: Mapping[int, Observation]) -> list[Reason]:
+def _not_members(
+    expected: Mapping[int, Broker], members: Mapping[int, Observation]
+) -> list[Reason]:
     unknown = [seen for seen in members.values() if not seen.is_present and not seen.is_absent]
     if unknown:
         text = f"{unknown[0].words}, so it is not known which brokers are registered"
@@ -62,19 +71,27 @@ def _not_members(expected: Mapping[int, Broker], members: Mapping[int, Observati
 
 def _unread(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
-        Reason(f"metrics {broker_id}", f"no metrics of broker {broker_id}: {reading.reason}", code="no-metrics")
+        Reason(
+            f"metrics {broker_id}",
+            f"no metrics of broker {broker_id}: {reading.reason}",
+            code="no-metrics",
+        )
         for broker_id, reading in readings.items()
         if reading.metrics is None
     ]
 
 
 def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]:
-    """Return the brokers that run in another JVM than at the last look: they were down in between."""
-    changes = {broker_id: jvms.changed(broker_id, reading) for broker_id, reading in readings.items()}
+    """Return the brokers that run in another JVM than at the last look: they were down in
+    between."""
+    changes = {
+        broker_id: jvms.changed(broker_id, reading) for broker_id, reading in readings.items()
+    }
     return [
         Reason(
             f"jvm {broker_id}",
-            f"broker {broker_id} was down since the last check: its JVM is a new one, which this run did not start "
+            f"broker {broker_id} was down since the last check: its JVM is a new one, which this "
+            "run did not start "
             f"({'the first time' if count == 1 else f'{count} times so far'})",
             code="broker-restarted-by-others",
         )
@@ -84,7 +101,9 @@ def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]
 
 
 def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
-    known = {broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics}
+    known = {
+        broker_id: reading.metrics for broker_id, reading in readings.items() if reading.metrics
+    }
     reasons = [
         Reason(
             f"state {broker_id} {metrics.state}",
@@ -94,19 +113,34 @@ def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
         for broker_id, metrics in known.items()
         if metrics.state != RUNNING
     ]
-    behind = {broker_id: metrics.under_replicated for broker_id, metrics in known.items() if metrics.under_replicated}
+    behind = {
+        broker_id: metrics.under_replicated
+        for broker_id, metrics in known.items()
+        if metrics.under_replicated
+    }
     if behind:
-        led = some(", ", [f"{count} led by broker {broker_id}" for broker_id, count in behind.items()], "brokers")
+        led = some(
+            ", ",
+            [f"{count} led by broker {broker_id}" for broker_id, count in behind.items()],
+            "brokers",
+        )
         total = counted(sum(behind.values()), "under-replicated partition")
         reasons.append(Reason("under-replicated", f"{total} ({led})", code="under-replicated"))
     offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
     if offline:
-        reasons.append(Reason("offline", counted(offline, "offline partition"), code="offline-partitions"))
+        reasons.append(
+            Reason("offline", counted(offline, "offline partition"), code="offline-partitions")
+        )
     controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
-    if len(known) == len(readings) and sum(known[one].active_controllers for one in controllers) != 1:
+    if (
+        len(known) == len(readings)
+        and sum(known[one].active_controllers for one in controllers) != 1
+    ):
         where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
         text = (
-            f"{len(controllers)} active controllers instead of 1: {where}" if where else "no broker is the controller"
+            f"{len(controllers)} active controllers instead of 1: {where}"
+            if where
+            else "no broker is the controller"
         )
         reasons.append(Reason("controller", text, code="controller-count"))
     return reasons
@@ -124,39 +158,52 @@ def _cached(readings: Mapping[int, Sample]) -> list[Reason]:
     ]
 
 
-def _stale(readings: Mapping[int, Sample], freshness: Freshness) -> tuple[list[Reason], list[Reason]]:
+def _stale(
+    readings: Mapping[int, Sample], freshness: Freshness
+) -> tuple[list[Reason], list[Reason]]:
     """Return what is stale, and what is no news yet because something keeps its answers."""
     stale: list[Reason] = []
     waiting: list[Reason] = []
     for broker_id, reading in readings.items():
         lag = freshness.lag(broker_id, reading)
         if lag > _allowed_lag(reading):
-            text = f"the metrics of broker {broker_id} are {lag:.0f} s old: they come out of a cache"
+            text = (
+                f"the metrics of broker {broker_id} are {lag:.0f} s old: they come out of a cache"
+            )
             stale.append(Reason(f"stale {broker_id}", text, code="metrics-stale"))
         elif not freshness.moved_on(broker_id, reading):
-            text = f"the metrics of broker {broker_id} are the same as at the last check: they come out of a cache"
+            text = (
+                f"the metrics of broker {broker_id} are the same as at the last check: they "
+                "come out of a cache"
+            )
             waiting.append(Reason(f"no news {broker_id}", text, code="metrics-not-new"))
     return stale, waiting
 
 
 def _allowed_lag(reading: Sample) -> float:
-    """Return how old (s) a sample may certainly be. Where nobody knows how long answers are kept, none is to be old."""
+    """Return how old (s) a sample may certainly be. Where nobody knows how long answers are kept,
+    none is to be old."""
     if reading.max_age == 0:
         return 0.0
     return (0.0 if math.isinf(reading.max_age) else reading.max_age) + TOLERANCE_S
 
 
 def wait_until_healthy(
-    check: Callable[[], Verdict], rule: HealthRule, clock: Clock, tell: Callable[[Verdict, int], None]
+    check: Callable[[], Verdict],
+    rule: HealthRule,
+    clock: Clock,
+    tell: Callable[[Verdict, int], None],
 ) -> float:
-    """Check until the cluster was healthy ``rule.count`` times in a row. Return when the last check began (s).
+    """Check until the cluster was healthy ``rule.count`` times in a row. Return when the last check
+    began (s).
 
-    The checks of a row are ``rule.interval`` s apart, at least; one that was not healthy is followed by the next sooner,
-    so that a row begins soon after the cluster is whole.
+    The checks of a row are ``rule.interval`` s apart, at least; one that was not healthy is
+    followed by the next sooner, so that a row begins soon after the cluster is whole.
 
-    ``tell`` hears each verdict and how many healthy checks there are so far. Raises `NeverHealthy` when the
-    time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An unknown verdict
-    neither counts nor breaks the row, and is bounded by the age that `judge` allows a reading.
+    ``tell`` hears each verdict and how many healthy checks there are so far. Raises `NeverHealthy`
+    when the time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An
+    unknown verdict neither counts nor breaks the row, and is bounded by the age that `judge` allows
+    a reading.
     """
     healthy, unhealthy, since, pause = 0, 0.0, clock.now(), 0.0
     while True:
@@ -183,7 +230,7 @@ def wait_until_healthy(
 def _soon(unhealthy: float, took: float) -> float:
     """Return after how long (s) to look again at a cluster that is not healthy.
 
-    A look costs a broker up to 3.5 s of a processor (11,500 MBeans): it gets as long a rest, and more where it will not
-    be missed, in a cluster that has not been healthy for long (s).
+    A look costs a broker up to 3.5 s of a processor (11,500 MBeans): it gets as long a rest, and
+    more where it will not be missed, in a cluster that has not been healthy for long (s).
     """
     return max(SOON_S, took, SOON_SHARE * unhealthy)

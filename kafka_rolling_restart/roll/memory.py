@@ -7,17 +7,20 @@ from kafka_rolling_restart.model.broker import Jvm, Sample
 
 @dataclass
 class JvmTracker:
-    """Remembers each broker's JVM by its start time, so that one that changed by itself is noticed."""
+    """Remembers each broker's JVM by its start time, so that one that changed by itself is
+    noticed."""
 
     _start_ms: dict[int, int] = field(default_factory=dict)
     _changes: dict[int, int] = field(default_factory=dict)
 
     def expect(self, broker_id: int, jvm: Jvm) -> None:
-        """Take this JVM for the broker's own: the first one that was seen, or the one that we started."""
+        """Take this JVM for the broker's own: the first one that was seen, or the one that we
+        started."""
         self._start_ms[broker_id] = jvm.start_ms
 
     def changed(self, broker_id: int, reading: Sample) -> int:
-        """Return how often the JVM has changed by itself so far, if this reading shows that it just did; else 0."""
+        """Return how often the JVM has changed by itself so far, if this reading shows that it just
+        did; else 0."""
         if reading.jvm is None:
             return 0
         known = self._start_ms.setdefault(broker_id, reading.jvm.start_ms)

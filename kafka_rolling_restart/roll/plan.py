@@ -1,4 +1,5 @@
-"""Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker first."""
+"""Who is restarted, in which order: choosing, showing, and the preflight that looks at every broker
+first."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,45 +24,57 @@ NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
-    """Return the brokers to restart: those with the given ids in that order, else all but the first ``skip``."""
+    """Return the brokers to restart: those with the given ids in that order, else all but the first
+    ``skip``."""
     unknown = ", ".join(ranges(broker_id for broker_id in ids if broker_id not in brokers))
     if unknown:
         known = ", ".join(ranges(brokers))
         raise UsageError(
-            f"--broker-ids: {unknown} not registered; registered: {known}. Start the broker, or leave it out",
+            f"--broker-ids: {unknown} not registered; registered: {known}. Start the broker, or "
+            "leave it out",
             code="broker-ids-unknown",
         )
     if skip > len(brokers):
         raise UsageError(
-            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give {len(brokers)} at most",
+            f"--skip {skip} is too many: {counted(len(brokers), 'broker')} registered. Give "
+            f"{len(brokers)} at most",
             code="skip-too-large",
         )
     return [brokers[broker_id] for broker_id in ids] if ids else list(brokers.values())[skip:]
 
 
 def started_before(moment: float, reading: Sample) -> bool:
-    """Tell whether a broker's JVM started before a moment (monotonic s); its uptime tells it, not its host's clock."""
+    """Tell whether a broker's JVM started before a moment (monotonic s); its uptime tells it, not
+    its host's clock."""
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
 def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
-    """Refuse several brokers on one host, where a stop command would not know which of them is meant."""
+    """Refuse several brokers on one host, where a stop command would not know which of them is
+    meant."""
     by_host: dict[str, list[int]] = {}
     for broker in brokers.values():
         by_host.setdefault(broker.host, []).append(broker.id)
     shared = [
-        f"{' and '.join(f'broker {one}' for one in ids)} on {host}" for host, ids in by_host.items() if len(ids) > 1
+        f"{' and '.join(f'broker {one}' for one in ids)} on {host}"
+        for host, ids in by_host.items()
+        if len(ids) > 1
     ]
     if shared:
         raise Refused(
-            f"several brokers on one host, where a stop command cannot tell them apart: {'; '.join(shared)}. This is not "
+            "several brokers on one host, where a stop command cannot tell them apart: "
+            f"{'; '.join(shared)}. This is not "
             "supported; no broker was touched",
             code="several-brokers-on-one-host",
         )
 
 
 def describe(
-    config: ClusterConfig, where: str, wanted: str | None, brokers: Mapping[int, Broker], controller: int | None
+    config: ClusterConfig,
+    where: str,
+    wanted: str | None,
+    brokers: Mapping[int, Broker],
+    controller: int | None,
 ) -> tuple[list[str], list[Problem]]:
     """Return the plan's lines about the cluster, and the warnings.
 
@@ -74,20 +87,27 @@ def describe(
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         text = f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead"
         warnings.append(Problem(text, code="cluster-type-elsewhere"))
-    seat = f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
+    seat = (
+        f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
+    )
     expects = f"; the configuration expects {expected}" if config.path else ""
-    lines.append(f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}")
+    lines.append(
+        f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}"
+    )
     if known < expected:
         text = (
-            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others will be neither checked nor "
-            f"restarted. If one is down, start it first{_absent(config.broker_list, brokers, expected - known)}"
+            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others "
+            "will be neither checked nor "
+            "restarted. If one is down, start it "
+            f"first{_absent(config.broker_list, brokers, expected - known)}"
         )
         warnings.append(Problem(text, code="brokers-missing"))
     return lines, warnings
 
 
 def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: int) -> str:
-    """Return who of the list is not registered, where the list has the names under which brokers register."""
+    """Return who of the list is not registered, where the list has the names under which brokers
+    register."""
     hosts = {broker.host for broker in brokers.values()}
     absent = [one for one in broker_list if one.rpartition(":")[0].strip("[]") not in hosts]
     return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
@@ -103,16 +123,25 @@ def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
 
 
 def left_alone(before: Sequence[Broker], after: Sequence[Broker], with_tasks: bool) -> str:
-    """Say who is left out for being younger than --started-before, and what that means, or nothing."""
+    """Say who is left out for being younger than --started-before, and what that means, or
+    nothing."""
     left = ranges(one.id for one in before if one not in after)
     if not left:
         return ""
-    tasks = ". No task is run for these: leave --started-before out where theirs were not run" if with_tasks else ""
-    return f"left alone, because their JVMs started after --started-before: broker {', '.join(left)}{tasks}"
+    tasks = (
+        ". No task is run for these: leave --started-before out where theirs were not run"
+        if with_tasks
+        else ""
+    )
+    return (
+        "left alone, because their JVMs started after --started-before: broker "
+        f"{', '.join(left)}{tasks}"
+    )
 
 
 def least_s(plan: Sequence[Broker], rule: HealthRule) -> float:
-    """Return how long (s) a roll takes at least: a wait before, between and after the restarts, which come on top."""
+    """Return how long (s) a roll takes at least: a wait before, between and after the restarts,
+    which come on top."""
     return (len(plan) + 1) * (rule.count - 1) * rule.interval if plan else 0.0
 
 
@@ -138,7 +167,8 @@ def table(
     readings: Mapping[int, Sample],
     findings: Mapping[int, Finding],
 ) -> list[PlanRow]:
-    """Return a row for each broker: those of the plan in its order, then those that are left alone."""
+    """Return a row for each broker: those of the plan in its order, then those that are left
+    alone."""
     places = {broker.id: str(place) for place, broker in enumerate(plan, 1)}
     left = [broker for broker in brokers.values() if broker.id not in places]
     return [
@@ -148,7 +178,9 @@ def table(
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
             role="controller" if broker.id == controller else "",
             found=str(findings[broker.id]),
-            problems=tuple(_in_general(problem.text, broker) for problem in findings[broker.id].problems),
+            problems=tuple(
+                _in_general(problem.text, broker) for problem in findings[broker.id].problems
+            ),
         )
         for broker in [*plan, *left]
     ]
@@ -178,29 +210,41 @@ def preflight(
         ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
     shared = _same_jvms(brokers, readings)
     return {
-        broker.id: _finding(readings[broker.id], ready.get(broker.id), shared.get(broker.id), allow_cached)
+        broker.id: _finding(
+            readings[broker.id], ready.get(broker.id), shared.get(broker.id), allow_cached
+        )
         for broker in brokers.values()
     }
 
 
 def looking(known: int, planned: int) -> str:
-    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned`` are restarted."""
+    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned``
+    are restarted."""
     if not planned:
         return f"preflight: looking at {counted(known, 'broker')}, and at no host"
     return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
 
 
 def good(known: int, planned: int) -> str:
-    """Return the line about a preflight that found no problem; it claims nothing of hosts that were not looked at."""
+    """Return the line about a preflight that found no problem; it claims nothing of hosts that were
+    not looked at."""
     if not planned:
-        return "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+        return (
+            "preflight: all metrics answer; the plan has no broker, so no host and no command "
+            "was checked"
+        )
     every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
     return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
 
 
-def notes(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[Problem, str]]:
-    """Return each note with the broker that it is about; one that is about many is one note that names them."""
-    groups = _grouped(brokers, {broker_id: finding.notes for broker_id, finding in findings.items()})
+def notes(
+    brokers: Mapping[int, Broker], findings: Mapping[int, Finding]
+) -> list[tuple[Problem, str]]:
+    """Return each note with the broker that it is about; one that is about many is one note that
+    names them."""
+    groups = _grouped(
+        brokers, {broker_id: finding.notes for broker_id, finding in findings.items()}
+    )
     return [told for those in groups for told in _noted(those)]
 
 
@@ -212,9 +256,14 @@ def _noted(those: Sequence[tuple[Broker, Problem]]) -> list[tuple[Problem, str]]
     return [(Problem(f"{first.text}: broker {ids}", code=first.code), "")]
 
 
-def problems(brokers: Mapping[int, Broker], findings: Mapping[int, Finding]) -> list[tuple[Problem, str]]:
-    """Return each problem with the broker that it is about; of one that very many have, the first, and who else."""
-    groups = _grouped(brokers, {broker_id: finding.problems for broker_id, finding in findings.items()})
+def problems(
+    brokers: Mapping[int, Broker], findings: Mapping[int, Finding]
+) -> list[tuple[Problem, str]]:
+    """Return each problem with the broker that it is about; of one that very many have, the first,
+    and who else."""
+    groups = _grouped(
+        brokers, {broker_id: finding.problems for broker_id, finding in findings.items()}
+    )
     return [told for those in groups for told in _told(those)]
 
 
@@ -223,14 +272,18 @@ def _told(those: Sequence[tuple[Broker, Problem]]) -> list[tuple[Problem, str]]:
     if len(those) <= FEW:
         return told
     others = [broker.id for broker, _problem in those[FIRST:]]
-    same = f"{len(others)} more brokers have the same problem as {those[0][0]}: broker {', '.join(ranges(others))}"
+    same = (
+        f"{len(others)} more brokers have the same problem as {those[0][0]}: broker "
+        f"{', '.join(ranges(others))}"
+    )
     return [*told[:FIRST], (Problem(same, code=those[0][1].code), "")]
 
 
 def _grouped(
     brokers: Mapping[int, Broker], told: Mapping[int, Sequence[Problem]]
 ) -> list[Sequence[tuple[Broker, Problem]]]:
-    """Put together what says the same of several brokers, in the order in which it is said first."""
+    """Put together what says the same of several brokers, in the order in which it is said
+    first."""
     found: dict[str, list[tuple[Broker, Problem]]] = {}
     for broker in brokers.values():
         for problem in told[broker.id]:
@@ -239,12 +292,16 @@ def _grouped(
 
 
 def _in_general(text: str, broker: Broker) -> str:
-    """Return a text without what is this broker's own in it, so that it is seen to be said of others, too."""
+    """Return a text without what is this broker's own in it, so that it is seen to be said of
+    others, too."""
     return ADDRESS.sub("…", text.replace(broker.host, "…"))
 
 
-def _finding(reading: Sample, ready: Readiness | None, shared: Problem | None, allow_cached: bool) -> Finding:
-    """Put together what was found of one broker; ``ready`` is None where its host was not looked at."""
+def _finding(
+    reading: Sample, ready: Readiness | None, shared: Problem | None, allow_cached: bool
+) -> Finding:
+    """Put together what was found of one broker; ``ready`` is None where its host was not looked
+    at."""
     problems = [_metrics_problem(reading), shared]
     notes: list[Problem | None] = []
     if allow_cached:
@@ -255,7 +312,8 @@ def _finding(reading: Sample, ready: Readiness | None, shared: Problem | None, a
         problems += ready.problems
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
             text = (
-                "its process cannot be seen on its host (in a container?): whether it is gone will be judged by its "
+                "its process cannot be seen on its host (in a container?): whether it is gone will "
+                "be judged by its "
                 "registration and its metrics alone"
             )
             notes.append(Problem(text, code="process-not-visible"))
@@ -273,7 +331,8 @@ def _metrics_problem(reading: Sample) -> Problem | None:
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, Problem]:
-    """Find brokers whose metrics show one and the same JVM: the wrong one would be seen to go and to come."""
+    """Find brokers whose metrics show one and the same JVM: the wrong one would be seen to go and
+    to come."""
     seen: dict[tuple[int, int | None], list[Broker]] = {}
     for broker in brokers.values():
         jvm = readings[broker.id].jvm
@@ -285,7 +344,8 @@ def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) ->
             continue
         for broker in same:
             text = (
-                f"its metrics show the same JVM (pid {pid}) as those of {_others(broker, same)}. Check whether their names "
+                f"its metrics show the same JVM (pid {pid}) as those of {_others(broker, same)}. "
+                "Check whether their names "
                 "lead to one host, and check the address of the metrics"
             )
             found[broker.id] = Problem(text, code="same-jvm-twice")
@@ -301,7 +361,9 @@ def _others(broker: Broker, same: Sequence[Broker]) -> str:
 def _cache_note(reading: Sample) -> Problem | None:
     if reading.metrics is None or not reading.age_note:
         return None
-    text = f"{reading.age_note}; health checks use numbers that may be as old (--allow-cached-metrics)"
+    text = (
+        f"{reading.age_note}; health checks use numbers that may be as old (--allow-cached-metrics)"
+    )
     return Problem(text, code="metrics-cached")
 
 
@@ -309,7 +371,8 @@ def _cache_problem(reading: Sample) -> Problem | None:
     if reading.metrics is None or not reading.age_note:
         return None
     text = (
-        f"{reading.age_note}: a partition could be under-replicated for as long without being seen. {reading.advice}, or "
+        f"{reading.age_note}: a partition could be under-replicated for as long without being "
+        f"seen. {reading.advice}, or "
         "accept it with --allow-cached-metrics"
     )
     return Problem(text, code="metrics-cached")

@@ -9,11 +9,14 @@ from kafka_rolling_restart.roll import plan
 from kafka_rolling_restart.roll.roll import Roll
 
 
-def preflight(roll: Roll, age_s: float | None, controller: int | None, registry: Registry, home_hint: str) -> None:
+def preflight(
+    roll: Roll, age_s: float | None, controller: int | None, registry: Registry, home_hint: str
+) -> None:
     """Look at every broker: metrics first, because they tell the process to look for on its host.
 
-    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan. ``home_hint`` says which home folder
-    was meant, where that is a guess. Raises `Refused` where anything stands in the way.
+    ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
+    ``home_hint`` says which home folder was meant, where that is a guess. Raises `Refused` where
+    anything stands in the way.
     """
     lock_problem = registry.lock_problem()
     roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
@@ -21,7 +24,11 @@ def preflight(roll: Roll, age_s: float | None, controller: int | None, registry:
     if age_s is not None:
         moment, before = roll.clock.now() - age_s, roll.plan
         roll.choose(
-            [one for one in before if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm]
+            [
+                one
+                for one in before
+                if plan.started_before(moment, readings[one.id]) or not readings[one.id].jvm
+            ]
         )
         if left := plan.left_alone(before, roll.plan, roll.tasks.any):
             roll.report.say(left)
@@ -29,7 +36,9 @@ def preflight(roll: Roll, age_s: float | None, controller: int | None, registry:
     def tell(looked: int) -> None:
         roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
 
-    findings = plan.preflight(roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached)
+    findings = plan.preflight(
+        roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached
+    )
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem.text, about, code=problem.code)
@@ -39,7 +48,10 @@ def preflight(roll: Roll, age_s: float | None, controller: int | None, registry:
         roll.report.error(lock_problem.text, code=lock_problem.code)
     count = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
     if count:
-        text = f"the preflight found {counted(count, 'problem')}, see above{home_hint}; no broker was touched"
+        text = (
+            f"the preflight found {counted(count, 'problem')}, see above{home_hint}; no broker "
+            "was touched"
+        )
         raise Refused(text, code="preflight-failed")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))

@@ -1,4 +1,5 @@
-"""A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of the runbook."""
+"""A run's plan and how far it has come; waiting for the cluster's health, and one broker's steps of
+the runbook."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +33,12 @@ from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
 
-SEND_WITHIN_S = 8.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
+SEND_WITHIN_S = (
+    8.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
+)
 FORKED = 70  # exit status of a task's child process that took itself for us
-MARGIN_S = 10.0  # when a broker is stopped, the news of the health may be older than the interval by this much
+# when a broker is stopped, the news of the health may be older than the interval by this much
+MARGIN_S = 10.0
 TASK_NEWS_S = 60.0  # from one line about post-stop tasks that are still at work to the next
 
 
@@ -51,8 +55,12 @@ class Roll:
     clock: Clock
     report: Report
     signals: Signals
-    resume: Callable[[Sequence[int]], str] = lambda _ids: ""  # the command that goes on with these brokers
-    jvms: dict[int, Jvm] = field(default_factory=dict)  # each broker's own, as we saw it first or started it
+    resume: Callable[[Sequence[int]], str] = lambda _ids: (
+        ""
+    )  # the command that goes on with these brokers
+    jvms: dict[int, Jvm] = field(
+        default_factory=dict
+    )  # each broker's own, as we saw it first or started it
     progress: Progress = field(init=False)
     healthy_at: float = float("-inf")  # when the last check that was healthy began
     asked_for_lock_at: float = float("-inf")
@@ -125,7 +133,8 @@ class Roll:
 
 
 class RollEvents:
-    """Tells what happens to a broker of the plan, and keeps the last of it as the detail of the step."""
+    """Tells what happens to a broker of the plan, and keeps the last of it as the detail of the
+    step."""
 
     def __init__(self, roll: Roll, broker: Broker) -> None:
         self._roll = roll
@@ -146,7 +155,8 @@ class RollEvents:
 
 
 def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
-    """Wait until the cluster is healthy by the rule, by default that of the options. Return whether it always was."""
+    """Wait until the cluster is healthy by the rule, by default that of the options. Return whether
+    it always was."""
     rule = rule or roll.rule
     always = True
     row_began = roll.clock.now()
@@ -166,17 +176,23 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
     try:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
-        seen = f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): {reasons}"
+        seen = (
+            f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): "
+            f"{reasons}"
+        )
         if not roll.touched:
             text = f"{seen}. No broker was touched; fix this, then try again"
             raise Refused(text, code="cluster-not-healthy") from reasons
-        raise Stopped(f"{seen}. Fix this before continuing", code="cluster-not-healthy") from reasons
+        raise Stopped(
+            f"{seen}. Fix this before continuing", code="cluster-not-healthy"
+        ) from reasons
     _record_recovery(roll, row_began)
     return always
 
 
 def _record_recovery(roll: Roll, row_began: float) -> None:
-    """Remember when the cluster was whole after the last restart, and tell of that restart as a whole."""
+    """Remember when the cluster was whole after the last restart, and tell of that restart as a
+    whole."""
     now = roll.clock.now()
     if roll.progress.rolling_since is None:
         roll.note(rolling_since=now)
@@ -209,10 +225,13 @@ def restart_broker(roll: Roll, broker: Broker, lock: RunLock) -> None:
 
 
 def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: MetricsSource) -> None:
-    """Look at the broker; then, with the lock and news of the cluster's health that is fresh, restart it."""
+    """Look at the broker; then, with the lock and news of the cluster's health that is fresh,
+    restart it."""
     host = roll.hosts[broker.id]
     observer = Observer(broker, host, metrics, roll.watch.registry, roll.clock)
-    restart = Restart(broker, host, observer, roll.clock, Limits(roll.rule.limit), RollEvents(roll, broker))
+    restart = Restart(
+        broker, host, observer, roll.clock, Limits(roll.rule.limit), RollEvents(roll, broker)
+    )
     _renew_news(roll, lock, broker)  # the tasks are over
     seen = restart.look_before()
     while _renew_news(roll, lock, broker):
@@ -227,32 +246,41 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
 
 
 def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
-    """Leave a broker alone that somebody else restarted; where tasks were to be run, it is left for another run."""
+    """Leave a broker alone that somebody else restarted; where tasks were to be run, it is left for
+    another run."""
     roll.jvms[broker.id] = seen
     trouble = "its tasks were not completed" if roll.tasks.any else ""
     roll.mark(broker, state=State.SKIPPED, new=seen, complete=not roll.tasks.any, trouble=trouble)
     left = f", though {trouble}" if trouble else ""
-    roll.report.say(f"was restarted by somebody else since this run began: left alone{left}", roll.label(broker))
+    roll.report.say(
+        f"was restarted by somebody else since this run began: left alone{left}", roll.label(broker)
+    )
 
 
 def _too_late(clock: Clock, asked_at: float) -> Objection:
-    """Return what there is against a stop that is sent too long after the health and the lock were seen.
+    """Return what there is against a stop that is sent too long after the health and the lock were
+    seen.
 
-    ``asked_at`` is when the last question was asked about them: the answer may have waited for us. This process may be held
-    up in between (Ctrl-Z, a machine that is suspended, a disk), and lose its lock meanwhile.
+    ``asked_at`` is when the last question was asked about them: the answer may have waited for us.
+    This process may be held up in between (Ctrl-Z, a machine that is suspended, a disk), and lose
+    its lock meanwhile.
     """
 
     def objection() -> str:
         age = clock.now() - asked_at
         if age <= SEND_WITHIN_S:
             return ""
-        return f"this process was held up for {age:.0f} s after it had seen the lock and the cluster's health"
+        return (
+            f"this process was held up for {age:.0f} s after it had seen the lock and the "
+            "cluster's health"
+        )
 
     return objection
 
 
 def run_post_start_tasks(roll: Roll, broker: Broker) -> None:
-    """Run the tasks for a broker that is back, in a cluster that is healthy again (step 5.6 of the runbook)."""
+    """Run the tasks for a broker that is back, in a cluster that is healthy again (step 5.6 of the
+    runbook)."""
     if roll.tasks.post_start and broker in roll.done:
         roll.enter(Step.POST_START, broker)
         _run_tasks(roll, roll.tasks.post_start, broker, "was restarted and is back, but")
@@ -266,23 +294,26 @@ def require_complete(roll: Roll) -> None:
     if left:
         names = ", ".join(map(str, left))
         raise Stopped(
-            f"tasks of the plan were not run, because somebody else restarted their brokers meanwhile: {names}",
+            "tasks of the plan were not run, because somebody else restarted their brokers "
+            f"meanwhile: {names}",
             code="tasks-not-run",
         )
 
 
 def wait_after_tasks(roll: Roll) -> None:
-    """See that the cluster is healthy now, where tasks may have changed something since it was seen last."""
+    """See that the cluster is healthy now, where tasks may have changed something since it was seen
+    last."""
     if roll.healthy_at == float("-inf") and not wait(roll, replace(roll.rule, count=1)):
         wait(roll)
 
 
 def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
-    """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take their time.
+    """See that the cluster was healthy just now and the lock is ours: tasks, logins and pauses take
+    their time.
 
-    Return whether something was different meanwhile, so that what was seen of the broker before may not be so any more.
-    That the news was old is no reason for another look at it: each takes long where there is much to read, and the news
-    would be old again.
+    Return whether something was different meanwhile, so that what was seen of the broker before may
+    not be so any more. That the news was old is no reason for another look at it: each takes long
+    where there is much to read, and the news would be old again.
     """
     old = roll.clock.now() - roll.healthy_at > roll.rule.interval + MARGIN_S
     changed = old and not wait(roll, replace(roll.rule, count=1))
@@ -296,10 +327,13 @@ def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
 
 
 def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> None:
-    """The critical section: nothing ends it with the broker left down while it can still be started."""
+    """The critical section: nothing ends it with the broker left down while it can still be
+    started."""
     roll.restarts[broker.id] = restart
     roll.mark(broker, state=State.IN_HAND, stopped_at=roll.clock.now())
-    in_hand = Reason(f"in hand {broker.id}", f"{broker} is stopped by this run", code="restart-in-progress")
+    in_hand = Reason(
+        f"in hand {broker.id}", f"{broker} is stopped by this run", code="restart-in-progress"
+    )
     roll.note(health=Health.UNHEALTHY, reasons=(in_hand,), healthy=0)
     roll.enter(Step.STOPPING, broker)
     roll.report.save()
@@ -313,7 +347,10 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
     roll.enter(Step.STARTING, broker)
     jvm = _start(roll, broker, restart)
     if restart.is_from_others and roll.tasks.post_stop and not failure and not trouble:
-        trouble = f"{broker} was started by something else than this run while its post-stop tasks were running"
+        trouble = (
+            f"{broker} was started by something else than this run while its post-stop tasks "
+            "were running"
+        )
         code = "started-by-others"
     wrong = failure or trouble
     roll.jvms[broker.id] = jvm
@@ -333,7 +370,9 @@ def _stop_and_start(roll: Roll, broker: Broker, restart: Restart, objection: Obj
         raise Stopped(text, code="task-failed")
     if trouble:
         left_out = ", but its post-stop tasks did not complete" if roll.tasks.post_stop else ""
-        raise Stopped(f"{trouble}. The broker is back{left_out}; find out why before continuing", code=code)
+        raise Stopped(
+            f"{trouble}. The broker is back{left_out}; find out why before continuing", code=code
+        )
 
 
 def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) -> str:
@@ -342,9 +381,16 @@ def _stop(roll: Roll, broker: Broker, restart: Restart, objection: Objection) ->
         trouble = alone(roll.clock, restart.stop(objection))
     except Stopped:
         if restart.stop_was_sent:
-            roll.mark(broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before")
+            roll.mark(
+                broker, state=State.UNTOUCHED, trouble="was told to stop, and still runs as before"
+            )
         else:
-            roll.mark(broker, state=State.UNTOUCHED, stopped_at=None, trouble="the stop did not reach its host")
+            roll.mark(
+                broker,
+                state=State.UNTOUCHED,
+                stopped_at=None,
+                trouble="the stop did not reach its host",
+            )
         raise
     if trouble:
         roll.mark(broker, trouble=trouble.removeprefix(f"{broker} "))
@@ -359,7 +405,9 @@ def _start(roll: Roll, broker: Broker, restart: Restart) -> Jvm:
     except BrokerDown:
         if restart.is_down:
             roll.mark(broker, state=State.DOWN)
-        roll.mark(broker, trouble=roll.trouble_of(broker) or "it was told to start, and did not come back")
+        roll.mark(
+            broker, trouble=roll.trouble_of(broker) or "it was told to start, and did not come back"
+        )
         raise
 
 
@@ -369,7 +417,8 @@ def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
 
 
 def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
-    """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we know."""
+    """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we
+    know."""
     readings = roll.watch.read_all()
     changed = [
         one
@@ -379,7 +428,8 @@ def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
     if changed:
         names = ", ".join(map(str, changed))
         raise Stopped(
-            f"{broker} was not stopped: our lock was lost {lock.loss}, and meanwhile these went down or were "
+            f"{broker} was not stopped: our lock was lost {lock.loss}, and meanwhile these went "
+            "down or were "
             f"restarted: {names}. Find out by whom before continuing",
             code="lock-lost",
         )
@@ -391,7 +441,10 @@ def _hold_lock(roll: Roll, lock: RunLock, broker: Broker) -> bool:
         retaken = lock.ensure_held()
         if retaken:
             _require_as_they_were(roll, lock, broker)
-            text = f"the lock was lost {lock.loss}, and is held again; no broker was restarted in between"
+            text = (
+                f"the lock was lost {lock.loss}, and is held again; no broker was restarted in "
+                "between"
+            )
             roll.report.warn(text, code="lock-taken-again")
         lock.show([broker])
         return retaken
@@ -412,13 +465,20 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
                 one.run(broker.host)
         except Interrupted:
             raise
-        except BaseException as error:  # SystemExit and its like included: a task does not decide about our end
-            failure = f"task {type(one).__name__} failed on {broker.host}: {describe(error).rstrip('.: ')}"
+        except (
+            BaseException
+        ) as error:  # SystemExit and its like included: a task does not decide about our end
+            failure = (
+                f"task {type(one).__name__} failed on {broker.host}: "
+                f"{describe(error).rstrip('.: ')}"
+            )
             roll.mark(broker, trouble=failure)
             raise Stopped(f"{broker} {consequence} {failure}", code="task-failed") from error
         finally:
             if os.getpid() != process:
-                os._exit(FORKED)  # a child of the task that came out of it here: it is not to restart brokers, too
+                os._exit(
+                    FORKED
+                )  # a child of the task that came out of it here: it is not to restart brokers, too
             roll.signals.listen_again()
 
 
@@ -428,13 +488,20 @@ def _failure_of_post_stop(roll: Roll, broker: Broker) -> str:
         return ""
 
     def remind(seconds: float) -> None:  # on another thread, so the progress is left alone
-        text = f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end"
+        text = (
+            f"the post-stop tasks have run for {seconds:.0f} s; the broker is down until they end"
+        )
         roll.report.warn(text, roll.label(broker), code="post-stop-tasks-slow")
 
     roll.enter(Step.POST_STOP, broker)
     try:
         with reminding(TASK_NEWS_S, remind):
-            _run_tasks(roll, roll.tasks.post_stop, broker, "was restarted, but its post-stop tasks did not complete:")
+            _run_tasks(
+                roll,
+                roll.tasks.post_stop,
+                broker,
+                "was restarted, but its post-stop tasks did not complete:",
+            )
     except Stopped as error:
         text = f"{roll.trouble_of(broker)}; starting the broker, then the roll ends"
         roll.report.warn(text, roll.label(broker), code="task-failed")

@@ -26,9 +26,11 @@ GRACE_S = 0.5  # for those that give up by themselves, and say why
 
 
 class _Bounded:
-    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of which is silent.
+    """Metrics that are there after ``limit`` (s), or not: a name may have many addresses, each of
+    which is silent.
 
-    Its threads are made here, before a broker is stopped. A reading that could not be made tells nothing of the broker.
+    Its threads are made here, before a broker is stopped. A reading that could not be made tells
+    nothing of the broker.
     """
 
     def __init__(self, source: MetricsSource, clock: Clock, limit: float) -> None:
@@ -101,7 +103,8 @@ class ClusterWatch:
 
     @contextmanager
     def source(self, broker: Broker) -> Iterator[MetricsSource]:
-        """Give the metrics of one broker for the block; reading them takes as long as a look at all, at the most.
+        """Give the metrics of one broker for the block; reading them takes as long as a look at
+        all, at the most.
 
         Raises `Stopped` where the system has no more threads.
         """
@@ -112,43 +115,54 @@ class ClusterWatch:
             bounded = _Bounded(self.metrics[broker.id], self._clock, self._patience)
         except RuntimeError as error:
             raise Stopped(
-                f"{broker} was not stopped: this machine has no more threads for us: {error}", code="no-more-threads"
+                f"{broker} was not stopped: this machine has no more threads for us: {error}",
+                code="no-more-threads",
             ) from error
         with closing(bounded):
             yield bounded
 
     def look_first(self) -> dict[int, Sample]:
-        """Read the metrics of every broker, and remember what was read: it is no news to a later check."""
+        """Read the metrics of every broker, and remember what was read: it is no news to a later
+        check."""
         readings = self.read_all()
         for broker_id, reading in readings.items():
             self._freshness.lag(broker_id, reading)
             if reading.jvm is not None:
                 self._jvms.expect(broker_id, reading.jvm)
-        self._freshness.count({broker_id: one for broker_id, one in readings.items() if one.jvm is not None})
+        self._freshness.count(
+            {broker_id: one for broker_id, one in readings.items() if one.jvm is not None}
+        )
         return readings
 
     def check(self) -> Verdict:
         """Make one health check: everything in its verdict was read after it began."""
         readings = self.read_all()
         members = self.registry.observe(self.expected)
-        verdict = judge(self.expected, members, readings, self._freshness, self._jvms, self.allow_cached)
+        verdict = judge(
+            self.expected, members, readings, self._freshness, self._jvms, self.allow_cached
+        )
         return self._reason_ages.dated(verdict, self._clock.now())
 
     def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
-        """Look which of the brokers are gone, and which of them can neither be seen to be there nor to be gone.
+        """Look which of the brokers are gone, and which of them can neither be seen to be there nor
+        to be gone.
 
-        Takes ``limit`` (s) at the most. The registry alone does not do: a broker that was killed stays a member for a
-        while; and where the registry does not answer, the metrics tell.
+        Takes ``limit`` (s) at the most. The registry alone does not do: a broker that was killed
+        stays a member for a while; and where the registry does not answer, the metrics tell.
         """
         if not brokers:
             return [], []
         ids = [one.id for one in brokers]
-        calls: dict[int | None, Callable[[], Any]] = {None: partial(self.registry.observe, ids, limit)}  # the first
+        calls: dict[int | None, Callable[[], Any]] = {
+            None: partial(self.registry.observe, ids, limit)
+        }  # the first
         calls.update({one.id: self.metrics[one.id].read for one in brokers})
         answers = in_parallel(calls, limit=limit)
         unknown = dict.fromkeys(ids, Observation(Presence.UNKNOWN))
         members: Mapping[int, Observation] = answers.pop(None, unknown)
-        standing = {one: self._stands(one.id, members[one.id], answers.get(one.id)) for one in brokers}
+        standing = {
+            one: self._stands(one.id, members[one.id], answers.get(one.id)) for one in brokers
+        }
         return (
             [one for one, stands in standing.items() if stands is False],
             [one for one, stands in standing.items() if stands is None],
@@ -165,7 +179,9 @@ class ClusterWatch:
         return True if sample is not None and self._surely_runs(broker_id, sample) else None
 
     def _surely_runs(self, broker_id: int, reading: Sample) -> bool:
-        fresh = self._freshness.lag(broker_id, reading) == 0 and self._freshness.moved_on(broker_id, reading)
+        fresh = self._freshness.lag(broker_id, reading) == 0 and self._freshness.moved_on(
+            broker_id, reading
+        )
         return fresh and reading.metrics is not None and reading.metrics.state == RUNNING
 
     def expect(self, broker: Broker, jvm: Jvm) -> None:
@@ -184,6 +200,7 @@ def _unmade(asked_at: float, now: float, error: Exception) -> Sample:
 def readers(files: int) -> int:
     """Return how many brokers may be read at a time where so many files may be open.
 
-    Each takes one, and another while its name is looked up; those of a look that ran out of time may still be open.
+    Each takes one, and another while its name is looked up; those of a look that ran out of time
+    may still be open.
     """
     return min(READERS, files // 3) if files > 0 else READERS

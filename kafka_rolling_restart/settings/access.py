@@ -1,4 +1,5 @@
-"""How the metrics and ZooKeeper are reached: addresses, TLS and logins, all known before anything is contacted."""
+"""How the metrics and ZooKeeper are reached: addresses, TLS and logins, all known before anything
+is contacted."""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -24,9 +25,11 @@ class Login:
 
 @dataclass(frozen=True)
 class MetricsAccess:
-    """How JMXProxy is reached. ``timeout`` (s) is for each answer; ``host`` is the one proxy of all brokers, if any.
+    """How JMXProxy is reached. ``timeout`` (s) is for each answer; ``host`` is the one proxy of all
+    brokers, if any.
 
-    ``login`` is for HTTP basic auth, ``jmx_login`` for the JVM behind the proxy; with ``tls`` it is https.
+    ``login`` is for HTTP basic auth, ``jmx_login`` for the JVM behind the proxy; with ``tls`` it is
+    https.
     """
 
     port: int
@@ -46,7 +49,8 @@ class MetricsAccess:
 
 @dataclass(frozen=True)
 class ZooKeeperAccess:
-    """How ZooKeeper is reached beyond its address. ``scheme`` is how ``login`` is told: `DIGEST` or `SASL`."""
+    """How ZooKeeper is reached beyond its address. ``scheme`` is how ``login`` is told: `DIGEST` or
+    `SASL`."""
 
     tls: Tls | None = None
     login: Login | None = None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class RunSettings:
     """Which brokers, with which commands, and how carefully. ``started_before`` is an age (s).
 
-    ``wanted_folder`` is where the configuration was to be; ``needs_answer`` that a person has to say yes.
+    ``wanted_folder`` is where the configuration was to be; ``needs_answer`` that a person has to
+    say yes.
     """
 
     stop_command: str

@@ -1,4 +1,5 @@
-"""TLS: the files that options name, read before anything is contacted, and its errors in plain words."""
+"""TLS: the files that options name, read before anything is contacted, and its errors in plain
+words."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -8,7 +9,9 @@ from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.settings.paths import expanded
 
 NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
-REFUSED = "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
+REFUSED = (
+    "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
+)
 HUNG_UP = (
     "EOF occurred",
     "(EOF)",
@@ -23,8 +26,14 @@ MEANINGS = (  # what OpenSSL says, and what it means; in this order
     ("is not valid for", "its certificate is for another name ({found})"),
     ("certificate has expired", "its certificate has expired"),
     ("certificate is not yet valid", "its certificate is not valid yet: is the clock right?"),
-    ("self-signed certificate", "its certificate is from an authority that we do not know: name that with {option}-ca"),
-    ("self signed certificate", "its certificate is from an authority that we do not know: name that with {option}-ca"),
+    (
+        "self-signed certificate",
+        "its certificate is from an authority that we do not know: name that with {option}-ca",
+    ),
+    (
+        "self signed certificate",
+        "its certificate is from an authority that we do not know: name that with {option}-ca",
+    ),
     (
         "unable to get local issuer",
         "its certificate is from an authority that we do not know: name that with {option}-ca",
@@ -40,7 +49,8 @@ MEANINGS = (  # what OpenSSL says, and what it means; in this order
 
 @dataclass(frozen=True)
 class Tls:
-    """How to speak TLS: the authorities that we trust and our certificate. ``option`` is what its options begin with."""
+    """How to speak TLS: the authorities that we trust and our certificate. ``option`` is what its
+    options begin with."""
 
     option: str
     context: ssl.SSLContext = field(repr=False)
@@ -49,17 +59,31 @@ class Tls:
     def explain(self, found: str) -> str:
         """Return an error of TLS in plain words; any other text as it is."""
         if any(said in found for said in NO_CERT):
-            wish = "it refuses our client certificate," if self.has_cert else "it wants a client certificate: give"
+            wish = (
+                "it refuses our client certificate,"
+                if self.has_cert
+                else "it wants a client certificate: give"
+            )
             return f"{wish} {self.option}-cert"
         for said, meaning in MEANINGS:
             if said in found:
                 return meaning.format(found=_plain(found), option=self.option)
         if REFUSED in found:
-            doubt = "it refuses our client certificate" if self.has_cert else "it wants a client certificate: give"
-            return f"it refuses to speak TLS with us ({_plain(found)}). Probably {doubt} {self.option}-cert"
+            doubt = (
+                "it refuses our client certificate"
+                if self.has_cert
+                else "it wants a client certificate: give"
+            )
+            return (
+                f"it refuses to speak TLS with us ({_plain(found)}). Probably {doubt} "
+                f"{self.option}-cert"
+            )
         if any(said in found for said in HUNG_UP):
             doubt = "refuse our" if self.has_cert else "want a"
-            return f"{found}: does it speak TLS on this port, and {doubt} client certificate ({self.option}-cert)?"
+            return (
+                f"{found}: does it speak TLS on this port, and {doubt} client certificate "
+                f"({self.option}-cert)?"
+            )
         return found
 
 
@@ -71,10 +95,12 @@ def _plain(found: str) -> str:
 def load_tls(option: str, ca: str | None, cert: str | None, key: str | None) -> Tls:
     """Read the files of ``option``-ca, -cert and -key (the certificate's file may hold the key).
 
-    Without an authority those of the system are trusted. The names in certificates are always checked. Raises
-    `UsageError` where a file cannot be read or is not what it is to be.
+    Without an authority those of the system are trusted. The names in certificates are always
+    checked. Raises `UsageError` where a file cannot be read or is not what it is to be.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # TLS 1.2 or later, with the server's name checked
+    context = ssl.SSLContext(
+        ssl.PROTOCOL_TLS_CLIENT
+    )  # TLS 1.2 or later, with the server's name checked
     if ca is None:
         context.load_default_certs()
     else:
@@ -89,17 +115,25 @@ def _load_ca(context: ssl.SSLContext, option: str, ca: str) -> None:
     try:
         context.load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
-        raise UsageError(f"{option} {ca}: it holds no certificate in PEM format", code="tls-file-unusable") from error
+        raise UsageError(
+            f"{option} {ca}: it holds no certificate in PEM format", code="tls-file-unusable"
+        ) from error
 
 
 def _load_cert(context: ssl.SSLContext, option: str, cert: str, key: str | None) -> None:
-    where = f"{option}-cert {cert}" if key is None else f"{option}-cert {cert} and {option}-key {key}"
-    paths = _readable(f"{option}-cert", cert), None if key is None else _readable(f"{option}-key", key)
+    where = (
+        f"{option}-cert {cert}" if key is None else f"{option}-cert {cert} and {option}-key {key}"
+    )
+    paths = (
+        _readable(f"{option}-cert", cert),
+        None if key is None else _readable(f"{option}-key", key),
+    )
     try:
         context.load_cert_chain(*paths, password=_refuse_password)
     except _Encrypted as error:
         raise UsageError(
-            f"{where}: the key is encrypted; decrypt it into a file that only you can read", code="tls-file-unusable"
+            f"{where}: the key is encrypted; decrypt it into a file that only you can read",
+            code="tls-file-unusable",
         ) from error
     except (ssl.SSLError, OSError) as error:
         missing = "" if key is not None else f" (is the key in another file? Give {option}-key)"

@@ -1,7 +1,8 @@
-"""Measure one check of 1,000 brokers over real sockets (`python -m tests.bench.fleet`), alone and with ten silent ones.
+"""Measure one check of 1,000 brokers over real sockets (`python -m tests.bench.fleet`), alone and
+with ten silent ones.
 
-Each is measured in a process of its own that may have 1,024 files open, beside another process that plays the thousand
-JMXProxies on the same processors. Exits 1 where a figure is over its limit.
+Each is measured in a process of its own that may have 1,024 files open, beside another process that
+plays the thousand JMXProxies on the same processors. Exits 1 where a figure is over its limit.
 """
 
 import importlib
@@ -39,7 +40,8 @@ MIB = 1024  # KiB
 
 @dataclass(frozen=True)
 class Look:
-    """One check: how long (s) it took, the work (s) of our processor meanwhile, and what it found."""
+    """One check: how long (s) it took, the work (s) of our processor meanwhile, and what it
+    found."""
 
     seconds: float
     work: float
@@ -68,7 +70,9 @@ class Registry:
 def proxies(silent: int) -> Iterator[None]:
     """Have the proxies served in a process of their own."""
     command = [sys.executable, "-m", "tests.bench.proxies", str(BROKERS), str(silent)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdin is not None and server.stdout is not None
         try:
             if server.stdout.readline() != "READY\n":
@@ -113,7 +117,9 @@ def scenario(silent: int, checks: int) -> Figures:
     """Measure in a fresh process, with so many silent brokers."""
     with proxies(silent):
         command = [sys.executable, "-m", "tests.bench.fleet", "--measure", str(checks)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
     return Figures([Look(**one) for one in found["looks"]], found["memory_mib"])
 
 
@@ -122,11 +128,16 @@ def tell_lossless(found: Figures) -> bool:
     median = sorted(found.looks, key=lambda look: look.seconds)[len(found.looks) // 2]
     share = median.work / BROKERS / REQUESTS * 1000
     print(
-        f"{BROKERS} brokers, {ANSWER_S * 1000:g} ms an answer: a check takes {median.seconds:.1f} s, the median of "
-        f"{', '.join(f'{look.seconds:.1f}' for look in found.looks)} s (limit {LOSSLESS_LIMIT_S:g} s)\n"
-        f"  of it, {median.work:.1f} s are our work on one processor ({share:.2f} ms for each of {REQUESTS} requests a "
-        f"broker): that is the floor; one reading alone waits {REQUESTS * ANSWER_S * 1000:g} ms for its answers\n"
-        f"  memory: {found.memory_mib:.0f} MiB (limit {MEMORY_LIMIT_MIB} MiB); load of the machine: {os.getloadavg()[0]:.1f}"
+        f"{BROKERS} brokers, {ANSWER_S * 1000:g} ms an answer: a check takes {median.seconds:.1f} "
+        "s, the median of "
+        f"{', '.join(f'{look.seconds:.1f}' for look in found.looks)} s (limit {LOSSLESS_LIMIT_S:g} "
+        "s)\n"
+        f"  of it, {median.work:.1f} s are our work on one processor ({share:.2f} ms for each of "
+        f"{REQUESTS} requests a "
+        f"broker): that is the floor; one reading alone waits {REQUESTS * ANSWER_S * 1000:g} ms "
+        "for its answers\n"
+        f"  memory: {found.memory_mib:.0f} MiB (limit {MEMORY_LIMIT_MIB} MiB); load of the "
+        f"machine: {os.getloadavg()[0]:.1f}"
     )
     sound = all(look.health == Health.HEALTHY.value for look in found.looks)
     return sound and median.seconds < LOSSLESS_LIMIT_S and found.memory_mib < MEMORY_LIMIT_MIB
@@ -136,11 +147,17 @@ def tell_silent(found: Figures) -> bool:
     """Print what a check took where some were silent; return whether that is within the limits."""
     look = found.looks[-1]
     print(
-        f"{BROKERS} brokers, {SILENT} of which swallow every packet: a check takes {look.seconds:.2f} s with "
-        f"--metrics-timeout {TIMEOUT_S:g} (limit {TIMEOUT_S + SLACK_S:g} s), and names {look.reasons} brokers\n"
+        f"{BROKERS} brokers, {SILENT} of which swallow every packet: a check takes "
+        f"{look.seconds:.2f} s with "
+        f"--metrics-timeout {TIMEOUT_S:g} (limit {TIMEOUT_S + SLACK_S:g} s), and names "
+        f"{look.reasons} brokers\n"
         f"  memory: {found.memory_mib:.0f} MiB; the first reason: {look.why.partition(';')[0]}"
     )
-    right = look.health == Health.UNHEALTHY.value and look.reasons == SILENT and "open files" not in look.why
+    right = (
+        look.health == Health.UNHEALTHY.value
+        and look.reasons == SILENT
+        and "open files" not in look.why
+    )
     return right and look.seconds <= TIMEOUT_S + SLACK_S and found.memory_mib < MEMORY_LIMIT_MIB
 
 

@@ -1,6 +1,8 @@
-"""Measure what the preflight's logins cost (`python -m tests.bench.logins`): many at a time to one real sshd.
+"""Measure what the preflight's logins cost (`python -m tests.bench.logins`): many at a time to one
+real sshd.
 
-Each is a login and a command, as many at a time as the preflight makes; with a known_hosts of one line and of a thousand.
+Each is a login and a command, as many at a time as the preflight makes; with a known_hosts of one
+line and of a thousand.
 """
 
 import sys
@@ -51,14 +53,20 @@ def main() -> int:
         other = make_key(home / "other")
         sshd.start()
         try:
-            wait_for("sshd listens", lambda: "Server listening" in sshd.log.read_text(), 10, sshd.log)
+            wait_for(
+                "sshd listens", lambda: "Server listening" in sshd.log.read_text(), 10, sshd.log
+            )
             for lines in (1, BROKERS):
-                others = {f"10.0.{number // 250}.{number % 250}": other for number in range(2, lines + 1)}
+                others = {
+                    f"10.0.{number // 250}.{number % 250}": other for number in range(2, lines + 1)
+                }
                 ssh.write(subnet.pattern, {**others, address: sshd.host_key})
                 seconds, work = measure({"HOME": str(home)}, address)
                 print(
-                    f"{LOGINS} logins, {WORKERS} at a time, {lines} line(s) in known_hosts: {seconds:.1f} s; our work "
-                    f"{work / LOGINS * 1000:.0f} ms each, so {BROKERS} hosts take about {seconds * BROKERS / LOGINS:.0f} s"
+                    f"{LOGINS} logins, {WORKERS} at a time, {lines} line(s) in known_hosts: "
+                    f"{seconds:.1f} s; our work "
+                    f"{work / LOGINS * 1000:.0f} ms each, so {BROKERS} hosts take about "
+                    f"{seconds * BROKERS / LOGINS:.0f} s"
                 )
         finally:
             sshd.stop()

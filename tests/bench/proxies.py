@@ -1,8 +1,9 @@
-"""A thousand JMXProxies of one process, each on its own address (`python -m tests.bench.proxies COUNT SILENT`).
+"""A thousand JMXProxies of one process, each on its own address (`python -m tests.bench.proxies
+COUNT SILENT`).
 
-Each takes 5 ms for an answer. The last SILENT of them swallow every packet: every other one takes the connection and
-says nothing, the rest do not even take it, because their backlog is full. Says READY once all listen, and ends when its
-standard input does.
+Each takes 5 ms for an answer. The last SILENT of them swallow every packet: every other one takes
+the connection and says nothing, the rest do not even take it, because their backlog is full. Says
+READY once all listen, and ends when its standard input does.
 """
 
 import asyncio
@@ -50,7 +51,9 @@ class Proxy(asyncio.Protocol):
         if self._answers and self._heard.endswith(b"\r\n\r\n"):
             method, path, _ = self._heard.decode().split(" ", 2)
             self._heard = b""
-            asyncio.get_running_loop().call_later(ANSWER_S, self._send, self._body(method, unquote(path)))
+            asyncio.get_running_loop().call_later(
+                ANSWER_S, self._send, self._body(method, unquote(path))
+            )
 
     def _send(self, body: bytes | None) -> None:
         if isinstance(self._transport, asyncio.WriteTransport) and not self._transport.is_closing():
@@ -71,7 +74,11 @@ class Proxy(asyncio.Protocol):
 
 def _response(body: bytes | None) -> bytes:
     status, body = ("200 OK", body) if body is not None else ("404 Not Found", b"")
-    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def _full(number: int) -> list[socket.socket]:
@@ -94,7 +101,9 @@ async def serve(count: int, silent: int) -> None:
         if is_silent and number % 2:
             kept += _full(number)
         else:
-            await loop.create_server(partial(Proxy, number, not is_silent), address(number), PORT, backlog=128)
+            await loop.create_server(
+                partial(Proxy, number, not is_silent), address(number), PORT, backlog=128
+            )
     print("READY", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 

@@ -1,12 +1,14 @@
-"""Measure where the time of real rolls of nine brokers goes (`python -m tests.bench.roll`); needs what the lab needs.
+"""Measure where the time of real rolls of nine brokers goes (`python -m tests.bench.roll`); needs
+what the lab needs.
 
-What cannot be avoided is the time for which each broker was down, as the lab's observer saw it, and a window of healthy
-checks before, between and after the restarts. A broker that is back has yet to catch up: until all replicas are in sync
-again no tool may go on. The rest is ours, and is the same however long a broker is down.
+What cannot be avoided is the time for which each broker was down, as the lab's observer saw it, and
+a window of healthy checks before, between and after the restarts. A broker that is back has yet to
+catch up: until all replicas are in sync again no tool may go on. The rest is ours, and is the same
+however long a broker is down.
 
-So one roll is of the lab's own brokers, which are down for less than 2 s: it shows best what is ours. Those of the other are
-down for 30 s, as `service kafka start` takes that much longer: it takes at most 1.10 times as long as cannot be avoided.
-Exits 1 where that does not hold.
+So one roll is of the lab's own brokers, which are down for less than 2 s: it shows best what is
+ours. Those of the other are down for 30 s, as `service kafka start` takes that much longer: it
+takes at most 1.10 times as long as cannot be avoided. Exits 1 where that does not hold.
 """
 
 import argparse
@@ -26,20 +28,26 @@ BROKERS = 9
 INTERVAL_S, COUNT = 1.0, 3
 WINDOW_S = (COUNT - 1) * INTERVAL_S
 OPTIONS = ("--no-confirm", "--check-interval", f"{INTERVAL_S:g}", "--check-count", str(COUNT), "-v")
-STARTS_S = (0.0, 28.2)  # for how long a start command waits before it starts a JVM, which needs 1.8 s
+STARTS_S = (
+    0.0,
+    28.2,
+)  # for how long a start command waits before it starts a JVM, which needs 1.8 s
 LIMIT = 1.10  # of the last of them
 PARTS = ("until it goes", "down", "until in sync", "until seen whole", "window", "until next stop")
 
 
 @dataclass(frozen=True)
 class Roll:
-    """A roll from outside: when it began and ended (epoch s), its report file, and what the observer saw (epoch s)."""
+    """A roll from outside: when it began and ended (epoch s), its report file, and what the
+    observer saw (epoch s)."""
 
     began: float
     ended: float
     report: Mapping[str, Any]
     downs: Sequence[Down]
-    in_sync: Mapping[int, float]  # when, after each broker was back, every replica was in sync again
+    in_sync: Mapping[
+        int, float
+    ]  # when, after each broker was back, every replica was in sync again
 
     @property
     def seconds(self) -> float:
@@ -54,7 +62,9 @@ class Roll:
     @property
     def catching_up(self) -> float:
         """How long (s) brokers that were back took to catch up, all together."""
-        return sum(max(self.in_sync[down.id] - down.since - _length(down), 0) for down in self.downs)
+        return sum(
+            max(self.in_sync[down.id] - down.since - _length(down), 0) for down in self.downs
+        )
 
     @property
     def ours(self) -> float:
@@ -81,7 +91,9 @@ class Roll:
         return _epoch(self.report["brokers"][0]["stopped"]) - self.began - WINDOW_S
 
 
-def _parts(record: Mapping[str, Any], down: Down, in_sync: float, following: float) -> tuple[float, ...]:
+def _parts(
+    record: Mapping[str, Any], down: Down, in_sync: float, following: float
+) -> tuple[float, ...]:
     stopped, whole = _epoch(record["stopped"]), _epoch(record["whole"])
     until = down.since + _length(down)
     caught_up = max(until, min(in_sync, whole))
@@ -112,12 +124,21 @@ def roll(lab: Lab, start_s: float) -> tuple[Roll, Finished]:
         host.service.start_takes = start_s
     file = lab.folder / f"{start_s}.json"
     began = time.time()
-    finished = lab.run("--cluster-type", CLUSTER_TYPE, *OPTIONS, "--report", str(file), timeout=3600)
+    finished = lab.run(
+        "--cluster-type", CLUSTER_TYPE, *OPTIONS, "--report", str(file), timeout=3600
+    )
     offset = time.time() - time.monotonic()
-    downs = [Down(one.id, one.since + offset, one.until and one.until + offset) for one in lab.observer.downs()]
+    downs = [
+        Down(one.id, one.since + offset, one.until and one.until + offset)
+        for one in lab.observer.downs()
+    ]
     whole = [one.time + offset for one in lab.observer.replicas() if one.under_replicated == 0]
-    in_sync = {down.id: min((at for at in whole if at > down.since), default=down.since) for down in downs}
-    return Roll(began, began + finished.seconds, json.loads(file.read_text()), downs, in_sync), finished
+    in_sync = {
+        down.id: min((at for at in whole if at > down.since), default=down.since) for down in downs
+    }
+    return Roll(
+        began, began + finished.seconds, json.loads(file.read_text()), downs, in_sync
+    ), finished
 
 
 def tell(seen: Roll) -> None:
@@ -128,15 +149,23 @@ def tell(seen: Roll) -> None:
         print(f"{down.id:>6}" + "".join(f"{seconds:>16.2f} s" for seconds in row))
     print(f"{'sum':>6}" + "".join(f"{sum(row):>16.2f} s" for row in zip(*parts, strict=True)))
     print(f"until the first stop, beside its window: {seen.before():.2f} s")
-    print(f"until all replicas were in sync again: {seen.catching_up:.1f} s; ours: {seen.ours:.2f} s a broker")
-    print(f"{seen.seconds:.1f} s, of which {seen.unavoidable:.1f} s cannot be avoided: {seen.ratio:.3f}")
+    print(
+        f"until all replicas were in sync again: {seen.catching_up:.1f} s; ours: {seen.ours:.2f} s "
+        "a broker"
+    )
+    print(
+        f"{seen.seconds:.1f} s, of which {seen.unavoidable:.1f} s cannot be avoided: "
+        f"{seen.ratio:.3f}"
+    )
 
 
 def main() -> int:
     """Roll, print the figures, and fail where they are over the limit."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", action="store_true", help="print what the tool said")
-    parser.add_argument("--starts", type=float, nargs="+", default=STARTS_S, metavar="S", help="before a JVM starts")
+    parser.add_argument(
+        "--starts", type=float, nargs="+", default=STARTS_S, metavar="S", help="before a JVM starts"
+    )
     options = parser.parse_args()
     ratio = float("inf")
     with Lab(brokers=BROKERS) as lab:

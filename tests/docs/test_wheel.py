@@ -1,4 +1,5 @@
-"""What the wheel installs beside the package. ``tox -e docs`` runs this where the wheel is installed."""
+"""What the wheel installs beside the package. ``tox -e docs`` runs this where the wheel is
+installed."""
 
 import re
 import shutil
@@ -24,7 +25,11 @@ def test_the_wheel_installs_the_man_page_of_this_parser() -> None:
 def test_man_finds_the_page_beside_the_command_and_warns_of_nothing() -> None:
     variables = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80"}
     done = subprocess.run(
-        ["man", "--warnings=w", "kafka-rolling-restart"], env=variables, capture_output=True, text=True, timeout=60
+        ["man", "--warnings=w", "kafka-rolling-restart"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "--unhealthy-time-limit S" in done.stdout and "EXIT STATUSES" in done.stdout
@@ -38,8 +43,14 @@ def test_the_long_description_needs_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "README.rst").write_text(text, encoding="utf-8")
     strict = ["--report=2", "--halt=2", "--no-file-insertion", "--no-raw"]
     done = subprocess.run(
-        [sys.executable, "-m", "docutils", *strict, str(tmp_path / "README.rst")], capture_output=True, text=True
+        [sys.executable, "-m", "docutils", *strict, str(tmp_path / "README.rst")],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     links = re.findall(r'(?:href|src)="([^"]*)"', done.stdout)
-    assert [link for link in links if not re.match(r"https?://|#|data:", link) and not link.endswith(".css")] == []
+    assert [
+        link
+        for link in links
+        if not re.match(r"https?://|#|data:", link) and not link.endswith(".css")
+    ] == []

@@ -32,9 +32,17 @@ def main() -> int:
 def help_text(lab: Lab) -> str:
     """Say what a shell needs to use the lab, and where things are."""
     exports = [f"export {name}={shlex.quote(value)}" for name, value in lab.env.items()]
-    hosts = [f"# broker {host.id}: ssh -F {lab.ssh.config} {host.address}; {host.folder}" for host in lab.hosts]
-    run = f"{sys.executable} -m kafka_rolling_restart --cluster-type {CLUSTER_TYPE} --check-interval 1 --check-count 3"
-    return "\n".join([*exports, *hosts, f"# ZooKeeper: {lab.zookeeper}", run, "# Ctrl-C ends the lab"])
+    hosts = [
+        f"# broker {host.id}: ssh -F {lab.ssh.config} {host.address}; {host.folder}"
+        for host in lab.hosts
+    ]
+    run = (
+        f"{sys.executable} -m kafka_rolling_restart --cluster-type {CLUSTER_TYPE} "
+        "--check-interval 1 --check-count 3"
+    )
+    return "\n".join(
+        [*exports, *hosts, f"# ZooKeeper: {lab.zookeeper}", run, "# Ctrl-C ends the lab"]
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ KAFKA_PORT = 9092
 JOLOKIA_PORT = 8778
 STOP_TIMEOUT = 60.0  # s
 OVERRIDES_OF_DYING = ("--override", "log.dirs=/proc/no-such-folder")
-LINGERING = "-XX:ArchiveClassesAtExit="  # writing the archive keeps the JVM for 3 s after Kafka's own shutdown
+# writing the archive keeps the JVM for 3 s after Kafka's own shutdown
+LINGERING = "-XX:ArchiveClassesAtExit="
 LINGERING_OPTIONS = ("-XX:+UnlockDiagnosticVMOptions", "-XX:+AllowArchivingWithJavaAgent")
 STATE = ("kafka.server:type=KafkaServer,name=BrokerState", "Value")
 UNDER_REPLICATED = ("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value")
@@ -50,15 +51,20 @@ class Broker:
         """Write the broker's configuration and the scripts that launch it."""
         properties = self.folder / "server.properties"
         properties.write_text(_properties(self._settings(zookeeper, brokers)))
-        agent = f"-javaagent:{jars.agent}=host={self.address},port={JOLOKIA_PORT},discoveryEnabled=false"
+        listening = f"host={self.address},port={JOLOKIA_PORT},discoveryEnabled=false"
+        agent = f"-javaagent:{jars.agent}={listening}"
         lingering = (*LINGERING_OPTIONS, f"{LINGERING}{self.folder}/archive.jsa")
         for script, options, arguments in (
             (process.LAUNCH, (), ()),
             (process.LAUNCH_DYING, (), OVERRIDES_OF_DYING),
             (process.LAUNCH_LINGERING, lingering, ()),
         ):
-            command = java_command(jars, self.folder, "256m", "INFO", "kafka.Kafka", agent, *options)
-            _write_launcher(self.folder / script, self.folder, [*command, str(properties), *arguments])
+            command = java_command(
+                jars, self.folder, "256m", "INFO", "kafka.Kafka", agent, *options
+            )
+            _write_launcher(
+                self.folder / script, self.folder, [*command, str(properties), *arguments]
+            )
 
     def start(self) -> None:
         """Launch the JVM, unless it runs; do not wait until it serves."""
@@ -67,8 +73,9 @@ class Broker:
     def restart(self, lingering: bool = False) -> None:
         """Stop the broker and launch it again; do not wait until it serves.
 
-        A lingering one, when it is stopped the next time, looks gone after 0.6 s (no registration, every port closed)
-        and its process lives for 3 s more, as a broker with many partitions does.
+        A lingering one, when it is stopped the next time, looks gone after 0.6 s (no registration,
+        every port closed) and its process lives for 3 s more, as a broker with many partitions
+        does.
         """
         self.stop()
         process.launch(self.folder, process.LAUNCH_LINGERING if lingering else process.LAUNCH)
@@ -86,7 +93,8 @@ class Broker:
             raise LabError(f"broker {self.id} does not stop:\n{tail(self.log)}")
 
     def kill(self) -> None:
-        """Kill the JVM and wait until it is gone; its registration stays until the session times out (6 s)."""
+        """Kill the JVM and wait until it is gone; its registration stays until the session times
+        out (6 s)."""
         pid = process.send(self.folder, signal.SIGKILL)
         if pid is not None and not process.wait_gone(pid, STOP_TIMEOUT):
             raise LabError(f"broker {self.id} survives SIGKILL")
@@ -104,7 +112,8 @@ class Broker:
         return self.pid is not None
 
     def metric(self, mbean_and_attribute: tuple[str, str], timeout: float = 10.0) -> Any:
-        """Read one attribute from Jolokia; None when the broker does not answer or does not have it."""
+        """Read one attribute from Jolokia; None when the broker does not answer or does not have
+        it."""
         mbean, attribute = mbean_and_attribute
         request = {"type": "read", "mbean": mbean, "attribute": attribute}
         try:

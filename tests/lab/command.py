@@ -61,8 +61,13 @@ class Finished:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Build the environment of a user of the lab: a home, a path, a language, and where this tool is imported from."""
-    variables = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    """Build the environment of a user of the lab: a home, a path, a language, and where this tool
+    is imported from."""
+    variables = {
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "LC_ALL", "TMPDIR")
+        if name in os.environ
+    }
     spec = find_spec(MODULE)
     if spec is not None and spec.origin is not None:
         variables["PYTHONPATH"] = str(Path(spec.origin).parent.parent)
@@ -75,7 +80,8 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 def type_elsewhere(line: str, env: Mapping[str, str], timeout: float) -> Finished:
-    """Run a command line that the tool printed, in a shell in another directory than the tool was in."""
+    """Run a command line that the tool printed, in a shell in another directory than the tool was
+    in."""
     begun = time.monotonic()
     done = subprocess.run(
         line,
@@ -93,7 +99,8 @@ def type_elsewhere(line: str, env: Mapping[str, str], timeout: float) -> Finishe
 
 @contextmanager
 def signals_as_at_a_terminal() -> Iterator[None]:
-    """Let no signal be ignored in what is launched meanwhile, though nohup or a shell's background made us ignore it.
+    """Let no signal be ignored in what is launched meanwhile, though nohup or a shell's background
+    made us ignore it.
 
     What a process ignores, its children ignore; a handler of ours is the default in them.
     """
@@ -164,10 +171,13 @@ class Running:
         return self._process.poll() is None
 
     def wait_for(self, text: str, timeout: float) -> None:
-        """Wait until it has printed a text; raise `LabError` when it ends, or `timeout` s pass, without it."""
+        """Wait until it has printed a text; raise `LabError` when it ends, or `timeout` s pass,
+        without it."""
         wait_until(lambda: self._printed(text) or not self.is_running(), timeout)
         if not self._printed(text) and not self._saw_at_the_end(text):
-            raise LabError(f"{text!r} was not printed within {timeout:.0f} s:\n{self.stdout}\n{self.stderr}")
+            raise LabError(
+                f"{text!r} was not printed within {timeout:.0f} s:\n{self.stdout}\n{self.stderr}"
+            )
 
     def type(self, text: str) -> None:
         """Type a text at its terminal."""
@@ -186,12 +196,15 @@ class Running:
             reader.close()
 
     def finish(self, timeout: float) -> Finished:
-        """Wait for the end; raise `LabError` when it has not come within `timeout` s, and kill the run."""
+        """Wait for the end; raise `LabError` when it has not come within `timeout` s, and kill the
+        run."""
         try:
             status = self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise LabError(f"the run did not end within {timeout:.0f} s:\n{self.stdout}\n{self.stderr}") from error
+            raise LabError(
+                f"the run did not end within {timeout:.0f} s:\n{self.stdout}\n{self.stderr}"
+            ) from error
         seconds = time.monotonic() - self._begun
         self._join()
         return Finished(status, self.stdout, self.stderr, seconds)

@@ -37,7 +37,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     passed, failed = (_count_cells(terminalreporter, outcome) for outcome in ("passed", "failed"))
     if passed or failed:
         terminalreporter.write_line(
-            f"fault matrix: {passed} cells passed, {failed} failed, {len(cells()) - passed - failed} were not run, "
+            f"fault matrix: {passed} cells passed, {failed} failed, "
+            f"{len(cells()) - passed - failed} were not run, "
             f"{len(without_sense())} make no sense"
         )
 

@@ -22,8 +22,11 @@ def tail(log: Path, size: int = 3000) -> str:
     return log.read_text(errors="replace")[-size:] if log.exists() else f"(no {log})"
 
 
-def wait_for(what: str, condition: Callable[[], bool], timeout: float, log: Path | None = None) -> None:
-    """Poll until the condition holds; raise `LabError` with the tail of the log after `timeout` s."""
+def wait_for(
+    what: str, condition: Callable[[], bool], timeout: float, log: Path | None = None
+) -> None:
+    """Poll until the condition holds; raise `LabError` with the tail of the log after `timeout`
+    s."""
     if not wait_until(condition, timeout):
         detail = f"\n{tail(log)}" if log else ""
         raise LabError(f"{what}: not so after {timeout:.0f} s{detail}")

@@ -1,4 +1,5 @@
-"""Show the main job: roll a real cluster under a real producer, and tell what independent witnesses saw."""
+"""Show the main job: roll a real cluster under a real producer, and tell what independent witnesses
+saw."""
 
 from __future__ import annotations
 
@@ -15,7 +16,15 @@ from .observer import Observer
 from .producer import Produced, Producer
 
 BROKERS = 3
-OPTIONS = ("--cluster-type", CLUSTER_TYPE, "--no-confirm", "--check-interval", "1", "--check-count", "3")
+OPTIONS = (
+    "--cluster-type",
+    CLUSTER_TYPE,
+    "--no-confirm",
+    "--check-interval",
+    "1",
+    "--check-count",
+    "3",
+)
 SETTLE = 2.0  # s of writing before and after the roll
 
 
@@ -46,21 +55,28 @@ class Seen:
         produced = self.produced
         return (
             f"at most {self.most_down} broker down at any time; {self.new_jvms} new JVMs; "
-            f"{produced.acknowledged} records acknowledged, {produced.read_back} read back, {len(produced.lost)} lost "
-            f"(longest time without an acknowledgement {produced.longest_gap_s:.1f} s); roll took {self.seconds:.0f} s"
+            f"{produced.acknowledged} records acknowledged, {produced.read_back} read back, "
+            f"{len(produced.lost)} lost "
+            f"(longest time without an acknowledgement {produced.longest_gap_s:.1f} s); roll took "
+            f"{self.seconds:.0f} s"
         )
 
 
 def main() -> int:
     """Boot, write, roll, judge; return 0 when everything was as promised."""
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it reports each broker that goes: here they all go
+    logging.getLogger("kafka").setLevel(
+        logging.CRITICAL
+    )  # it reports each broker that goes: here they all go
     if problem := missing():
         print(problem, file=sys.stderr)
         return 1
     say(f"booting {BROKERS} brokers, their ZooKeeper, an sshd and a JMXProxy each")
     begun = time.monotonic()
     with Lab(brokers=BROKERS) as lab:
-        say(f"the cluster is healthy after {time.monotonic() - begun:.0f} s; a producer with acks=all begins to write")
+        say(
+            f"the cluster is healthy after {time.monotonic() - begun:.0f} s; a producer with "
+            "acks=all begins to write"
+        )
         seen = roll(lab)
     say(seen.summary())
     for problem in seen.problems():
@@ -69,12 +85,15 @@ def main() -> int:
 
 
 def roll(lab: Lab) -> Seen:
-    """Run the tool with its output on this terminal, under a producer, and collect what was seen."""
+    """Run the tool with its output on this terminal, under a producer, and collect what was
+    seen."""
     with Producer(lab.broker_list, TOPIC) as producer:
         time.sleep(SETTLE)
         say(f"kafka-rolling-restart {' '.join(OPTIONS)}")
         begun = time.monotonic()
-        status = subprocess.run(command_line(OPTIONS), env=lab.env, stdin=subprocess.DEVNULL, check=False).returncode
+        status = subprocess.run(
+            command_line(OPTIONS), env=lab.env, stdin=subprocess.DEVNULL, check=False
+        ).returncode
         seconds = time.monotonic() - begun
         time.sleep(SETTLE)
         produced = producer.finish()

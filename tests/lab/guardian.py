@@ -10,7 +10,9 @@ read -r word
 test "$word" = dismissed && exit 0
 for process in /proc/[0-9]*; do
     case $(cat "$process/comm" 2>/dev/null) in
-    java | sshd | launch*) tr '\\0' ' ' <"$process/cmdline" | grep -qF "$1/" && kill -KILL "${process#/proc/}" ;;
+    java | sshd | launch*)
+        tr '\\0' ' ' <"$process/cmdline" | grep -qF "$1/" && kill -KILL "${process#/proc/}"
+        ;;
     esac
 done
 rm -rf "$1"
@@ -18,7 +20,8 @@ rm -rf "$1"
 
 
 class Guardian:
-    """Waits for the end of this process; then it kills each daemon that has the lab's folder in its command line."""
+    """Waits for the end of this process; then it kills each daemon that has the lab's folder in its
+    command line."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(

@@ -1,4 +1,5 @@
-"""A host of the lab: its broker, its sshd, its service scripts and its JMXProxy, each with its faults."""
+"""A host of the lab: its broker, its sshd, its service scripts and its JMXProxy, each with its
+faults."""
 
 from __future__ import annotations
 
@@ -45,14 +46,15 @@ class ModeFile:
 class Service:
     """How the stand-ins for service, sudo, id and ps behave on a host.
 
-    stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never returns and does
-    nothing; `kills` signals, and 45 s later kills whatever runs then, and returns; `loud` prints 4 MiB on each stream,
-    then stops. start_mode: `dies` starts a JVM that exits by itself after 2 s or so; `hang` starts and never returns;
-    `stuck` never returns and does nothing; `fail` says so and exits 1.
-    sudo: `password` wants one, and takes it by -S; `asks` lists every command as allowed but wants a password to run
-    it, because another entry is free.
-    start_takes: for how long (s) `service kafka start` waits before it starts the JVM, as an `ExecStartPre` does.
-    hold: such calls of id and service (`service kafka stop`) are logged and then wait, before they look how to behave.
+    stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never
+    returns and does nothing; `kills` signals, and 45 s later kills whatever runs then, and returns;
+    `loud` prints 4 MiB on each stream, then stops. start_mode: `dies` starts a JVM that exits by
+    itself after 2 s or so; `hang` starts and never returns; `stuck` never returns and does nothing;
+    `fail` says so and exits 1. sudo: `password` wants one, and takes it by -S; `asks` lists every
+    command as allowed but wants a password to run it, because another entry is free.
+    start_takes: for how long (s) `service kafka start` waits before it starts the JVM, as an
+    `ExecStartPre` does. hold: such calls of id and service (`service kafka stop`) are logged and
+    then wait, before they look how to behave.
     """
 
     stop_mode = ModeFile(STOP_MODES)
@@ -144,11 +146,13 @@ class Host(Broker):
         self.kill()
 
     def called(self, call: str) -> list[float]:
-        """List the times (s since the epoch) at which a command was called, such as `service kafka stop`."""
+        """List the times (s since the epoch) at which a command was called, such as `service kafka
+        stop`."""
         return [float(line.split()[0]) for line in self.calls() if line.split(" ", 1)[1] == call]
 
     def reset(self) -> None:
-        """Take every fault off and forget the calls; whether the broker is up is left to the lab."""
+        """Take every fault off and forget the calls; whether the broker is up is left to the
+        lab."""
         self.mend()
         if self.is_lingering():
             self.restart()

@@ -33,16 +33,19 @@ class Jars:
 
 
 def cache_folder() -> Path:
-    """Tell where downloads are kept: `$KRR_LAB_CACHE`, else a folder under the user's cache folder."""
+    """Tell where downloads are kept: `$KRR_LAB_CACHE`, else a folder under the user's cache
+    folder."""
     given = os.environ.get("KRR_LAB_CACHE")
     return Path(given) if given else Path.home() / ".cache" / "kafka-rolling-restart-lab"
 
 
 def fetch_jars() -> Jars:
-    """Return the libraries that `pom.xml` names; download them when this pom was not fetched before.
+    """Return the libraries that `pom.xml` names; download them when this pom was not fetched
+    before.
 
-    The download goes to a temporary folder that is renamed when it is complete, so an aborted one leaves nothing behind
-    that would be taken for the whole, and two at the same time do not disturb each other.
+    The download goes to a temporary folder that is renamed when it is complete, so an aborted one
+    leaves nothing behind that would be taken for the whole, and two at the same time do not disturb
+    each other.
     """
     key = hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / key
@@ -64,9 +67,13 @@ def _download(folder: Path) -> None:
         "dependency:copy-dependencies",
         f"-DoutputDirectory={folder}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=FETCH_TIMEOUT, check=False
+    )
     if done.returncode or not folder.is_dir():
-        raise RuntimeError(f"mvn could not fetch the lab's libraries:\n{(done.stdout + done.stderr)[-4000:]}")
+        raise RuntimeError(
+            f"mvn could not fetch the lab's libraries:\n{(done.stdout + done.stderr)[-4000:]}"
+        )
 
 
 def _settle(complete: Path, folder: Path) -> None:

@@ -7,10 +7,17 @@ from pathlib import Path
 from .jars import Jars
 from .needs import program
 
-QUICK_AND_SMALL = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData")
+QUICK_AND_SMALL = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+)
 
 
-def java_command(jars: Jars, folder: Path, heap: str, level: str, main_class: str, *options: str) -> list[str]:
+def java_command(
+    jars: Jars, folder: Path, heap: str, level: str, main_class: str, *options: str
+) -> list[str]:
     """Build the command that runs a class; it logs at `level` and up to its standard output."""
     logging = folder / "log4j.properties"
     logging.write_text(

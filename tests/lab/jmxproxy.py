@@ -1,13 +1,15 @@
-"""A stand-in for JMXProxy 3.4.0, which is on no package registry: it behaves as measured on the real one.
+"""A stand-in for JMXProxy 3.4.0, which is on no package registry: it behaves as measured on the
+real one.
 
-It serves one endpoint per host, the broker's on the same address, and gets the values from the broker's Jolokia. What
-it does as the real one: it reads every MBean at once and answers from that snapshot until `cache_duration` is over or
-the cache is cache_flushed, whether the broker runs or not; an MBean is found by its exact text in the order of its
-registration; while a snapshot is taken other requests wait; a broker that is down, an unknown MBean and an unknown
-attribute are all 404. Emptying an endpoint that nobody has asked for yet is 404 too (`ConnectionManager.delHost` in its
-source). The JVM's credentials are a form that is posted to the address of a value; where they are wrong it is 401, with
-no header that says so (`JMXProxyResource`, `ConnectionManager.getHost`). HTTP basic auth and TLS are not the real one's
-but those of something in front of it.
+It serves one endpoint per host, the broker's on the same address, and gets the values from the
+broker's Jolokia. What it does as the real one: it reads every MBean at once and answers from that
+snapshot until `cache_duration` is over or the cache is cache_flushed, whether the broker runs or
+not; an MBean is found by its exact text in the order of its registration; while a snapshot is taken
+other requests wait; a broker that is down, an unknown MBean and an unknown attribute are all 404.
+Emptying an endpoint that nobody has asked for yet is 404 too (`ConnectionManager.delHost` in its
+source). The JVM's credentials are a form that is posted to the address of a value; where they are
+wrong it is 401, with no header that says so (`JMXProxyResource`, `ConnectionManager.getHost`). HTTP
+basic auth and TLS are not the real one's but those of something in front of it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ GARBAGE = {
     "empty": b"",
     "list": b"[]",
 }
-BETWEEN_PROPERTIES = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')  # a comma that is not inside quotes
+BETWEEN_PROPERTIES = re.compile(
+    r',(?=(?:[^"]*"[^"]*")*[^"]*$)'
+)  # a comma that is not inside quotes
 
 Snapshot = Mapping[str, Mapping[str, Any]]
 ReadBroker = Callable[[Mapping[str, object], float], dict[str, Any]]
@@ -79,9 +83,13 @@ class Faults:
     status: int | None = None  # every request gets this HTTP status
     garbage: str | None = None  # every GET of a value gets this instead: a key of GARBAGE
     reset: bool = False  # the connection is reset instead of answered
-    flip_order: bool = False  # MBeans have the order of properties of older brokers: name first, then type
+    flip_order: bool = (
+        False  # MBeans have the order of properties of older brokers: name first, then type
+    )
     first_read_delay: float = 0.0  # s that a snapshot takes longer
-    login: tuple[str, str] | None = None  # HTTP basic auth that every request needs: name and password
+    login: tuple[str, str] | None = (
+        None  # HTTP basic auth that every request needs: name and password
+    )
     jmx_login: tuple[str, str] | None = None  # credentials that the JVM wants
 
 
@@ -116,7 +124,9 @@ class JmxProxy(Faults):
         """Serve, in threads of this process, unless it does already."""
         if self._server is None:
             self._server = _Server(self)
-            threading.Thread(target=self._server.serve_forever, args=(0.05,), name="jmxproxy", daemon=True).start()
+            threading.Thread(
+                target=self._server.serve_forever, args=(0.05,), name="jmxproxy", daemon=True
+            ).start()
 
     def stop(self) -> None:
         """Close the port and every connection."""
@@ -149,7 +159,9 @@ class JmxProxy(Faults):
         if self.login is not None and request.authorization != _basic(*self.login):
             return Reply(HTTPStatus.UNAUTHORIZED, wants_login=True)
         if self.status is not None:
-            return Reply(self.status, _encode({"code": self.status, "message": f"HTTP {self.status}"}))
+            return Reply(
+                self.status, _encode({"code": self.status, "message": f"HTTP {self.status}"})
+            )
         url = urlsplit(target)
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         if parts[0] != PREFIX:
@@ -159,7 +171,9 @@ class JmxProxy(Faults):
         if parts[1:] == ["config"]:
             return Reply(HTTPStatus.OK, _encode(self._config()))
         if self.jmx_login is not None and parse_qs(request.form) != _form(*self.jmx_login):
-            return Reply(HTTPStatus.UNAUTHORIZED, _encode({"code": 401, "message": "HTTP 401 Unauthorized"}))
+            return Reply(
+                HTTPStatus.UNAUTHORIZED, _encode({"code": 401, "message": "HTTP 401 Unauthorized"})
+            )
         if self.garbage is not None:
             return Reply(HTTPStatus.OK, GARBAGE[self.garbage])
         return self._get(parts[1:], parse_qs(url.query).get("full") == ["true"])
@@ -216,7 +230,11 @@ class JmxProxy(Faults):
 
     def _take(self) -> Snapshot | None:
         time.sleep(self.first_read_delay)
-        request = {"type": "read", "mbean": "*:*", "config": {"canonicalNaming": "false", "ignoreErrors": "true"}}
+        request = {
+            "type": "read",
+            "mbean": "*:*",
+            "config": {"canonicalNaming": "false", "ignoreErrors": "true"},
+        }
         try:
             snapshot: Snapshot | None = self._read_broker(request, self.broker_timeout).get("value")
         except (OSError, ValueError):
@@ -226,15 +244,19 @@ class JmxProxy(Faults):
         return snapshot
 
     def _ordered(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        """Return the values as they are told: with the lies, and under the names that the broker's age gives them."""
+        """Return the values as they are told: with the lies, and under the names that the broker's
+        age gives them."""
         told = {mbean: dict(values) for mbean, values in snapshot.items()}
         for (mbean, attribute), value in self.override.items():
             told.setdefault(mbean, {})[attribute] = value
-        return {_flipped(mbean): values for mbean, values in told.items()} if self.flip_order else told
+        return (
+            {_flipped(mbean): values for mbean, values in told.items()} if self.flip_order else told
+        )
 
 
 class OneProxy:
-    """One proxy for many hosts, for as long as its `with` block: it hands each endpoint to the stand-in of its host."""
+    """One proxy for many hosts, for as long as its `with` block: it hands each endpoint to the
+    stand-in of its host."""
 
     def __init__(self, hosts: Sequence[Any]) -> None:
         stand_ins: dict[str, JmxProxy] = {host.address: host.jmxproxy for host in hosts}
@@ -244,7 +266,9 @@ class OneProxy:
                 address = next((one for one in stand_ins if f"/{one}:" in request.target), None)
                 if address is None:
                     return Reply(HTTPStatus.NOT_FOUND)
-                return stand_ins[address].answer(replace(request, target=request.target.replace(address, "localhost")))
+                return stand_ins[address].answer(
+                    replace(request, target=request.target.replace(address, "localhost"))
+                )
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -270,7 +294,9 @@ class _Server(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         super().__init__((proxy.address, PORT), _Handler)
         if proxy.tls is not None:
-            self.socket = proxy.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket = proxy.tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a client that was killed in the middle of a request, as the tests do."""

@@ -1,4 +1,5 @@
-"""A Kafka cluster on loopback addresses, with SSH, service scripts and metrics, and handles to make it misbehave."""
+"""A Kafka cluster on loopback addresses, with SSH, service scripts and metrics, and handles to make
+it misbehave."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from types import FrameType, TracebackType
 
 from tests.certificates import Authority
 
-from .broker import ACTIVE_CONTROLLERS, KAFKA_PORT, OFFLINE_PARTITIONS, RUNNING, STATE, UNDER_REPLICATED
+from .broker import (
+    ACTIVE_CONTROLLERS,
+    KAFKA_PORT,
+    OFFLINE_PARTITIONS,
+    RUNNING,
+    STATE,
+    UNDER_REPLICATED,
+)
 from .command import Finished, Running, environment
 from .daemon import Daemon, LabError, tail, wait_for
 from .guardian import Guardian
@@ -70,7 +78,10 @@ class Lab:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._shut_down()
 
@@ -107,7 +118,11 @@ class Lab:
         return self._observer
 
     def run(
-        self, *arguments: str, timeout: float = RUN_TIMEOUT, input: str | None = None, cwd: Path | None = None
+        self,
+        *arguments: str,
+        timeout: float = RUN_TIMEOUT,
+        input: str | None = None,
+        cwd: Path | None = None,
     ) -> Finished:
         """Run the tool to its end; `input` is typed at a terminal, without it there is none."""
         running = self.launch(*arguments, cwd=cwd, terminal=input is not None)
@@ -123,7 +138,8 @@ class Lab:
         env: Mapping[str, str] | None = None,
         output: Path | None = None,
     ) -> Running:
-        """Start the tool; what still runs at the next reset is killed. With `output` its words go to that file."""
+        """Start the tool; what still runs at the next reset is killed. With `output` its words go
+        to that file."""
         running = Running(arguments, {**self.env, **(env or {})}, cwd, terminal, output)
         self._runs.append(running)
         return running
@@ -134,7 +150,8 @@ class Lab:
         return {number: pid for number, pid in found.items() if pid is not None}
 
     def is_healthy(self) -> bool:
-        """Ask the brokers and ZooKeeper: all run and are registered, all replicas are in sync, one is controller."""
+        """Ask the brokers and ZooKeeper: all run and are registered, all replicas are in sync, one
+        is controller."""
         return self.why_unhealthy() == ""
 
     def why_unhealthy(self) -> str:
@@ -142,20 +159,31 @@ class Lab:
         for host in self.hosts:
             if (state := host.metric(STATE)) != RUNNING:
                 return f"broker {host.id} is in state {state}"
-        for metric, wanted in ((UNDER_REPLICATED, 0), (ACTIVE_CONTROLLERS, 1), (OFFLINE_PARTITIONS, 0)):
+        for metric, wanted in (
+            (UNDER_REPLICATED, 0),
+            (ACTIVE_CONTROLLERS, 1),
+            (OFFLINE_PARTITIONS, 0),
+        ):
             values = [host.metric(metric) for host in self.hosts]
             if None in values or sum(values) != wanted:
                 return f"{metric[0]} is {values}"
         registered = self.observer.registered()
-        return "" if len(registered) == len(self.hosts) else f"only {sorted(registered)} are registered"
+        return (
+            ""
+            if len(registered) == len(self.hosts)
+            else f"only {sorted(registered)} are registered"
+        )
 
     def wait_healthy(self, timeout: float = HEAL_TIMEOUT) -> None:
         """Wait until the cluster is healthy; raise `LabError` after `timeout` s."""
         if not wait_until(self.is_healthy, timeout, HEALTH_POLL):
-            raise LabError(f"not healthy after {timeout:.0f} s: {self.why_unhealthy()}\n{self._logs()}")
+            raise LabError(
+                f"not healthy after {timeout:.0f} s: {self.why_unhealthy()}\n{self._logs()}"
+            )
 
     def reset(self) -> None:
-        """Take every fault off, bring everything back, and forget what happened. Quick when nothing is off."""
+        """Take every fault off, bring everything back, and forget what happened. Quick when nothing
+        is off."""
         for running in self._runs:
             running.kill()
         self._runs.clear()
@@ -168,7 +196,8 @@ class Lab:
         self.observer.clear()
 
     def jump_host(self) -> Sshd:
-        """Start an sshd without a broker, and have the user know its key until the next reset; it ends with the lab."""
+        """Start an sshd without a broker, and have the user know its key until the next reset; it
+        ends with the lab."""
         if self._subnet is None:
             raise LabError("the lab has no addresses")
         if self._jump_host is None:
@@ -178,7 +207,8 @@ class Lab:
         return self._jump_host
 
     def mend(self) -> None:
-        """Take every fault off; a broker that is down stays down, and what happened is not forgotten."""
+        """Take every fault off; a broker that is down stays down, and what happened is not
+        forgotten."""
         for server in self.ensemble:
             server.thaw()
             server.start()
@@ -186,7 +216,8 @@ class Lab:
             host.mend()
 
     def _forget_locks(self) -> None:
-        """Delete the locks of runs that ended while ZooKeeper was away: they live until their session times out."""
+        """Delete the locks of runs that ended while ZooKeeper was away: they live until their
+        session times out."""
         client = self.observer.client
         if client.exists(LOCK):
             for name in client.get_children(LOCK):
@@ -211,7 +242,8 @@ class Lab:
         addresses = [subnet.address(number) for number in self._zookeepers]
         self.authority = Authority(self.folder)
         self.ensemble = [
-            ZooKeeperServer(address, self.folder / address, jars, addresses, self.authority) for address in addresses
+            ZooKeeperServer(address, self.folder / address, jars, addresses, self.authority)
+            for address in addresses
         ]
         for server in self.ensemble:
             server.start()
@@ -266,7 +298,9 @@ class Lab:
         """Write the user's files as they should be: SSH's, and the description of the cluster."""
         if self._subnet is None:
             raise LabError("the lab has no addresses")
-        self.ssh.write(self._subnet.pattern, {host.address: host.sshd.host_key for host in self.hosts})
+        self.ssh.write(
+            self._subnet.pattern, {host.address: host.sshd.host_key for host in self.hosts}
+        )
         discovery = self.home / ".kafka_discovery"
         discovery.mkdir(exist_ok=True)
         (discovery / f"{CLUSTER_TYPE}.yaml").write_text(
@@ -279,7 +313,8 @@ class Lab:
         )
 
     def _make_topic(self) -> None:
-        """Make the topic as the old admin tools do, through ZooKeeper, with the leaders spread evenly."""
+        """Make the topic as the old admin tools do, through ZooKeeper, with the leaders spread
+        evenly."""
         ids = list(self._brokers)
         copies = min(3, len(ids))
         assignment = {
@@ -287,7 +322,9 @@ class Lab:
             for partition in range(PARTITIONS)
         }
         topic = json.dumps({"version": 1, "partitions": assignment}).encode()
-        self.observer.client.create(f"/config/topics/{TOPIC}", b'{"version":1,"config":{}}', makepath=True)
+        self.observer.client.create(
+            f"/config/topics/{TOPIC}", b'{"version":1,"config":{}}', makepath=True
+        )
         self.observer.client.create(f"/brokers/topics/{TOPIC}", topic)
         wait_for("the topic is made", self._topic_is_made, BOOT_TIMEOUT, self.hosts[0].log)
 
@@ -299,7 +336,8 @@ class Lab:
         return "\n".join(f"{host.log}:\n{tail(host.log, 1500)}" for host in self.hosts)
 
     def _shut_down(self) -> None:
-        """End every process by its own pid, and remove the folder; a step that fails keeps none from being done."""
+        """End every process by its own pid, and remove the folder; a step that fails keeps none
+        from being done."""
         if self._on_sigterm is not None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with ExitStack() as steps:  # the last one is done first

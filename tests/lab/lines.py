@@ -21,7 +21,8 @@ class Line:
 
 
 def parsed(printed: str) -> list[Line]:
-    """Take every line apart. Raises `ValueError` for one that is not of this form or has a control character."""
+    """Take every line apart. Raises `ValueError` for one that is not of this form or has a control
+    character."""
     if printed and not printed.endswith("\n"):
         raise ValueError(f"the last line has no end: {printed[-200:]!r}")
     return [_line(text) for text in printed.split("\n")[:-1]]

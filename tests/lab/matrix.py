@@ -1,12 +1,14 @@
-"""The fault matrix: how a run is to end for every fault at every step of the runbook, as written down beforehand.
+"""The fault matrix: how a run is to end for every fault at every step of the runbook, as written
+down beforehand.
 
-A word of the table is `status:restarted:down`: the exit status (negative: killed by that signal), the brokers that came
-back as new processes, in their order, and the brokers that are down at the end; what is left out is none. `|` stands
-between endings that are all right, because the fault races with the run. A letter is a combination that makes no
-sense, for the reason in `NO_SENSE`.
+A word of the table is `status:restarted:down`: the exit status (negative: killed by that signal),
+the brokers that came back as new processes, in their order, and the brokers that are down at the
+end; what is left out is none. `|` stands between endings that are all right, because the fault
+races with the run. A letter is a combination that makes no sense, for the reason in `NO_SENSE`.
 
-The run restarts brokers 1 and 2; only broker 1 where it is to go on to the end, and at the last wait. The broker in hand
-is 1, and 2 in the wait before the second. The other broker is 3, which is never in the plan.
+The run restarts brokers 1 and 2; only broker 1 where it is to go on to the end, and at the last
+wait. The broker in hand is 1, and 2 in the wait before the second. The other broker is 3, which is
+never in the plan.
 """
 
 from __future__ import annotations
@@ -76,7 +78,8 @@ start-hangs-start jvm-exits-start
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run may end: its status, who came back in another process, in order, and who is down afterwards."""
+    """How a run may end: its status, who came back in another process, in order, and who is down
+    afterwards."""
 
     status: int
     restarted: tuple[int, ...] = ()
@@ -98,7 +101,8 @@ class Cell:
 
     @property
     def plan(self) -> tuple[int, ...]:
-        """The brokers that the run is told to restart: the second only where it is to be seen left alone, or needed."""
+        """The brokers that the run is told to restart: the second only where it is to be seen left
+        alone, or needed."""
         whole = [outcome.restarted for outcome in self.outcomes if outcome.status == 0]
         if whole:
             return whole[0]
@@ -112,7 +116,9 @@ class Cell:
 
 def cells() -> list[Cell]:
     """List the cells that make sense, by step."""
-    found = [Cell(step, fault, _outcomes(word)) for step, fault, word in words() if word not in NO_SENSE]
+    found = [
+        Cell(step, fault, _outcomes(word)) for step, fault, word in words() if word not in NO_SENSE
+    ]
     return sorted(found, key=lambda cell: list(Step).index(cell.step))
 
 

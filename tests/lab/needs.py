@@ -39,7 +39,8 @@ NEEDS = (
 
 
 def program(name: str) -> str:
-    """Tell the full path of a program; look in the system's sbin folders too, which users lack in PATH."""
+    """Tell the full path of a program; look in the system's sbin folders too, which users lack in
+    PATH."""
     path = shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
     if path is None:
         raise FileNotFoundError(f"{name} is not installed")
@@ -52,7 +53,8 @@ def absent() -> list[Need]:
 
 
 def missing() -> str | None:
-    """Install what is absent where that is possible; tell in one line what a person has to install, if anything.
+    """Install what is absent where that is possible; tell in one line what a person has to install,
+    if anything.
 
     As root on a Debian the packages are installed with apt-get. No service is started by that.
     """
@@ -77,7 +79,8 @@ def _is_installed(name: str) -> bool:
 
 
 def _install(packages: list[str]) -> None:
-    """Install Debian packages; a failure shows in what is still absent afterwards, and in apt's own words."""
+    """Install Debian packages; a failure shows in what is still absent afterwards, and in apt's own
+    words."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_service_starts():
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
@@ -87,7 +90,8 @@ def _install(packages: list[str]) -> None:
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Let no two processes be in the block: there are two workers, and apt-get refuses to run beside itself."""
+    """Let no two processes be in the block: there are two workers, and apt-get refuses to run
+    beside itself."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -95,7 +99,8 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _no_service_starts() -> Iterator[None]:
-    """Keep apt from starting the services that it installs; where the machine has a policy of its own, leave it."""
+    """Keep apt from starting the services that it installs; where the machine has a policy of its
+    own, leave it."""
     if POLICY.exists():
         yield
         return

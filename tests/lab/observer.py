@@ -1,4 +1,5 @@
-"""What was true of the cluster, by nobody's word: registrations in ZooKeeper, processes, replicas in sync."""
+"""What was true of the cluster, by nobody's word: registrations in ZooKeeper, processes, replicas
+in sync."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from itertools import pairwise
 from typing import Any
 
 from kazoo.client import KazooClient  # type: ignore[import-untyped,unused-ignore]
-from kazoo.exceptions import KazooException, NoNodeError  # type: ignore[import-untyped,unused-ignore]
+
+# type: ignore[import-untyped,unused-ignore]
+from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError  # type: ignore[import-untyped,unused-ignore]
 from kazoo.retry import KazooRetry  # type: ignore[import-untyped,unused-ignore]
 
@@ -71,11 +74,15 @@ class Down:
 class Observer:
     """Watches a cluster over its own ZooKeeper connection, and tells what it saw since `clear`."""
 
-    def __init__(self, zookeeper: str, ids: Sequence[int], pids: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(
+        self, zookeeper: str, ids: Sequence[int], pids: Callable[[], Mapping[int, int]]
+    ) -> None:
         self._ids = frozenset(ids)
         self._pids = pids
         retry = KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5)
-        self._client = KazooClient(hosts=zookeeper, timeout=5.0, connection_retry=retry, logger=_silent_logger())
+        self._client = KazooClient(
+            hosts=zookeeper, timeout=5.0, connection_retry=retry, logger=_silent_logger()
+        )
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._changed = threading.Event()
@@ -84,11 +91,19 @@ class Observer:
         self._alive: list[Alive] = []
         self._replicas: list[Replicas] = []
         self._threads = [
-            threading.Thread(target=self._watch_registrations, name="observe registrations", daemon=True),
             threading.Thread(
-                target=self._poll(self._look_at_processes, PROCESS_POLL), name="observe pids", daemon=True
+                target=self._watch_registrations, name="observe registrations", daemon=True
             ),
-            threading.Thread(target=self._poll(self._look_at_replicas, REPLICAS_POLL), name="observe isr", daemon=True),
+            threading.Thread(
+                target=self._poll(self._look_at_processes, PROCESS_POLL),
+                name="observe pids",
+                daemon=True,
+            ),
+            threading.Thread(
+                target=self._poll(self._look_at_replicas, REPLICAS_POLL),
+                name="observe isr",
+                daemon=True,
+            ),
         ]
 
     @property
@@ -158,7 +173,11 @@ class Observer:
         known = dict(history[0].czxids) if history else {}
         found = []
         for entry in history[1:]:
-            new = {number: czxid for number, czxid in entry.czxids.items() if known.get(number) != czxid}
+            new = {
+                number: czxid
+                for number, czxid in entry.czxids.items()
+                if known.get(number) != czxid
+            }
             found += [number for number, _ in sorted(new.items(), key=lambda item: item[1])]
             known |= new
         return found
@@ -170,7 +189,8 @@ class Observer:
         return sorted(number for number, pid in now.items() if before.get(number) != pid)
 
     def gaps(self) -> list[float]:
-        """List the seconds between one broker back and the next going down; negative where they overlapped."""
+        """List the seconds between one broker back and the next going down; negative where they
+        overlapped."""
         downs = self.downs()
         return [
             later.since - (float("inf") if earlier.until is None else earlier.until)
@@ -178,7 +198,8 @@ class Observer:
         ]
 
     def healthy_stretches(self) -> list[float]:
-        """List, for each gap, the seconds in which every partition had all its replicas in sync (seen every 0.25 s)."""
+        """List, for each gap, the seconds in which every partition had all its replicas in sync
+        (seen every 0.25 s)."""
         downs, replicas = self.downs(), self.replicas()
         return [
             healthy_time(replicas, earlier.until, later.since) if earlier.until is not None else 0.0
@@ -200,7 +221,8 @@ class Observer:
         return poll
 
     def _look_at_registrations(self) -> None:
-        """Record the registrations, if they can be read; a lost connection is no news of the brokers."""
+        """Record the registrations, if they can be read; a lost connection is no news of the
+        brokers."""
         with self._looking:
             try:
                 czxids = self._read_registrations()
@@ -211,9 +233,14 @@ class Observer:
                     self._registered.append(Registered(time.monotonic(), czxids))
 
     def _read_registrations(self) -> dict[int, int]:
-        """Read who is registered, and have the next change told; not through kazoo's calls that wait for ever."""
-        children = self._client.get_children_async(REGISTRATIONS, watch=self._on_change).get(timeout=ANSWER)
-        asked = {int(child): self._client.exists_async(f"{REGISTRATIONS}/{child}") for child in children}
+        """Read who is registered, and have the next change told; not through kazoo's calls that
+        wait for ever."""
+        children = self._client.get_children_async(REGISTRATIONS, watch=self._on_change).get(
+            timeout=ANSWER
+        )
+        asked = {
+            int(child): self._client.exists_async(f"{REGISTRATIONS}/{child}") for child in children
+        }
         stats = {number: answer.get(timeout=ANSWER) for number, answer in asked.items()}
         return {number: stat.czxid for number, stat in stats.items() if stat is not None}
 
@@ -236,30 +263,41 @@ class Observer:
                 self._replicas.append(Replicas(time.monotonic(), under_replicated))
 
     def _count_under_replicated(self) -> int:
-        return sum(self._lacking(topic) for topic in self._client.get_children_async(TOPICS).get(timeout=ANSWER))
+        return sum(
+            self._lacking(topic)
+            for topic in self._client.get_children_async(TOPICS).get(timeout=ANSWER)
+        )
 
     def _lacking(self, topic: str) -> int:
         path = f"{TOPICS}/{topic}"
         try:
             partitions = self._read(path)["partitions"]
-            states = {number: self._read(f"{path}/partitions/{number}/state") for number in partitions}
+            states = {
+                number: self._read(f"{path}/partitions/{number}/state") for number in partitions
+            }
         except NoNodeError:
             return 1  # it is being made
-        return sum(len(states[number]["isr"]) < len(copies) for number, copies in partitions.items())
+        return sum(
+            len(states[number]["isr"]) < len(copies) for number, copies in partitions.items()
+        )
 
     def _read(self, path: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(self._client.get_async(path).get(timeout=ANSWER)[0])
         return content
 
 
-def find_downs(ids: frozenset[int], registered: Sequence[Registered], alive: Sequence[Alive]) -> list[Down]:
-    """Judge the history of each broker: down when its registration or its process is missing or another one.
+def find_downs(
+    ids: frozenset[int], registered: Sequence[Registered], alive: Sequence[Alive]
+) -> list[Down]:
+    """Judge the history of each broker: down when its registration or its process is missing or
+    another one.
 
-    A broker is back when both are there; where its process is another one than before, only with another registration,
-    as the one of the dead process stays until its session times out.
+    A broker is back when both are there; where its process is another one than before, only with
+    another registration, as the one of the dead process stays until its session times out.
     """
     return sorted(
-        (down for number in ids for down in _downs_of(number, registered, alive)), key=lambda down: down.since
+        (down for number in ids for down in _downs_of(number, registered, alive)),
+        key=lambda down: down.since,
     )
 
 
@@ -290,7 +328,12 @@ def _downs_of(number: int, registered: Sequence[Registered], alive: Sequence[Ali
     for moment, czxid, pid in states:
         if since is None and (czxid is None or pid is None or (czxid, pid) != before):
             since = moment
-        if since is not None and czxid is not None and pid is not None and (pid == before[1] or czxid != before[0]):
+        if (
+            since is not None
+            and czxid is not None
+            and pid is not None
+            and (pid == before[1] or czxid != before[0])
+        ):
             downs.append(Down(number, since, moment))
             since = None
         if since is None:
@@ -308,13 +351,18 @@ def _silent_logger() -> logging.Logger:
 def _states(
     number: int, registered: Sequence[Registered], alive: Sequence[Alive]
 ) -> list[tuple[float, int | None, int | None]]:
-    """Merge both histories of a broker: time, creation id, pid; from the moment on when both are known."""
+    """Merge both histories of a broker: time, creation id, pid; from the moment on when both are
+    known."""
     moments = sorted({entry.time for entry in registered} | {entry.time for entry in alive})
     if not registered or not alive:
         return []
     begin = max(registered[0].time, alive[0].time)
     return [
-        (moment, _last(registered, moment).czxids.get(number), _last_alive(alive, moment).pids.get(number))
+        (
+            moment,
+            _last(registered, moment).czxids.get(number),
+            _last_alive(alive, moment).pids.get(number),
+        )
         for moment in moments
         if moment >= begin
     ]

@@ -1,4 +1,5 @@
-"""Draw the live view of a real roll, as an emulated terminal shows it: ``python -m tests.lab.picture``."""
+"""Draw the live view of a real roll, as an emulated terminal shows it: ``python -m
+tests.lab.picture``."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.D
 
 
 def main() -> int:
-    """Roll a lab's brokers in a terminal, and draw it when the first is done and the second is in hand."""
+    """Roll a lab's brokers in a terminal, and draw it when the first is done and the second is in
+    hand."""
     if problem := missing():
         print(problem, file=sys.stderr)
         return 1

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
+from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # type: ignore[import-untyped,unused-ignore]
+# type: ignore[import-untyped,unused-ignore]
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from .daemon import LabError
 from .host_scripts.process import wait_until
@@ -23,7 +25,8 @@ POLL = 500  # ms
 
 @dataclass(frozen=True)
 class Produced:
-    """What became of the records: those that Kafka acknowledged, and those that were read back afterwards."""
+    """What became of the records: those that Kafka acknowledged, and those that were read back
+    afterwards."""
 
     acknowledged: int
     failed: int
@@ -51,7 +54,10 @@ class Producer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
 
@@ -105,17 +111,23 @@ class Producer:
     def _ends(self) -> dict[TopicPartition, int]:
         consumer = KafkaConsumer(bootstrap_servers=self._broker_list)
         try:
-            # A consumer that has only just connected may not know the topic yet, and then names no partitions.
-            if not wait_until(lambda: bool(consumer.partitions_for_topic(self._topic)), READ_TIMEOUT, POLL / 1000):
+            # A consumer that has only just connected may not know the topic yet, and then names no
+            # partitions.
+            if not wait_until(
+                lambda: bool(consumer.partitions_for_topic(self._topic)), READ_TIMEOUT, POLL / 1000
+            ):
                 raise LabError(f"Kafka does not tell the partitions of {self._topic}")
             numbers = consumer.partitions_for_topic(self._topic)
-            ends: dict[TopicPartition, int] = consumer.end_offsets([TopicPartition(self._topic, n) for n in numbers])
+            ends: dict[TopicPartition, int] = consumer.end_offsets(
+                [TopicPartition(self._topic, n) for n in numbers]
+            )
             return ends
         finally:
             consumer.close()
 
     def _read_back(self) -> set[int]:
-        """Read the topic from where this run began to where it is now; return the numbers of this run's records."""
+        """Read the topic from where this run began to where it is now; return the numbers of this
+        run's records."""
         ends = self._ends()
         consumer = KafkaConsumer(bootstrap_servers=self._broker_list, enable_auto_commit=False)
         found: set[int] = set()
@@ -133,5 +145,6 @@ class Producer:
         return found
 
     def _numbers(self, batches: dict[TopicPartition, list[object]]) -> set[int]:
-        values = [record.value.decode().split() for batch in batches.values() for record in batch]  # type: ignore[attr-defined]
+        records: list[Any] = [record for batch in batches.values() for record in batch]
+        values = [record.value.decode().split() for record in records]
         return {int(number) for run, number in values if run == self._run}

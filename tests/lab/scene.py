@@ -1,7 +1,9 @@
-"""Playing a cell of the fault matrix: hold the run at a step, strike it there with the fault, let it go on to its end.
+"""Playing a cell of the fault matrix: hold the run at a step, strike it there with the fault, let
+it go on to its end.
 
-That a step is reached is seen outside the tool: in the calls on a host, in the requests to a JMXProxy, or by a task that
-says so; and the run is held there until the fault has struck. What the tool says is not looked at.
+That a step is reached is seen outside the tool: in the calls on a host, in the requests to a
+JMXProxy, or by a task that says so; and the run is held there until the fault has struck. What the
+tool says is not looked at.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ PATIENT = 40.0  # s, where the run is to outlive the fault
 MOMENT_TIMEOUT = 60.0  # s, until a step is reached
 AT_ONCE = 10.0  # s
 STALE = 2.0  # s
-IMPATIENCE = 0.01  # s from one signal to the next: one of them meets the last moment of the interpreter
+IMPATIENCE = (
+    0.01  # s from one signal to the next: one of them meets the last moment of the interpreter
+)
 END_TIMEOUT = 240.0  # s
 TASK = """
     import time
@@ -63,7 +67,8 @@ TASK = """
 
 @dataclass
 class Scene:
-    """A run of the tool that is held at a step. ``struck`` is when (monotonic s) the fault took a broker down."""
+    """A run of the tool that is held at a step. ``struck`` is when (monotonic s) the fault took a
+    broker down."""
 
     lab: Lab
     cell: Cell
@@ -81,12 +86,16 @@ class Scene:
         """The host of another broker."""
         return self.lab.hosts[OTHER - 1]
 
-    def wait(self, what: str, condition: Callable[[], bool], timeout: float = MOMENT_TIMEOUT) -> None:
+    def wait(
+        self, what: str, condition: Callable[[], bool], timeout: float = MOMENT_TIMEOUT
+    ) -> None:
         """Wait for something while the run goes on."""
         wait_until(lambda: condition() or not self.run.is_running(), timeout)
         if not condition():
             self.run.kill()
-            raise LabError(f"{what}: not seen within {timeout:.0f} s:\n{self.run.stdout}\n{self.run.stderr}")
+            raise LabError(
+                f"{what}: not seen within {timeout:.0f} s:\n{self.run.stdout}\n{self.run.stderr}"
+            )
 
     def take_down(self, host: Host, how: Callable[[], None]) -> None:
         """Take a broker down, and remember since when."""
@@ -119,7 +128,15 @@ def play(lab: Lab, folder: Path, cell: Cell) -> tuple[Scene, Finished]:
 def _arguments(cell: Cell, folder: Path) -> list[str]:
     limit = PATIENT if cell.fault == "zookeeper-10s" else LIMIT
     plan = ",".join(map(str, cell.plan))
-    arguments = [*QUICK, "--metrics-timeout", "3", "--unhealthy-time-limit", str(limit), "--broker-ids", plan]
+    arguments = [
+        *QUICK,
+        "--metrics-timeout",
+        "3",
+        "--unhealthy-time-limit",
+        str(limit),
+        "--broker-ids",
+        plan,
+    ]
     if cell.step in TASKS:
         words = shlex.join(["--in", TASKS[cell.step], "--folder", str(folder)])
         arguments += ["--task", "scenetask", "--task-args", words]
@@ -151,7 +168,8 @@ def _reach(scene: Scene) -> None:
 
 
 def _wait_for_a_check(scene: Scene) -> None:
-    """Wait until broker 3 is asked for its metrics: only a health check does that, and the preflight before it."""
+    """Wait until broker 3 is asked for its metrics: only a health check does that, and the
+    preflight before it."""
     before = len(scene.other.jmxproxy.requests)
     scene.wait("a health check is made", lambda: len(scene.other.jmxproxy.requests) > before)
 
@@ -161,12 +179,15 @@ def _signal(number: signal.Signals) -> Callable[[Scene], None]:
 
 
 def _second_signal(scene: Scene) -> None:
-    """Send a signal, and then others as an impatient person does: they are to end the run at once, though it is held."""
+    """Send a signal, and then others as an impatient person does: they are to end the run at once,
+    though it is held."""
     scene.run.send(signal.SIGINT)
     deadline = time.monotonic() + AT_ONCE
     while scene.run.is_running():
         if time.monotonic() > deadline:
-            raise AssertionError(f"signals did not end the run within {AT_ONCE:.0f} s:\n{scene.run.stdout}")
+            raise AssertionError(
+                f"signals did not end the run within {AT_ONCE:.0f} s:\n{scene.run.stdout}"
+            )
         time.sleep(IMPATIENCE)
         scene.run.send(signal.SIGTERM)
 
@@ -188,7 +209,8 @@ def _stop_fails(scene: Scene) -> None:
 
 
 def _jvm_exits(scene: Scene) -> None:
-    """Let the JVM of the next start exit by itself; in a wait after a start, end the one that was started."""
+    """Let the JVM of the next start exit by itself; in a wait after a start, end the one that was
+    started."""
     if scene.cell.step in (Step.BETWEEN, Step.LAST_WAIT):
         scene.take_down(scene.lab.hosts[0], scene.lab.hosts[0].kill)
     else:
@@ -208,7 +230,8 @@ def _metrics_hang(scene: Scene) -> None:
 
 
 def _metrics_stale(scene: Scene) -> None:
-    """Keep a snapshot for ever, and let it become certainly older than a rounded uptime can tell."""
+    """Keep a snapshot for ever, and let it become certainly older than a rounded uptime can
+    tell."""
     scene.other.jmxproxy.stale = True
     time.sleep(STALE)
 
@@ -247,7 +270,8 @@ def _stdout_closed(scene: Scene) -> None:
 
 
 def _disk_full(scene: Scene) -> None:
-    """Let the file that the run writes to grow no further (EFBIG instead of ENOSPC: a limit needs no disk)."""
+    """Let the file that the run writes to grow no further (EFBIG instead of ENOSPC: a limit needs
+    no disk)."""
     resource.prlimit(scene.run.pid, resource.RLIMIT_FSIZE, (0, 0))
 
 

@@ -1,4 +1,5 @@
-"""The home folder of a lab: keys, known hosts and the SSH configuration, so that nothing of the user's is touched."""
+"""The home folder of a lab: keys, known hosts and the SSH configuration, so that nothing of the
+user's is touched."""
 
 from __future__ import annotations
 
@@ -15,7 +16,18 @@ KEY = "id_ed25519"
 
 def make_key(path: Path, passphrase: str = "") -> str:
     """Make a key pair, by default without a passphrase; return the public key as `type base64`."""
-    command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", passphrase, "-C", "lab", "-f", str(path)]
+    command = [
+        program("ssh-keygen"),
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        passphrase,
+        "-C",
+        "lab",
+        "-f",
+        str(path),
+    ]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return " ".join(path.with_name(path.name + ".pub").read_text().split()[:2])
 
@@ -41,7 +53,8 @@ class SshFolder:
         self.public_key = make_key(self.key)
 
     def write(self, pattern: str, host_keys: Mapping[str, str]) -> None:
-        """Write the configuration for the hosts of a pattern, and their keys by address, as they should be."""
+        """Write the configuration for the hosts of a pattern, and their keys by address, as they
+        should be."""
         self.config.write_text(
             f"Host {pattern}\n"
             f"    Port {SSH_PORT}\n"
@@ -59,6 +72,10 @@ class SshFolder:
 
     def replace(self, address: str, public_key: str | None) -> None:
         """Put another key, or none, in the place of a host's key in known_hosts."""
-        kept = [line for line in self.known_hosts.read_text().splitlines(keepends=True) if f"[{address}]:" not in line]
+        kept = [
+            line
+            for line in self.known_hosts.read_text().splitlines(keepends=True)
+            if f"[{address}]:" not in line
+        ]
         added = [known_hosts_line(address, public_key)] if public_key else []
         self.known_hosts.write_text("".join(kept + added))

@@ -30,7 +30,8 @@ from .subnet import claim_subnet
 
 PASSPHRASE = "open sesame"
 START_TIMEOUT = 10.0  # s
-# Logs in from a process of its own, because paramiko finds the agent in the environment of the process.
+# Logs in from a process of its own, because paramiko finds the agent in the environment of the
+# process.
 PROBE = """
 import os, sys
 from kafka_rolling_restart.hosts import host_factory as reach
@@ -77,7 +78,10 @@ class SshScene:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
 
@@ -91,12 +95,15 @@ class SshScene:
         return self._subnet.address(number)
 
     def sshd(self, number: int, **settings: str) -> Sshd:
-        """Start the sshd of a host, unless it runs; what its configuration says besides is in ``settings``."""
+        """Start the sshd of a host, unless it runs; what its configuration says besides is in
+        ``settings``."""
         if number in self._sshds:
             return self._sshds[number]
         folder = self.folder / str(number)
         folder.mkdir()
-        sshd = Sshd(self.address(number), folder, self.folder / "bin", self.home, self.public_key, settings)
+        sshd = Sshd(
+            self.address(number), folder, self.folder / "bin", self.home, self.public_key, settings
+        )
         sshd.start()
         self._stack.callback(sshd.stop)
         self._sshds[number] = sshd
@@ -104,20 +111,27 @@ class SshScene:
         return sshd
 
     def reset(self, *numbers: int) -> None:
-        """Let the user know these hosts by n1, n2, ..., and have the plain key; nothing else is left of a test before."""
+        """Let the user know these hosts by n1, n2, ..., and have the plain key; nothing else is
+        left of a test before."""
         for file in self.ssh.iterdir():
             if not file.name.startswith(KEY):
                 file.unlink()
         self.known_hosts.write_text(
-            "".join(known_hosts_line(self.address(number), self.sshd(number).host_key) for number in numbers)
+            "".join(
+                known_hosts_line(self.address(number), self.sshd(number).host_key)
+                for number in numbers
+            )
         )
         self.configure()
         for number in numbers:
             self.sshd(number).log.write_text("")
 
     def configure(self, first: str = "", last: str = "") -> None:
-        """Write ~/.ssh/config: what comes first, the hosts n1 to n9 by their addresses, and what comes last."""
-        hosts = "".join(f"Host n{number}\n    HostName {self.address(number)}\n" for number in range(1, 10))
+        """Write ~/.ssh/config: what comes first, the hosts n1 to n9 by their addresses, and what
+        comes last."""
+        hosts = "".join(
+            f"Host n{number}\n    HostName {self.address(number)}\n" for number in range(1, 10)
+        )
         general = f"Host *\n    Port {SSH_PORT}\n    User {getpass.getuser()}\n"
         config = self.ssh / "config"
         config.write_text(f"{first}\n{hosts}\n{last}\n{general}")
@@ -127,7 +141,19 @@ class SshScene:
         """Make a key in ~/.ssh."""
         path = self.ssh / name
         quick = ["-a", "1", *(["-b", "2048"] if kind == "rsa" else [])]
-        command = [program("ssh-keygen"), "-q", "-t", kind, *quick, "-N", passphrase, "-C", name, "-f", str(path)]
+        command = [
+            program("ssh-keygen"),
+            "-q",
+            "-t",
+            kind,
+            *quick,
+            "-N",
+            passphrase,
+            "-C",
+            name,
+            "-f",
+            str(path),
+        ]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         return path
 
@@ -153,7 +179,9 @@ class SshScene:
         credentials.open([target])
         return SshHost(target, Access(credentials, config.shell, warn), login_s)
 
-    def run(self, name: str, command: str = "echo logged in", secret: Secret | None = None) -> CommandResult:
+    def run(
+        self, name: str, command: str = "echo logged in", secret: Secret | None = None
+    ) -> CommandResult:
         """Run a command on a host."""
         return run_on(self.host(name), command, secret)
 
@@ -201,7 +229,9 @@ class Agent(Daemon):
         asks.write_text(f"#!/bin/sh\necho '{passphrase}'\n")
         asks.chmod(0o700)
         env = {**os.environ, **self.env, "SSH_ASKPASS": str(asks), "SSH_ASKPASS_REQUIRE": "force"}
-        subprocess.run([program("ssh-add"), "-q", str(key)], env=env, check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            [program("ssh-add"), "-q", str(key)], env=env, check=True, stdin=subprocess.DEVNULL
+        )
 
 
 def _listens(address: str) -> bool:

@@ -18,7 +18,8 @@ SHADOW = Path("/etc/shadow")
 
 
 class Sshd(Daemon):
-    """An sshd on a high port, run as the current user, whose sessions find the stand-ins of the lab first."""
+    """An sshd on a high port, run as the current user, whose sessions find the stand-ins of the lab
+    first."""
 
     def __init__(
         self,
@@ -113,7 +114,9 @@ def _sshd_descendants(pid: int) -> list[int]:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
 

@@ -1,4 +1,5 @@
-"""The loopback addresses of a lab: a /24 of its own, so that several labs can run on one machine."""
+"""The loopback addresses of a lab: a /24 of its own, so that several labs can run on one
+machine."""
 
 from __future__ import annotations
 
@@ -43,4 +44,7 @@ def claim_subnet() -> Subnet:
             lock.close()
         else:
             return Subnet(number, lock)
-    raise OSError(f"port {LOCK_PORT} is taken on every 127.0.1-{LAST}.{LOCK_HOST}: something listens on all addresses")
+    raise OSError(
+        f"port {LOCK_PORT} is taken on every 127.0.1-{LAST}.{LOCK_HOST}: something listens on all "
+        "addresses"
+    )

@@ -28,9 +28,10 @@ HISTORY = 500  # lines that have left the screen at its top
 class Terminal:
     """A run of the tool in a terminal of its own; a screen emulator reads all that it writes.
 
-    ``frames`` are the screens that were seen, each as its lines, without those that are empty at the end. With
-    ``stdout`` or ``stderr`` that stream goes to a file. ``script`` is run by a bash with job control, and starts the
-    tool by ``"$@"``. A ``term`` of None is one that is not set.
+    ``frames`` are the screens that were seen, each as its lines, without those that are empty at
+    the end. With
+    ``stdout`` or ``stderr`` that stream goes to a file. ``script`` is run by a bash with job
+    control, and starts the tool by ``"$@"``. A ``term`` of None is one that is not set.
     """
 
     def __init__(
@@ -53,7 +54,11 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._set_size(columns, lines)
         shell = ["bash", "-m", "-c", script, "bash"] if script else []
-        with _writing_to(stdout, slave) as out, _writing_to(stderr, slave) as err, signals_as_at_a_terminal():
+        with (
+            _writing_to(stdout, slave) as out,
+            _writing_to(stderr, slave) as err,
+            signals_as_at_a_terminal(),
+        ):
             self._process = subprocess.Popen(
                 [*shell, *command_line(arguments)],
                 env={**({} if term is None else {"TERM": term}), **env},
@@ -94,7 +99,9 @@ class Terminal:
     def cells(self) -> list[list[Cell]]:
         """What the screen shows, with its colours: the characters of each line."""
         with self._lock:
-            return [[line[column] for column in range(self._screen.columns)] for line in self._rows()]
+            return [
+                [line[column] for column in range(self._screen.columns)] for line in self._rows()
+            ]
 
     @property
     def cursor(self) -> tuple[int, int]:
@@ -112,7 +119,9 @@ class Terminal:
 
     def wait_for(self, what: str | Callable[[list[str]], bool], timeout: float) -> list[str]:
         """Wait until the screen shows a text, or is as a function wants it; return its lines."""
-        seen = (lambda lines: any(what in line for line in lines)) if isinstance(what, str) else what
+        seen = (
+            (lambda lines: any(what in line for line in lines)) if isinstance(what, str) else what
+        )
         wait_until(lambda: seen(self.lines) or not self.is_running(), timeout)
         if not self.is_running():
             self._reader.join(5)  # what was written last is read after the end
@@ -132,7 +141,8 @@ class Terminal:
         self._set_size(columns, lines)
 
     def hang_up(self) -> None:
-        """Close the terminal, as a window that is closed does: the run gets SIGHUP, and EIO from then on."""
+        """Close the terminal, as a window that is closed does: the run gets SIGHUP, and EIO from
+        then on."""
         os.write(self._hung_up, b"x")
         self._reader.join(5)
 
@@ -147,7 +157,9 @@ class Terminal:
             status = self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise LabError(f"the run did not end within {timeout:.0f} s:\n" + "\n".join(self.lines)) from error
+            raise LabError(
+                f"the run did not end within {timeout:.0f} s:\n" + "\n".join(self.lines)
+            ) from error
         self._reader.join(5)
         return status
 

@@ -1,4 +1,5 @@
-"""ZooKeeper over TLS, with logins and ACLs, against a real server; no broker is needed for most of it."""
+"""ZooKeeper over TLS, with logins and ACLs, against a real server; no broker is needed for most of
+it."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def server(lab_needs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Authority]]:
+def server(
+    lab_needs: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Authority]]:
     folder, subnet = tmp_path_factory.mktemp("zookeeper"), claim_subnet()
     address, authority = subnet.address(100), Authority(folder)
     one = ZooKeeperServer(address, folder / address, fetch_jars(), [address], authority)
@@ -111,24 +114,33 @@ def why_not(hosts: str, access: ZooKeeperAccess) -> str:
     return str(raised.value)
 
 
-def test_registrations_are_read_over_tls_with_a_client_certificate_and_a_login(scene: Scene) -> None:
+def test_registrations_are_read_over_tls_with_a_client_certificate_and_a_login(
+    scene: Scene,
+) -> None:
     scene.restrict(f"{IDS}/1", OWNER)
-    with connected(scene.secure_hosts, replace(over_tls(scene), login=BY_DIGEST.login)) as zookeeper:
+    with connected(
+        scene.secure_hosts, replace(over_tls(scene), login=BY_DIGEST.login)
+    ) as zookeeper:
         assert zookeeper.brokers()[1].host == "n1"
 
 
 def test_tls_that_does_not_come_about_is_said_in_plain_words(scene: Scene) -> None:
     other = Authority(scene.folder, "other")
-    another_name = f"127.0.{int(scene.address.split('.')[2]) * 256 + 100}:{SECURE_PORT}"  # for inet_aton, the same
+    # for inet_aton, the same
+    another_name = f"127.0.{int(scene.address.split('.')[2]) * 256 + 100}:{SECURE_PORT}"
     assert "it wants a client certificate: give --zookeeper-cert" in why_not(
         scene.secure_hosts, over_tls(scene, cert=None)
     )
-    assert "an authority that we do not know" in why_not(scene.secure_hosts, over_tls(scene, "other"))
+    assert "an authority that we do not know" in why_not(
+        scene.secure_hosts, over_tls(scene, "other")
+    )
     assert "its certificate is for another name" in why_not(another_name, over_tls(scene))
     assert "does it want TLS (--zookeeper-tls)?" in why_not(scene.secure_hosts, NOBODY)
     assert "does it speak TLS on this port" in why_not(scene.hosts, over_tls(scene))
     stranger = over_tls(scene, cert=str(other.issue("stranger")))
-    assert "it refuses our client certificate, --zookeeper-cert" in why_not(scene.secure_hosts, stranger)
+    assert "it refuses our client certificate, --zookeeper-cert" in why_not(
+        scene.secure_hosts, stranger
+    )
 
 
 @pytest.mark.parametrize("access", [NOBODY, WRONG])
@@ -138,21 +150,30 @@ def test_a_registration_that_may_not_be_read_is_said_with_its_path_and_the_right
     scene.restrict(f"{IDS}/1", OWNER)
     with connected(scene.hosts, access) as zookeeper, pytest.raises(RegistryDenied) as raised:
         zookeeper.brokers()
-    assert f"does not let us read {IDS}/1: its ACL does not give the right `read`" in str(raised.value)
+    assert f"does not let us read {IDS}/1: its ACL does not give the right `read`" in str(
+        raised.value
+    )
     hint = "is the password right?" if access.login else "--zookeeper-user"
     assert hint in str(raised.value) and "hunter2" not in str(raised.value)
 
 
 def test_registrations_that_may_not_be_listed_are_said_with_their_path(scene: Scene) -> None:
     scene.restrict(IDS, OWNER)
-    with connected(scene.hosts, NOBODY) as zookeeper, pytest.raises(RegistryDenied, match=f"read {IDS}: "):
+    with (
+        connected(scene.hosts, NOBODY) as zookeeper,
+        pytest.raises(RegistryDenied, match=f"read {IDS}: "),
+    ):
         zookeeper.brokers()
 
 
 @pytest.mark.parametrize(
     ("path", "rights", "said"),
     [
-        ("", {"read": True}, "does not let us write below /: its ACL does not give the right `create`"),
+        (
+            "",
+            {"read": True},
+            "does not let us write below /: its ACL does not give the right `create`",
+        ),
         (HOME, {"read": True, "delete": True}, f"does not let us write below {HOME}: "),
         (LOCK, {"read": True, "delete": True}, f"does not let us write below {LOCK}: "),
         (
@@ -172,9 +193,14 @@ def test_a_right_that_the_lock_needs_is_missed_without_anything_being_written(
     with connected(scene.hosts, NOBODY) as zookeeper:
         problem = zookeeper.lock_problem()
         assert (problem is not None) == bool(said)
-        assert problem is None or (said in problem.text and problem.code == "zookeeper-access-denied")
+        assert problem is None or (
+            said in problem.text and problem.code == "zookeeper-access-denied"
+        )
         if said and "read" in rights:
-            with pytest.raises(Refused, match="its ACL does not give the right"), zookeeper.lock({}):
+            with (
+                pytest.raises(Refused, match="its ACL does not give the right"),
+                zookeeper.lock({}),
+            ):
                 pass
         assert tree(scene) == before
         if not said:
@@ -194,7 +220,7 @@ def tree(scene: Scene, path: str = "") -> dict[str, Any]:
     return nodes
 
 
-def test_a_lock_that_was_taken_with_a_login_is_shown_to_all_and_can_be_taken_away_by_its_login_alone(
+def test_a_lock_that_was_taken_with_a_login_can_be_taken_away_by_its_login_alone(
     scene: Scene,
 ) -> None:
     holder = {"user": "me", "host": "here", "pid": 1, "since": "now"}
@@ -227,13 +253,18 @@ def test_sasl_lets_in_who_has_the_password_and_says_where_it_was_wrong(scene: Sc
     with connected(scene.hosts, replace(BY_DIGEST, scheme=SASL)) as zookeeper:
         assert zookeeper.brokers()[1].host == "n1"
         with zookeeper.lock({}):
-            assert scene.admin.get_acls(scene.chroot + LOCK)[0][0] == make_acl("sasl", LOGIN[0], all=True)
+            assert scene.admin.get_acls(scene.chroot + LOCK)[0][0] == make_acl(
+                "sasl", LOGIN[0], all=True
+            )
     said = why_not(scene.hosts, replace(WRONG, scheme=SASL))
-    assert said.endswith(f"refuses the login of --zookeeper-user {LOGIN[0]}") and "hunter2" not in said
+    assert (
+        said.endswith(f"refuses the login of --zookeeper-user {LOGIN[0]}") and "hunter2" not in said
+    )
 
 
 class Relay:
-    """Stands between a client and a server; told to, it hangs up, and then once more in the middle of a login."""
+    """Stands between a client and a server; told to, it hangs up, and then once more in the middle
+    of a login."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server
@@ -258,8 +289,12 @@ class Relay:
             while True:
                 self._current, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
-                threading.Thread(target=self._carry, args=(self._current, server, True), daemon=True).start()
-                threading.Thread(target=self._carry, args=(server, self._current, False), daemon=True).start()
+                threading.Thread(
+                    target=self._carry, args=(self._current, server, True), daemon=True
+                ).start()
+                threading.Thread(
+                    target=self._carry, args=(server, self._current, False), daemon=True
+                ).start()
 
     def _carry(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
         pieces = 0
@@ -277,7 +312,10 @@ def test_a_login_that_is_cut_off_because_a_server_ends_does_not_end_a_run(scene:
     """kazoo takes it for a wrong password, and gives up for good."""
     with closing(Relay((scene.address, PORT))) as relay:
         access = replace(BY_DIGEST, scheme=SASL)
-        with connected(f"{relay.address}{scene.chroot}", access) as zookeeper, zookeeper.lock({}) as lock:
+        with (
+            connected(f"{relay.address}{scene.chroot}", access) as zookeeper,
+            zookeeper.lock({}) as lock,
+        ):
             relay.cut_logins = True
             relay.hang_up()
             deadline = time.monotonic() + 10

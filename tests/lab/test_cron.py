@@ -1,4 +1,5 @@
-"""The tool as cron starts it: no terminal, no environment to speak of, streams that may be closed."""
+"""The tool as cron starts it: no terminal, no environment to speak of, streams that may be
+closed."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Mail:
 
 
 def line(lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-") -> list[str]:
-    """Build the command that starts the tool as cron does. PYTHONPATH is where the tool is installed."""
+    """Build the command that starts the tool as cron does. PYTHONPATH is where the tool is
+    installed."""
     variables = {"PATH": "/usr/bin:/bin", "PYTHONPATH": environment(lab.home)["PYTHONPATH"]}
     if home:
         variables["HOME"] = str(lab.home)
@@ -57,7 +59,9 @@ def line(lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-") -> l
     return ["env", "-i", *words, "sh", "-c", f"exec {shlex.join(command_line(arguments))} {closed}"]
 
 
-def cron(lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-", cwd: Path | None = None) -> Mail:
+def cron(
+    lab: Lab, *arguments: str, home: bool = True, closed: str = "<&-", cwd: Path | None = None
+) -> Mail:
     done = subprocess.run(
         line(lab, *arguments, home=home, closed=closed),
         capture_output=True,
@@ -87,27 +91,46 @@ def test_a_good_roll_of_a_quiet_job_prints_not_one_byte(lab: Lab) -> None:
     assert lab.observer.restarted() == [3]
 
 
-def test_a_job_without_any_stream_restarts_its_broker_and_leaves_its_report(lab: Lab, tmp_path: Path) -> None:
+def test_a_job_without_any_stream_restarts_its_broker_and_leaves_its_report(
+    lab: Lab, tmp_path: Path
+) -> None:
     """It is given a ZooKeeper in place of a configuration, and says much, to nobody."""
     (lab.home / ".kafka_discovery" / "lab.yaml").unlink()
     path = tmp_path / "r.json"
-    arguments = ["--zookeeper", lab.zookeeper, *QUICK[2:], "--skip", "2", "-vv", "--report", str(path)]
+    arguments = [
+        "--zookeeper",
+        lab.zookeeper,
+        *QUICK[2:],
+        "--skip",
+        "2",
+        "-vv",
+        "--report",
+        str(path),
+    ]
     assert cron(lab, *arguments, closed="<&- >&- 2>&-") == Mail(0, "", "")
     assert lab.observer.restarted() == [3]
     report = valid(path.read_text())
     assert (report["status"], report["user"]) == (0, pwd.getpwuid(os.getuid()).pw_name)
-    assert report["cluster"] == {"name": lab.zookeeper, "registry": f"ZooKeeper {lab.zookeeper}", "configuration": None}
+    assert report["cluster"] == {
+        "name": lab.zookeeper,
+        "registry": f"ZooKeeper {lab.zookeeper}",
+        "configuration": None,
+    }
 
 
 def test_a_job_without_a_home_is_told_which_was_taken_and_that_one_can_be_set(lab: Lab) -> None:
     home = pwd.getpwuid(os.getuid()).pw_dir
-    complaint(cron(lab, *QUICK, "--quiet", home=False), 2, f"no lab.yaml in {home}/.kafka_discovery, ")
+    complaint(
+        cron(lab, *QUICK, "--quiet", home=False), 2, f"no lab.yaml in {home}/.kafka_discovery, "
+    )
     lines = complaint(
         cron(lab, "--zookeeper", lab.zookeeper, *QUICK[2:], "--quiet", home=False),
         3,
         f"the preflight found 3 problems, see above (HOME is not set: ~/.ssh was that of {home})",
     )
-    assert [line.about for line in lines[:-1]] == [f"broker {host.id} ({host.address})" for host in lab.hosts]
+    assert [line.about for line in lines[:-1]] == [
+        f"broker {host.id} ({host.address})" for host in lab.hosts
+    ]
 
 
 def test_a_quiet_job_says_why_it_was_refused(lab: Lab) -> None:
@@ -124,12 +147,18 @@ def test_a_quiet_job_says_that_the_cluster_was_never_healthy(lab: Lab) -> None:
     complaint(mail, 3, "6 under-replicated partitions (6 led by broker 1)")
 
 
-def test_a_quiet_job_says_which_task_failed_where_and_what_became_of_each_broker(lab: Lab, tmp_path: Path) -> None:
+def test_a_quiet_job_says_which_task_failed_where_and_what_became_of_each_broker(
+    lab: Lab, tmp_path: Path
+) -> None:
     (tmp_path / "failing.py").write_text(textwrap.dedent(TASK))
     mail = cron(lab, *QUICK, "--quiet", "--task", "failing", cwd=tmp_path)
     failure = f"task Before failed on {lab.hosts[0].address}: RuntimeError: as?asked"
     lines = complaint(mail, 4, f"broker 1 ({lab.hosts[0].address}) was not stopped: {failure}. ")
-    assert lines[-1].code == "task-failed" and len(mail.commands) == 1 and "--broker-ids 1,2,3" in mail.commands[0]
+    assert (
+        lines[-1].code == "task-failed"
+        and len(mail.commands) == 1
+        and "--broker-ids 1,2,3" in mail.commands[0]
+    )
     assert [line.text for line in lines if line.text.startswith("report: ")] == [
         f"report: untouched, {failure}",
     ]  # the untouched without trouble are in the line after it
@@ -139,7 +168,9 @@ def ended(lab: Lab, host: Host, call: str, signals: int, *arguments: str) -> Mai
     """Start a quiet job, and send it SIGTERM, once or twice, when a command is called on a host."""
     pipe = subprocess.PIPE
     command = line(lab, *QUICK, "--quiet", *arguments)
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as job:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as job:
         wait_for(f"`{call}` is called", lambda: bool(host.called(call)), MOMENT_TIMEOUT)
         for _ in range(signals):
             job.send_signal(signal.SIGTERM)
@@ -160,7 +191,11 @@ def test_a_quiet_job_that_leaves_a_broker_down_warns_before_it_says_so(lab: Lab)
     lines = complaint(mail, 5, f"with broker 3 ({host.address}) stopped")
     assert lines[-1].code == "broker-left-stopped"
     assert mail.commands == (f"ssh {host.address} 'service kafka start'",)
-    assert (lines[0].level, lines[0].about, lines[0].code) == ("WARNING", "lab/main", "signal-received")
+    assert (lines[0].level, lines[0].about, lines[0].code) == (
+        "WARNING",
+        "lab/main",
+        "signal-received",
+    )
     assert lines[-3].text.startswith("report: stopped, not seen back")
     assert lines[-2].text == "restarted: none; stopped and not back: broker 3; untouched: none"
 
@@ -171,7 +206,16 @@ def test_a_job_that_may_talk_says_events_on_stdout_and_what_went_wrong_on_stderr
         mail = cron(lab, *QUICK, *arguments)
         assert mail.status == 3
         assert {line.level for line in parsed(mail.stdout)} == levels
-        assert {line.about for line in parsed(mail.stdout)} >= {"lab/main", f"broker 1 ({lab.hosts[0].address})"}
+        assert {line.about for line in parsed(mail.stdout)} >= {
+            "lab/main",
+            f"broker 1 ({lab.hosts[0].address})",
+        }
         assert [line.level for line in parsed(mail.stderr)] == ["ERROR", "ERROR"]
-    assert {line.about.split(".")[0] for line in parsed(mail.stdout)} >= {"kazoo", "paramiko", "urllib3"}
-    assert "passwd=***, " in mail.stdout  # of ZooKeeper's session: whoever has it can take the lock along
+    assert {line.about.split(".")[0] for line in parsed(mail.stdout)} >= {
+        "kazoo",
+        "paramiko",
+        "urllib3",
+    }
+    assert (
+        "passwd=***, " in mail.stdout
+    )  # of ZooKeeper's session: whoever has it can take the lock along

@@ -73,7 +73,9 @@ def test_a_roll_that_writes_to_a_full_disk_restarts_the_same_brokers(lab: Lab) -
 
 def test_a_sample_that_the_preflight_saw_already_is_no_health_check(lab: Lab) -> None:
     lab.hosts[0].service.hold = PREFLIGHT
-    run = lab.launch(*QUICK, "--broker-ids", "1", "--check-count", "1", "--unhealthy-time-limit", "5")
+    run = lab.launch(
+        *QUICK, "--broker-ids", "1", "--check-count", "1", "--unhealthy-time-limit", "5"
+    )
     wait_for_call(lab.hosts[0], PREFLIGHT)
     lab.hosts[2].jmxproxy.stale = True
     lab.hosts[2].kill()
@@ -85,7 +87,9 @@ def test_a_sample_that_the_preflight_saw_already_is_no_health_check(lab: Lab) ->
 
 @three_zookeepers
 @pytest.mark.parametrize("dies", ["leader", "follower"])
-def test_one_of_three_zookeepers_that_dies_in_the_middle_does_not_end_a_roll(lab: Lab, dies: str) -> None:
+def test_one_of_three_zookeepers_that_dies_in_the_middle_does_not_end_a_roll(
+    lab: Lab, dies: str
+) -> None:
     run = lab.launch(*QUICK)
     wait_for_call(lab.hosts[0], STOP)
     next(server for server in lab.ensemble if mode(server) == dies).kill()
@@ -96,7 +100,9 @@ def test_one_of_three_zookeepers_that_dies_in_the_middle_does_not_end_a_roll(lab
 
 @three_zookeepers
 @pytest.mark.parametrize("moment", [STOP, START])
-def test_all_of_three_zookeepers_gone_for_10_s_while_a_broker_is_down_leave_none_down(lab: Lab, moment: str) -> None:
+def test_all_of_three_zookeepers_gone_for_10_s_while_a_broker_is_down_leave_none_down(
+    lab: Lab, moment: str
+) -> None:
     run = lab.launch(*QUICK, "--skip", "2")
     wait_for_call(lab.hosts[2], moment)
     for server in lab.ensemble:
@@ -110,7 +116,9 @@ def test_all_of_three_zookeepers_gone_for_10_s_while_a_broker_is_down_leave_none
     assert lab.observer.restarted() == [3] and lab.observer.most_down() == 1
 
 
-@pytest.mark.parametrize("how", [ZooKeeperServer.stop, ZooKeeperServer.freeze], ids=["gone", "silent"])
+@pytest.mark.parametrize(
+    "how", [ZooKeeperServer.stop, ZooKeeperServer.freeze], ids=["gone", "silent"]
+)
 def test_a_zookeeper_that_is_away_at_the_start_is_said_in_one_line_within_15_s(
     lab: Lab, how: Callable[[ZooKeeperServer], None]
 ) -> None:

@@ -1,4 +1,5 @@
-"""The lab tells the truth: what it pretends behaves as measured, what it makes is real, what it observes happened."""
+"""The lab tells the truth: what it pretends behaves as measured, what it makes is real, what it
+observes happened."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def ssh(lab: Lab, host: Host, command: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+def ssh(
+    lab: Lab, host: Host, command: str, timeout: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
     """Run a command on a host with the system's own client."""
     arguments = ssh_command(lab, host, command)
     return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, check=False)
@@ -62,7 +65,9 @@ def ask(host: Host, path: str = "", method: str = "GET", timeout: float = 10.0) 
     """Ask the JMXProxy of a host; return the HTTP status and the value."""
     url = f"http://{host.address}:{PORT}/jmxproxy/{path}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=timeout) as reply:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, method=method), timeout=timeout
+        ) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, None
@@ -253,7 +258,9 @@ class TestSshd:
 
 
 class TestObserver:
-    def test_a_killed_and_a_frozen_broker_are_two_down_and_the_reset_brings_them_back(self, lab: Lab) -> None:
+    def test_a_killed_and_a_frozen_broker_are_two_down_and_the_reset_brings_them_back(
+        self, lab: Lab
+    ) -> None:
         lab.hosts[1].kill()
         assert wait_until(lambda: lab.observer.most_down() == 1, PATIENCE)
         lab.hosts[2].freeze()
@@ -263,14 +270,20 @@ class TestObserver:
         assert not lab.hosts[1].is_up() and lab.hosts[2].is_up()
         lab.reset()
         assert lab.is_healthy()
-        assert (lab.observer.downs(), lab.observer.restarted(), lab.observer.new_jvms()) == ([], [], [])
+        assert (lab.observer.downs(), lab.observer.restarted(), lab.observer.new_jvms()) == (
+            [],
+            [],
+            [],
+        )
 
     def test_two_stopped_brokers_are_two_down_at_once(self, lab: Lab) -> None:
         for host in lab.hosts[1:]:
             host.stop()
         assert wait_until(lambda: lab.observer.most_down() == 2, PATIENCE)
 
-    def test_a_restart_is_seen_with_its_new_registration_and_its_new_jvm(self, lab: Lab, host: Host) -> None:
+    def test_a_restart_is_seen_with_its_new_registration_and_its_new_jvm(
+        self, lab: Lab, host: Host
+    ) -> None:
         host.restart()
         lab.wait_healthy()
         assert wait_until(lambda: lab.observer.restarted() == [host.id], PATIENCE)

@@ -1,4 +1,5 @@
-"""The fault matrix: every fault at every step of the runbook ends as the table says, by what the observer saw."""
+"""The fault matrix: every fault at every step of the runbook ends as the table says, by what the
+observer saw."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ KILLED = -9
 
 
 def marked(cell: Cell) -> object:
-    marks = [pytest.mark.faults] + ([pytest.mark.quick_faults] if cell.name in QUICK.split() else [])
+    marks = [pytest.mark.faults] + (
+        [pytest.mark.quick_faults] if cell.name in QUICK.split() else []
+    )
     return pytest.param(cell, id=cell.name, marks=marks)
 
 
@@ -73,7 +76,8 @@ def test_a_stop_while_another_broker_is_down_is_found() -> None:
 
 
 def written_for(finished: Finished, cell: Cell) -> Outcome:
-    """Return the ending that the table has for this status, or else the first one, to differ from."""
+    """Return the ending that the table has for this status, or else the first one, to differ
+    from."""
     return next((one for one in cell.outcomes if one.status == finished.status), cell.outcomes[0])
 
 
@@ -88,19 +92,24 @@ def service_calls(lab: Lab) -> list[str]:
 
 
 def no_stop_made_two_down(scene: Scene) -> bool:
-    """Tell whether at each stop command no other broker was down, nor already struck by the fault."""
+    """Tell whether at each stop command no other broker was down, nor already struck by the
+    fault."""
     struck = [Down(number, since, None) for number, since in scene.struck.items()]
     stopped = [(host.id, moment) for host in scene.lab.hosts for moment in stops(host)]
     return not second_downs(stopped, [*scene.lab.observer.downs(), *struck])
 
 
-def second_downs(stopped: Sequence[tuple[int, float]], downs: Sequence[Down]) -> list[tuple[int, Down]]:
+def second_downs(
+    stopped: Sequence[tuple[int, float]], downs: Sequence[Down]
+) -> list[tuple[int, Down]]:
     """List the stops of a broker while another one was down."""
     return [
         (number, down)
         for number, moment in stopped
         for down in downs
-        if down.id != number and down.since <= moment and (down.until is None or moment < down.until)
+        if down.id != number
+        and down.since <= moment
+        and (down.until is None or moment < down.until)
     ]
 
 
@@ -111,14 +120,16 @@ def stops(host: Host) -> list[float]:
 
 
 def no_broker_is_down_without_a_word(scene: Scene, finished: Finished) -> bool:
-    """Tell whether every broker that we stopped is up, where the status does not call for a person."""
+    """Tell whether every broker that we stopped is up, where the status does not call for a
+    person."""
     ours = [host.id for host in scene.lab.hosts if host.called(STOP)]
     down = seen(scene.lab, finished).down
     return finished.status in (DOWN, KILLED) or not any(number in down for number in ours)
 
 
 def a_new_run_takes_no_second_broker_down(scene: Scene) -> None:
-    """Check that a run after one that was killed is refused: at first by its lock, then by the health."""
+    """Check that a run after one that was killed is refused: at first by its lock, then by the
+    health."""
     before = service_calls(scene.lab)
     arguments = [*ARGUMENTS, "--broker-ids", "2", "--unhealthy-time-limit", "3"]
     deadline = time.monotonic() + LOCK_DIES
@@ -129,7 +140,8 @@ def a_new_run_takes_no_second_broker_down(scene: Scene) -> None:
 
 
 def the_last_line_starts_the_brokers(scene: Scene, finished: Finished, written: Outcome) -> None:
-    """Check that the end names who may be down, and that the commands on the last lines bring them back."""
+    """Check that the end names who may be down, and that the commands on the last lines bring them
+    back."""
     ours = [number for number in written.down if number != OTHER] or [scene.cell.in_hand]
     lines = [line for line in finished.commands if SSH_LINE.fullmatch(line)]
     for host in (scene.lab.hosts[number - 1] for number in ours):
@@ -139,7 +151,8 @@ def the_last_line_starts_the_brokers(scene: Scene, finished: Finished, written: 
 
 
 def bring_back(scene: Scene, host: Host, line: str) -> None:
-    """Type a line as a person would: again when the old process was still there at the first time."""
+    """Type a line as a person would: again when the old process was still there at the first
+    time."""
     program, *words = shlex.split(line)
     command = [program, "-F", str(scene.lab.ssh.config), "-o", "BatchMode=yes", *words]
     deadline = time.monotonic() + BACK
@@ -156,11 +169,17 @@ def is_back(lab: Lab, host: Host) -> bool:
 def story(scene: Scene, finished: Finished) -> str:
     """Tell everything that was seen, for a cell that did not end as written."""
     written = " or ".join(map(str, scene.cell.outcomes))
-    calls = [f"  {host.id}: {call}" for host in scene.lab.hosts for call in host.calls() if "service" in call]
+    calls = [
+        f"  {host.id}: {call}"
+        for host in scene.lab.hosts
+        for call in host.calls()
+        if "service" in call
+    ]
     return "\n".join(
         [
             f"{scene.cell.name}: written: {written}",
-            f"seen: {seen(scene.lab, finished)} after {finished.seconds:.1f} s; struck: {scene.struck}",
+            f"seen: {seen(scene.lab, finished)} after {finished.seconds:.1f} s; struck: "
+            f"{scene.struck}",
             f"downs: {scene.lab.observer.downs()}",
             *calls,
             finished.stdout,

@@ -1,7 +1,8 @@
-"""Random SSH configurations and known_hosts files: what we read in them is what OpenSSH's own programs read in them.
+"""Random SSH configurations and known_hosts files: what we read in them is what OpenSSH's own
+programs read in them.
 
-Others each time, and thousands: ``KRR_EXAMPLES=5000 python -m pytest tests/lab/test_openssh_says_so.py``. Without it a few
-hundred are tried, the same ones each time.
+Others each time, and thousands: ``KRR_EXAMPLES=5000 python -m pytest
+tests/lab/test_openssh_says_so.py``. Without it a few hundred are tried, the same ones each time.
 """
 
 from __future__ import annotations
@@ -68,16 +69,45 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "PubkeyAuthentication": ("yes", "no", "unbound"),
     "KbdInteractiveAuthentication": ("yes", "no"),
     "ChallengeResponseAuthentication": ("yes", "no"),
-    "PreferredAuthentications": ("publickey", "password,publickey", "keyboard-interactive", "gssapi-with-mic"),
+    "PreferredAuthentications": (
+        "publickey",
+        "password,publickey",
+        "keyboard-interactive",
+        "gssapi-with-mic",
+    ),
     "ProxyCommand": ("none", "nc %h", "= nc 'a b' # c", "None"),
     "ProxyJump": ("none", "NONE", "hop1", "hop1,me@hop2:7", "hop1 # none"),
     "CanonicalizeHostname": ("no", "yes", "always"),
     "LogLevel": ("INFO", "DEBUG"),
 }
-OFTEN = ("HostName", "User", "Port") * 4  # what conditions ask for, and what differs most where they are misread
+OFTEN = (
+    "HostName",
+    "User",
+    "Port",
+) * 4  # what conditions ask for, and what differs most where they are misread
 SEPARATORS = (" ", "  ", "\t", "=", " = ", " =", "= ")
-CRITERIA = ("host", "host", "HOST", "originalhost", "user", "User", "localuser", "exec", "final", "canonical")
-TESTS = ("%h = kafka2", "%n = kafka1", "%p = 7", "%r = me", "%k = alias", "%k = kafka1", "a = a", "%L = %l")
+CRITERIA = (
+    "host",
+    "host",
+    "HOST",
+    "originalhost",
+    "user",
+    "User",
+    "localuser",
+    "exec",
+    "final",
+    "canonical",
+)
+TESTS = (
+    "%h = kafka2",
+    "%n = kafka1",
+    "%p = 7",
+    "%r = me",
+    "%k = alias",
+    "%k = kafka1",
+    "a = a",
+    "%L = %l",
+)
 USERS = ("me", "ROOT", "root", getpass.getuser(), "r*", "me,root", "!me,*", "Root")
 COMMENTS = (
     "# a\x0cPort 99",
@@ -112,18 +142,22 @@ def fewer(test: Test) -> Test:
 
 def _examples(test: Test, number: int) -> Test:
     checks = list(HealthCheck)
-    decorated = settings(max_examples=number, database=None, deadline=None, suppress_health_check=checks)(test)
+    decorated = settings(
+        max_examples=number, database=None, deadline=None, suppress_health_check=checks
+    )(test)
     return seed(SEED)(decorated)
 
 
 class Author:
-    """Writes configurations at random: blocks whose conditions often hold, and settings that other conditions ask for."""
+    """Writes configurations at random: blocks whose conditions often hold, and settings that other
+    conditions ask for."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
 
     def configuration(self) -> dict[str, File]:
-        """Return files by name: `config`, which may include `one` and `two`, and `one`, which may include `two`."""
+        """Return files by name: `config`, which may include `one` and `two`, and `one`, which may
+        include `two`."""
         modes = [self._random.choice((0o600,) * 20 + (0o644, 0o606, 0o602)) for _ in range(2)]
         return {
             "config": File(self._lines(self._random.randint(1, 6), ("one", "two", "t*")), 0o666),
@@ -154,16 +188,22 @@ class Author:
         value = self._random.choice(SETTINGS[keyword])
         spelled = self._random.choice((keyword, keyword.lower(), keyword.upper()))
         end = "" if "#" in value or keyword.startswith("Proxy") else self._random.choice(ENDS)
-        return f"{self._random.choice(('', '  ', chr(9)))}{spelled}{self._random.choice(SEPARATORS)}{value}{end}"
+        indent = self._random.choice(("", "  ", chr(9)))
+        return f"{indent}{spelled}{self._random.choice(SEPARATORS)}{value}{end}"
 
     def _host_line(self) -> str:
         patterns = [self._random.choice(PATTERNS) for _ in range(self._random.randint(1, 3))]
-        return f"Host{self._random.choice(SEPARATORS)}{' '.join(patterns)}{self._random.choice(ENDS)}"
+        return (
+            f"Host{self._random.choice(SEPARATORS)}{' '.join(patterns)}{self._random.choice(ENDS)}"
+        )
 
     def _match_line(self) -> str:
         criteria = [self._criterion() for _ in range(self._random.choice((1, 1, 1, 2, 3)))]
         if self._random.random() < 0.1:
-            criteria = [*criteria[: self._random.randint(0, 1)], self._random.choice(("all", "!all"))]
+            criteria = [
+                *criteria[: self._random.randint(0, 1)],
+                self._random.choice(("all", "!all")),
+            ]
         return f"Match {' '.join(criteria)}{self._random.choice(ENDS)}"
 
     def _criterion(self) -> str:
@@ -178,7 +218,8 @@ class Author:
 
 
 def written(folder: Path, files: dict[str, File]) -> Path:
-    """Write the files; what hops are reached by is the same in all of them, lest they go in circles."""
+    """Write the files; what hops are reached by is the same in all of them, lest they go in
+    circles."""
     folder.mkdir()
     for name, file in files.items():
         lines = [re.sub(r"^Include ", f"Include {folder}/", one) for one in file.lines]
@@ -193,7 +234,10 @@ def written(folder: Path, files: dict[str, File]) -> Path:
 def openssh(config: Path, name: str) -> dict[str, list[str]] | None:
     """Return what `ssh -G` says, None where it refuses the configuration."""
     ended = subprocess.run(
-        [program("ssh"), "-F", str(config), "-G", name], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [program("ssh"), "-F", str(config), "-G", name],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     if ended.returncode:
         return None
@@ -211,30 +255,42 @@ def assert_same(target: Target, told: dict[str, list[str]]) -> None:
     assert target.user == first("user")
     assert str(target.port) == first("port")
     if target.names_keys:
-        assert [str(path) for path in target.keys] == [one for one in told["identityfile"] if one.lower() != "none"]
+        assert [str(path) for path in target.keys] == [
+            one for one in told["identityfile"] if one.lower() != "none"
+        ]
     assert target.identities_only is (first("identitiesonly") == "yes")
     assert target.adds_unknown is (first("stricthostkeychecking") in ("accept-new", "false"))
     assert target.hashes_names is (first("hashknownhosts") == "yes")
     known = " ".join(map(str, target.known_hosts))
-    assert known == first("userknownhostsfile").replace("none", "") or known.endswith("/.ssh/known_hosts2")
+    assert known == first("userknownhostsfile").replace("none", "") or known.endswith(
+        "/.ssh/known_hosts2"
+    )
     assert target.alias == first("hostkeyalias")
-    assert (str(target.revoked_keys) if target.revoked_keys else "none") == first("revokedhostkeys", "none")
+    assert (str(target.revoked_keys) if target.revoked_keys else "none") == first(
+        "revokedhostkeys", "none"
+    )
     methods = {
         "password": first("passwordauthentication") == "yes",
         "keyboard-interactive": first("kbdinteractiveauthentication") == "yes",
         "publickey": first("pubkeyauthentication") != "false",
     }
     preferred = first("preferredauthentications", ",".join(methods)).split(",")
-    assert target.methods == {method for method, is_on in methods.items() if is_on and method in preferred}
+    assert target.methods == {
+        method for method, is_on in methods.items() if is_on and method in preferred
+    }
     jumps = [one for one in first("proxyjump").split(",") if one]
-    assert [hop.name for hop in target.via] == [one.rpartition("@")[2].partition(":")[0] for one in jumps]
+    assert [hop.name for hop in target.via] == [
+        one.rpartition("@")[2].partition(":")[0] for one in jumps
+    ]
     command = first("proxycommand", "none")
     shown = command.replace("%h", target.address)
     assert (target.proxy_command or "none") == ("none" if command.lower() == "none" else shown)
 
 
 @as_often_as_told
-@given(st.integers(0, 2**48).map(Random))  # as a source of its own, it repeats itself less than hypothesis would
+@given(
+    st.integers(0, 2**48).map(Random)
+)  # as a source of its own, it repeats itself less than hypothesis would
 def test_a_random_configuration_says_of_a_host_what_ssh_says(
     lab_needs: None, tmp_path_factory: pytest.TempPathFactory, random: Random
 ) -> None:
@@ -255,11 +311,20 @@ def test_a_random_configuration_says_of_a_host_what_ssh_says(
 def public_keys() -> tuple[str, ...]:
     """Make two keys of one kind and one of another, as `type base64`."""
     keys = (Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), ecdsa_key(SECP256R1()))
-    return tuple(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() for key in keys)
+    return tuple(
+        key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        for key in keys
+    )
 
 
 KEYS = public_keys()
-BAD_KEYS = ("ssh-ed25519 !!!", "ssh-ed25519", f"ssh-rsa {KEYS[0].split()[1]}", KEYS[0].split()[1], "ssh-ed25519 \u00fc")
+BAD_KEYS = (
+    "ssh-ed25519 !!!",
+    "ssh-ed25519",
+    f"ssh-rsa {KEYS[0].split()[1]}",
+    KEYS[0].split()[1],
+    "ssh-ed25519 \u00fc",
+)
 HOSTS = ("n1", "[n1]:2222", "n2", "n10")  # in small letters, as ssh itself looks them up
 HOST_FIELDS = (
     *HOSTS,
@@ -283,7 +348,9 @@ HOST_FIELDS = (
     *(hashed(name) for name in ("n1", "[n1]:2222", "n2")),
     f"{hashed('n1')},n2",
 )
-KNOWN_COMMENTS = tuple(f"# said{end}n1 {KEYS[1]}" for end in ("\x0c", "\x85", "\u2028", "\r", "\x0b", "\x1e"))
+KNOWN_COMMENTS = tuple(
+    f"# said{end}n1 {KEYS[1]}" for end in ("\x0c", "\x85", "\u2028", "\r", "\x0b", "\x1e")
+)
 
 
 @st.composite
@@ -291,7 +358,9 @@ def known_line(draw: st.DrawFn) -> str:
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from((*KNOWN_COMMENTS, "", " ", "#", " # n1", "\r")))
     start = draw(st.sampled_from(("", "", "", "", " ", "\t")))
-    marker = draw(st.sampled_from(("",) * 6 + (f"{REVOKED} ", f"{AUTHORITY} ", "@other ", "@revokedx ")))
+    marker = draw(
+        st.sampled_from(("",) * 6 + (f"{REVOKED} ", f"{AUTHORITY} ", "@other ", "@revokedx "))
+    )
     key = draw(st.sampled_from(KEYS * 3 + BAD_KEYS))
     gap = draw(st.sampled_from((" ", " ", "  ", "\t", " \t ")))
     end = draw(st.sampled_from(("", " said", "\r", "\t", " a\x0cn1 b", "\x0c", " # n1")))
@@ -313,7 +382,9 @@ def test_a_random_known_hosts_file_has_of_a_host_what_ssh_keygen_finds(
     ).stdout
     theirs = re.findall(r"^# Host .* found: line (\d+) ?(REVOKED|CA)?", told, re.MULTILINE)
     words = {"": "", REVOKED: "REVOKED", AUTHORITY: "CA"}
-    ours = [(one.where.rpartition(" ")[2], words[one.marker]) for one in read([file]) if one.is_of(name)]
+    ours = [
+        (one.where.rpartition(" ")[2], words[one.marker]) for one in read([file]) if one.is_of(name)
+    ]
     assert ours == theirs
 
 
@@ -354,7 +425,12 @@ def is_let_in(scene: SshScene, *options: str) -> bool:
     command = [program("ssh"), "-F", str(scene.ssh / "config"), "-i", str(scene.ssh / "id_ed25519")]
     for one in (*settings, *options):
         command += ["-o", one]
-    return subprocess.run([*command, "n1", "true"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            [*command, "n1", "true"], stdin=subprocess.DEVNULL, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def is_known(scene: SshScene) -> bool:
@@ -370,9 +446,13 @@ def is_known(scene: SshScene) -> bool:
 @example([f"{PLAIN} {{evil}}", f"{NAME} {{good}}"], "yes")
 @example([f"{PLAIN} {{evil}}", f"{NAME} {{good}}"], "accept-new")
 @example([f"{NAME} {{evil}}"], "accept-new")
-def test_a_real_server_is_let_in_to_where_ssh_is(scene: SshScene, lines: list[str], checking: str) -> None:
+def test_a_real_server_is_let_in_to_where_ssh_is(
+    scene: SshScene, lines: list[str], checking: str
+) -> None:
     good = scene.sshd(1).host_key
-    text = "".join(f"{one}\n" for one in lines).format(address=scene.address(1), good=good, evil=KEYS[0], other=KEYS[2])
+    text = "".join(f"{one}\n" for one in lines).format(
+        address=scene.address(1), good=good, evil=KEYS[0], other=KEYS[2]
+    )
     scene.configure(last=f"Host *\n  StrictHostKeyChecking {checking}")
     scene.known_hosts.write_bytes(text.encode())
     theirs = is_let_in(scene)

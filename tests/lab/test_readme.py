@@ -1,4 +1,5 @@
-"""What README.rst and docs/ tell a reader to type is typed here, in a shell, at the real cluster."""
+"""What README.rst and docs/ tell a reader to type is typed here, in a shell, at the real
+cluster."""
 
 from __future__ import annotations
 
@@ -19,13 +20,16 @@ INSTALLED = "/home/me/kafka-rolling-restart/bin"
 CRON = re.compile(r"(?:[\d*]+ +){5}")
 ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     "python3 -m venv ~/kafka-rolling-restart": "as the line of the tests",
-    "~/kafka-rolling-restart/bin/pip install kafka-rolling-restart": "every environment of tox installs the wheel",
+    "~/kafka-rolling-restart/bin/pip install kafka-rolling-restart": "every environment of tox "
+    "installs the wheel",
     "apt-get install -y python3-venv": "tests/bare_debian.sh",
     "python3 -m venv .venv && .venv/bin/pip install tox": ".ci/run",
     ".venv/bin/tox": ".ci/run",
     ".venv/bin/tox -e demo": "the demo",
 }
-OF_THAT_CLUSTER = re.compile(r"[/`]|kafka|^#|^restarting")  # lines with its names, or said only without --dry-run
+OF_THAT_CLUSTER = re.compile(
+    r"[/`]|kafka|^#|^restarting"
+)  # lines with its names, or said only without --dry-run
 SHIM = f"""#!/bin/sh
 exec {sys.executable} -m {MODULE} "$@" --check-interval 0.3 --check-count 2
 """
@@ -39,7 +43,10 @@ def commands() -> list[str]:
     return [
         line
         for line in literal_lines()
-        if re.match(rf"(?:{CRON.pattern})?(?:\S*kafka-rolling-restart[ /]|python3 -m|\.venv/|apt-get )", line)
+        if re.match(
+            rf"(?:{CRON.pattern})?(?:\S*kafka-rolling-restart[ /]|python3 -m|\.venv/|apt-get )",
+            line,
+        )
     ]
 
 
@@ -61,7 +68,8 @@ def shell(lab: Lab, tmp_path: Path) -> Shell:
 
 
 class Shell:
-    """A user's shell: the tool on its path, the cluster described as in the README, and an ssh that only notes."""
+    """A user's shell: the tool on its path, the cluster described as in the README, and an ssh that
+    only notes."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self._lab = lab
@@ -71,10 +79,13 @@ class Shell:
             (folder / name).chmod(0o755)
         discovery = lab.home / ".kafka_discovery"
         described = (discovery / "lab.yaml").read_text()
-        (discovery / "main.yaml").write_text(described.replace("  main:", "  us-east:").replace(": main", ": us-east"))
+        (discovery / "main.yaml").write_text(
+            described.replace("  main:", "  us-east:").replace(": main", ": us-east")
+        )
 
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command line as it is typed, but for what is different in the lab; ``answer`` is typed at a terminal."""
+        """Run a command line as it is typed, but for what is different in the lab; ``answer`` is
+        typed at a terminal."""
         here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
         here = here.replace("~/", f"{self.folder}/").replace(INSTALLED, str(self.folder))
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
@@ -113,7 +124,11 @@ def test_the_dry_runs_of_the_readme_look_and_touch_nothing(lab: Lab, shell: Shel
 
 
 def test_the_sample_of_a_run_in_the_docs_has_the_lines_of_a_real_one(shell: Shell) -> None:
-    sample = [line for line in block("this comes before the question").splitlines() if not OF_THAT_CLUSTER.search(line)]
+    sample = [
+        line
+        for line in block("this comes before the question").splitlines()
+        if not OF_THAT_CLUSTER.search(line)
+    ]
     assert len(sample) == 4
     (dry, *_) = [command for command in commands() if "--cluster-type" in command]
     said = set(map(shape, shell.run(dry).stdout.splitlines()))
@@ -125,7 +140,9 @@ def shape(line: str) -> str:
     return re.sub(r"\d+(?:\.\d+)?", "N", re.sub(r"^\S+T\S+ [A-Z]+ main/us-east: ", "", line))
 
 
-def test_the_cron_line_of_the_readme_rolls_in_silence_and_keeps_its_report(lab: Lab, shell: Shell) -> None:
+def test_the_cron_line_of_the_readme_rolls_in_silence_and_keeps_its_report(
+    lab: Lab, shell: Shell
+) -> None:
     (line,) = [command for command in commands() if CRON.match(command)]
     done = shell.run(CRON.sub("", line))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -133,18 +150,24 @@ def test_the_cron_line_of_the_readme_rolls_in_silence_and_keeps_its_report(lab: 
     assert '"status": 0' in (shell.folder / "kafka-roll.json").read_text()
 
 
-def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(lab: Lab, shell: Shell) -> None:
+def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(
+    lab: Lab, shell: Shell
+) -> None:
     (line,) = [command for command in commands() if "logger" in command]
     (shell.folder / "logger").write_text('#!/bin/sh\necho "$@" >>paged\n')
     (shell.folder / "logger").chmod(0o755)
     lab.hosts[0].sshd.stop()
     assert "Connection refused" in shell.run(line).stderr and not (shell.folder / "paged").exists()
-    (shell.folder / "kafka-rolling-restart").write_text("#!/bin/sh\nexit 5\n")  # a real one takes 48 s
+    (shell.folder / "kafka-rolling-restart").write_text(
+        "#!/bin/sh\nexit 5\n"
+    )  # a real one takes 48 s
     shell.run(line)
     assert "Kafka: broker down" in (shell.folder / "paged").read_text()
 
 
-def test_the_upgrade_of_the_readme_runs_its_task_on_each_stopped_broker(lab: Lab, shell: Shell) -> None:
+def test_the_upgrade_of_the_readme_runs_its_task_on_each_stopped_broker(
+    lab: Lab, shell: Shell
+) -> None:
     (line,) = [command for command in commands() if "--task" in command]
     (shell.folder / "upgrade.py").write_text(block("This is ``upgrade.py``"))
     done = shell.run(line, answer="y\n")

@@ -1,4 +1,5 @@
-"""The file of --report on the real cluster: whoever reads it at any moment, or after kill -9, finds the truth."""
+"""The file of --report on the real cluster: whoever reads it at any moment, or after kill -9, finds
+the truth."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ STEPS = ["pre-stop tasks", "stopping", "post-stop tasks", "starting", "post-star
 
 @contextmanager
 def reading(path: Path) -> Iterator[list[str]]:
-    """Read a file every few ms during the block; yield the list of what was found, each version once."""
+    """Read a file every few ms during the block; yield the list of what was found, each version
+    once."""
     found: list[str] = []
     over = threading.Event()
 
@@ -86,7 +88,9 @@ def ended(path: Path, finished: Finished) -> dict[str, Any]:
     found = valid(path.read_text())
     assert finished.status == found["status"], finished.stdout + finished.stderr
     assert finished.last_sentence.endswith(found["outcome"]) and found["outcome"]
-    assert (found["code"], found["commands"]) == (finished.code, list(finished.commands)) and found["code"]
+    assert (found["code"], found["commands"]) == (finished.code, list(finished.commands)) and found[
+        "code"
+    ]
     assert found["ended"] is not None and found["step"]["name"] == "ended"
     return found
 
@@ -95,11 +99,15 @@ def service_calls(lab: Lab) -> list[str]:
     return [call for host in lab.hosts for call in host.calls() if call.split()[1] == "service"]
 
 
-def test_every_version_of_the_file_is_whole_and_true_during_a_roll_with_tasks(lab: Lab, tmp_path: Path) -> None:
+def test_every_version_of_the_file_is_whole_and_true_during_a_roll_with_tasks(
+    lab: Lab, tmp_path: Path
+) -> None:
     path = tmp_path / "r.json"
     (tmp_path / "threetasks.py").write_text(textwrap.dedent(TASK))
     with reading(path) as texts:
-        finished = lab.run(*QUICK, "-v", "--task", "threetasks", "--report", "r.json", timeout=150, cwd=tmp_path)
+        finished = lab.run(
+            *QUICK, "-v", "--task", "threetasks", "--report", "r.json", timeout=150, cwd=tmp_path
+        )
     versions = [valid(text) for text in texts]
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3] and lab.observer.most_down() == 1
@@ -107,39 +115,65 @@ def test_every_version_of_the_file_is_whole_and_true_during_a_roll_with_tasks(la
     for at, host in enumerate(lab.hosts):
         told = [version["brokers"][at]["state"] for version in versions if version["brokers"]]
         assert in_order(told) == ADVANCE
-        steps = in_order([one["step"]["name"] for one in versions if one["step"]["brokers"] == [host.id]])
+        steps = in_order(
+            [one["step"]["name"] for one in versions if one["step"]["brokers"] == [host.id]]
+        )
         assert steps == STEPS
     for version in versions:
         in_hand = ids(version["brokers"], "in hand")
         assert ids(version["may_be_down"]) == in_hand and len(in_hand) <= 1
         left = [broker["id"] for broker in version["brokers"] if not broker["complete"]]
         assert left == (chosen_by(version["resume"]) if version["resume"] else [])
-        assert (version["ended"] is None) == (version["status"] is None) == (version["step"]["name"] != "ended")
-    assert [version["updated"] for version in versions] == sorted(version["updated"] for version in versions)
+        assert (
+            (version["ended"] is None)
+            == (version["status"] is None)
+            == (version["step"]["name"] != "ended")
+        )
+    assert [version["updated"] for version in versions] == sorted(
+        version["updated"] for version in versions
+    )
     last = ended(path, finished)
     assert last == versions[-1] and last["resume"] is None
-    assert all(broker["down_s"] > 0 and broker["healthy_after_s"] >= broker["down_s"] for broker in last["brokers"])
-    wanted = [f"{name} {host.address}" for host in lab.hosts for name in ("Before", "Between", "After")]
+    assert all(
+        broker["down_s"] > 0 and broker["healthy_after_s"] >= broker["down_s"]
+        for broker in last["brokers"]
+    )
+    wanted = [
+        f"{name} {host.address}" for host in lab.hosts for name in ("Before", "Between", "After")
+    ]
     assert (tmp_path / "done").read_text().splitlines() == wanted
-    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["done", "r.json", "threetasks.py"]
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == [
+        "done",
+        "r.json",
+        "threetasks.py",
+    ]
     says_what_it_does(lab, finished)
 
 
 def says_what_it_does(lab: Lab, finished: Finished) -> None:
-    """Look at what a roll with --verbose printed: every line is of the form, and commands and metrics have their times."""
+    """Look at what a roll with --verbose printed: every line is of the form, and commands and
+    metrics have their times."""
     assert finished.stderr == ""
     lines = parsed(finished.stdout)
     assert {line.level for line in lines} == {"DEBUG", "INFO"}
     for place, host in enumerate(lab.hosts, 1):
         about = f"{place}/3 broker {host.id} ({host.address})"
         assert any(line.about == about and line.text == "stopping it" for line in lines)
-        details = [line.text for line in lines if line.level == "DEBUG" and host.address in line.text]
+        details = [
+            line.text for line in lines if line.level == "DEBUG" and host.address in line.text
+        ]
         for command in (STOP, START):
-            assert any(f"`{command}`" in text and "status 0" in text and " s)" in text for text in details), details
-    assert any(line.level == "DEBUG" and line.about == "jmxproxy" and " s" in line.text for line in lines)
+            assert any(
+                f"`{command}`" in text and "status 0" in text and " s)" in text for text in details
+            ), details
+    assert any(
+        line.level == "DEBUG" and line.about == "jmxproxy" and " s" in line.text for line in lines
+    )
 
 
-def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(lab: Lab, tmp_path: Path) -> None:
+def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
+    lab: Lab, tmp_path: Path
+) -> None:
     path, host = tmp_path / "r.json", lab.hosts[1]
     host.service.hold, host.service.start_mode = STOP, "stuck"
     run = lab.launch(*QUICK, "--skip", "1", "--report", str(path))
@@ -153,14 +187,20 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
 
     assert [at_the_stop["brokers"][0][key] for key in ("state", "gone")] == ["in hand", None]
     assert ids(at_the_stop["may_be_down"]) == [2]
-    assert left["brokers"][0]["gone"] is not None and left["step"]["name"] == "starting" and left["ended"] is None
+    assert (
+        left["brokers"][0]["gone"] is not None
+        and left["step"]["name"] == "starting"
+        and left["ended"] is None
+    )
     (down,) = left["may_be_down"]
     assert (down["id"], down["host"]) == (2, host.address) and not host.is_up()
 
     host.service.start_mode = "normal"
     type_at_a_shell(lab, down["start_command"])
     lab.wait_healthy()
-    wait_until(lambda: not lab.observer.client.get_children(LOCK), MOMENT_TIMEOUT)  # the session dies within 10 s
+    wait_until(
+        lambda: not lab.observer.client.get_children(LOCK), MOMENT_TIMEOUT
+    )  # the session dies within 10 s
     finished = type_elsewhere(left["resume"], lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     found = valid(path.read_text())
@@ -168,7 +208,9 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     assert lab.observer.restarted() == [2, 3]
     kept = path.with_name(f"r.json.{left['pid']}")
     assert valid(kept.read_text()) == left
-    assert f"is kept as {kept}" in finished.stderr and f"broker 2 ({host.address})" in finished.stderr
+    assert (
+        f"is kept as {kept}" in finished.stderr and f"broker 2 ({host.address})" in finished.stderr
+    )
     assert f"start it on its host, as root: {START}" in finished.stderr
 
 
@@ -177,11 +219,17 @@ def type_at_a_shell(lab: Lab, command: str) -> None:
     words = shlex.split(command)
     assert words[0] == "ssh"
     config = ["-F", str(lab.ssh.config)]
-    subprocess.run([program("ssh"), *config, *words[1:]], check=True, stdin=subprocess.DEVNULL, timeout=30)
+    subprocess.run(
+        [program("ssh"), *config, *words[1:]], check=True, stdin=subprocess.DEVNULL, timeout=30
+    )
 
 
-def test_a_run_that_ends_before_it_touched_anything_says_why_in_its_file(lab: Lab, tmp_path: Path) -> None:
-    paths = {name: tmp_path / f"{name}.json" for name in ("away", "dry", "no", "unknown", "refused")}
+def test_a_run_that_ends_before_it_touched_anything_says_why_in_its_file(
+    lab: Lab, tmp_path: Path
+) -> None:
+    paths = {
+        name: tmp_path / f"{name}.json" for name in ("away", "dry", "no", "unknown", "refused")
+    }
     report = {name: ("--report", str(path)) for name, path in paths.items()}
     away = lab.launch("--zookeeper", "127.0.0.1:1", "--no-confirm", *report["away"])
 
@@ -189,7 +237,12 @@ def test_a_run_that_ends_before_it_touched_anything_says_why_in_its_file(lab: La
     assert (found["status"], found["resume"]) == (0, None)
     found = ended(paths["no"], lab.run(*ASKING, *report["no"], timeout=60, input="\n"))
     assert (found["status"], found["outcome"]) == (3, "not confirmed; no broker was touched")
-    assert ended(paths["unknown"], lab.run(*QUICK, "--broker-ids", "7", *report["unknown"], timeout=60))["status"] == 2
+    assert (
+        ended(
+            paths["unknown"], lab.run(*QUICK, "--broker-ids", "7", *report["unknown"], timeout=60)
+        )["status"]
+        == 2
+    )
     lab.hosts[2].sshd.stop()
     found = ended(paths["refused"], lab.run(*QUICK, *report["refused"], timeout=60))
     assert found["status"] == 3 and "the preflight found 1 problem," in found["outcome"]
@@ -198,7 +251,9 @@ def test_a_run_that_ends_before_it_touched_anything_says_why_in_its_file(lab: La
     assert service_calls(lab) == []
 
 
-def test_a_second_run_leaves_the_file_of_the_first_alone_and_writes_one_of_its_own(lab: Lab, tmp_path: Path) -> None:
+def test_a_second_run_leaves_the_file_of_the_first_alone_and_writes_one_of_its_own(
+    lab: Lab, tmp_path: Path
+) -> None:
     first_file, own = tmp_path / "first.json", tmp_path / "own.json"
     first = lab.launch(*QUICK, "--check-interval", "5", "--report", str(first_file))
     first.wait_for("waiting until the cluster is healthy", MOMENT_TIMEOUT)
@@ -223,7 +278,9 @@ def fill_disk(pid: int, folder: Path) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
 
 
-def test_a_disk_that_becomes_full_does_not_end_a_roll_and_leaves_the_last_file_whole(lab: Lab, tmp_path: Path) -> None:
+def test_a_disk_that_becomes_full_does_not_end_a_roll_and_leaves_the_last_file_whole(
+    lab: Lab, tmp_path: Path
+) -> None:
     path, host = tmp_path / "r.json", lab.hosts[2]
     host.service.hold = STOP
     run = lab.launch(*QUICK, "--skip", "2", "--report", str(path))
@@ -237,7 +294,8 @@ def test_a_disk_that_becomes_full_does_not_end_a_roll_and_leaves_the_last_file_w
     assert (line.level, last.level) == ("WARNING", "ERROR")
     assert last.text == f"the report {path} could not be written to its end; do not trust it"
     assert line.text == (
-        f"--report {path}: cannot be written any more: File too large. The run goes on; do not trust what the file says"
+        f"--report {path}: cannot be written any more: File too large. The run goes on; do not "
+        "trust what the file says"
     )
     assert ids(valid(path.read_text())["brokers"], "in hand") == [3]
     assert [file.name for file in tmp_path.iterdir()] == ["r.json"]

@@ -81,7 +81,9 @@ def refused(lab: Lab, finished: Finished, said: str) -> None:
     assert service_calls(lab) == [] and lab.observer.downs() == []
 
 
-def test_a_whole_roll_has_one_broker_down_at_a_time_and_a_healthy_stretch_between_any_two(lab: Lab) -> None:
+def test_a_whole_roll_has_one_broker_down_at_a_time_and_a_healthy_stretch_between_any_two(
+    lab: Lab,
+) -> None:
     assert lab.hosts[0].jmxproxy.cache_duration == 300
     finished = roll(lab)
     assert finished.status == 0, finished.stdout + finished.stderr
@@ -101,7 +103,9 @@ def test_a_stop_command_that_returns_at_once_loses_no_broker(lab: Lab) -> None:
     assert len([call for call in service_calls(lab) if call.endswith("start")]) == 3
 
 
-def test_a_start_that_found_the_old_process_alive_is_sent_again_where_pids_cannot_be_seen(lab: Lab) -> None:
+def test_a_start_that_found_the_old_process_alive_is_sent_again_where_pids_cannot_be_seen(
+    lab: Lab,
+) -> None:
     host = lab.hosts[2]
     host.service.ps_hidden, host.service.stop_mode = True, "early"
     host.service.start_mode = ["nothing", "normal"]
@@ -112,17 +116,24 @@ def test_a_start_that_found_the_old_process_alive_is_sent_again_where_pids_canno
     assert "starting it again" in finished.stderr
 
 
-def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restarted(lab: Lab) -> None:
+def test_a_stop_command_that_does_nothing_ends_the_roll_and_no_broker_is_restarted(
+    lab: Lab,
+) -> None:
     lab.hosts[0].service.stop_mode = "nothing"
     finished = roll(lab, "--unhealthy-time-limit", "6")
     assert finished.status == 4
     assert "broker 1" in finished.last_sentence and finished.code == "stop-had-no-effect"
     assert len(finished.commands) == 1 and "--broker-ids 1,2,3 " in finished.commands[0]
-    assert "restarted: none; stopped and not back: none; untouched: broker 1, broker 2, broker 3" in finished.stdout
+    assert (
+        "restarted: none; stopped and not back: none; untouched: broker 1, broker 2, broker 3"
+        in finished.stdout
+    )
     assert lab.observer.downs() == []
 
 
-def test_a_stop_command_that_kills_whatever_runs_45_s_later_takes_no_second_broker_down(lab: Lab) -> None:
+def test_a_stop_command_that_kills_whatever_runs_45_s_later_takes_no_second_broker_down(
+    lab: Lab,
+) -> None:
     lab.hosts[0].service.stop_mode = "kills"
     finished = roll(lab, "--broker-ids", "1,2", "--unhealthy-time-limit", "120")
     assert finished.status == 0, finished.stdout + finished.stderr
@@ -144,7 +155,9 @@ def test_a_start_that_fails_names_the_broker_its_host_and_the_command_to_run(lab
 
 
 def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(lab: Lab) -> None:
-    lab.hosts[0].jmxproxy.override = {("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6}
+    lab.hosts[0].jmxproxy.override = {
+        ("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6
+    }
     finished = roll(lab, "--unhealthy-time-limit", "3")
     refused(lab, finished, "6 under-replicated partitions (6 led by broker 1)")
 
@@ -182,23 +195,33 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_would_add_it(lab: Lab
 
 def test_a_sudo_that_wants_a_password_is_refused(lab: Lab) -> None:
     lab.hosts[1].service.uid, lab.hosts[1].service.sudo = 1000, "password"
-    refused(lab, roll(lab), "may not run `sudo -n service kafka stop`: sudo: a password is required")
+    refused(
+        lab, roll(lab), "may not run `sudo -n service kafka stop`: sudo: a password is required"
+    )
 
 
 def test_a_sudo_that_allows_the_command_but_would_ask_for_a_password_is_refused(lab: Lab) -> None:
     lab.hosts[1].service.uid, lab.hosts[1].service.sudo = 1000, "asks"
-    refused(lab, roll(lab), "`sudo -n service kafka stop` is allowed, but sudo would ask for a password")
+    refused(
+        lab, roll(lab), "`sudo -n service kafka stop` is allowed, but sudo would ask for a password"
+    )
 
 
-def test_a_login_that_is_not_root_uses_sudo_and_shell_syntax_goes_under_it_as_a_whole(lab: Lab) -> None:
+def test_a_login_that_is_not_root_uses_sudo_and_shell_syntax_goes_under_it_as_a_whole(
+    lab: Lab,
+) -> None:
     lab.hosts[2].service.uid = 1000
     finished = roll(lab, "--skip", "2", "--stop-command", "service kafka stop && echo gone")
     assert finished.status == 0, finished.stdout + finished.stderr
-    assert any("sudo -n sh -c service kafka stop && echo gone" in call for call in lab.hosts[2].calls())
+    assert any(
+        "sudo -n sh -c service kafka stop && echo gone" in call for call in lab.hosts[2].calls()
+    )
     assert lab.observer.restarted() == [3]
 
 
-def test_metrics_that_may_not_be_read_are_refused_and_all_problems_are_said_at_once(lab: Lab) -> None:
+def test_metrics_that_may_not_be_read_are_refused_and_all_problems_are_said_at_once(
+    lab: Lab,
+) -> None:
     lab.hosts[0].jmxproxy.status, lab.hosts[1].jmxproxy.status = 401, 403
     lab.hosts[2].sshd.stop()
     finished = roll(lab)
@@ -210,7 +233,10 @@ def test_broker_ids_restarts_just_those_in_that_order(lab: Lab) -> None:
     assert roll(lab, "--broker-ids", "3,1").status == 0
     assert lab.observer.restarted() == [3, 1]
     finished = roll(lab, "--broker-ids", "7")
-    assert finished.status == 2 and "7 not registered in /brokers/ids; there are: 1, 2, 3" in finished.stderr
+    assert (
+        finished.status == 2
+        and "7 not registered in /brokers/ids; there are: 1, 2, 3" in finished.stderr
+    )
 
 
 def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) -> None:
@@ -226,11 +252,17 @@ def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) ->
 def test_a_plan_without_a_broker_claims_nothing_of_hosts_that_were_not_looked_at(lab: Lab) -> None:
     lab.hosts[0].sshd.stop()
     finished = roll(lab, "--skip", "3", "--dry-run")
-    assert finished.status == 0 and "every host" not in finished.stdout and "allowed" not in finished.stdout
+    assert (
+        finished.status == 0
+        and "every host" not in finished.stdout
+        and "allowed" not in finished.stdout
+    )
     assert "no broker would be restarted, so no host was checked" in finished.last_sentence
 
 
-def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(lab: Lab, tmp_path: Path) -> None:
+def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directory(
+    lab: Lab, tmp_path: Path
+) -> None:
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
     done = tmp_path / "done"
     run = lab.launch(*QUICK, "--task", "labtask", "--task-args", f"--file {done}", cwd=tmp_path)
@@ -240,7 +272,9 @@ def test_a_run_with_a_task_that_was_ended_goes_on_with_its_line_from_any_directo
     assert line.startswith(f"cd {tmp_path} && ")
     finished = type_elsewhere(line, lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
-    assert lab.observer.restarted() == [1, 2, 3] and all(host.address in done.read_text() for host in lab.hosts)
+    assert lab.observer.restarted() == [1, 2, 3] and all(
+        host.address in done.read_text() for host in lab.hosts
+    )
 
 
 def test_started_before_leaves_out_what_is_younger(lab: Lab) -> None:
@@ -258,8 +292,14 @@ def test_a_dry_run_looks_and_touches_nothing(lab: Lab) -> None:
         and finished.code == "dry-run-passed"
     )
     assert service_calls(lab) == []
-    lab.hosts[0].jmxproxy.override = {("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6}
-    refused(lab, roll(lab, "--dry-run"), "dry run: the cluster is not healthy: 6 under-replicated partitions")
+    lab.hosts[0].jmxproxy.override = {
+        ("kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions", "Value"): 6
+    }
+    refused(
+        lab,
+        roll(lab, "--dry-run"),
+        "dry run: the cluster is not healthy: 6 under-replicated partitions",
+    )
 
 
 def test_skip_leaves_out_the_first_brokers(lab: Lab) -> None:
@@ -276,7 +316,9 @@ def test_a_skip_that_makes_no_sense_touches_nothing(lab: Lab, skip: str) -> None
 
 def test_tasks_of_the_older_tool_run_around_the_stop(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
-    finished = roll(lab, "--skip", "2", "--task", "labtask", "--task-args", "--file done", cwd=tmp_path)
+    finished = roll(
+        lab, "--skip", "2", "--task", "labtask", "--task-args", "--file done", cwd=tmp_path
+    )
     assert finished.status == 0, finished.stdout + finished.stderr
     address = lab.hosts[2].address
     assert (tmp_path / "done").read_text() == f"Before {address}\nAfter {address}\n"
@@ -284,18 +326,27 @@ def test_tasks_of_the_older_tool_run_around_the_stop(lab: Lab, tmp_path: Path) -
     assert "running the post-stop task After; the broker is down until it ends\n" in finished.stdout
 
 
-def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(lab: Lab, tmp_path: Path) -> None:
+def test_a_post_stop_task_that_fails_does_not_keep_its_broker_down(
+    lab: Lab, tmp_path: Path
+) -> None:
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
-    finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail After", cwd=tmp_path)
+    finished = roll(
+        lab, "--task", "labtask", "--task-args", "--file done --fail After", cwd=tmp_path
+    )
     assert finished.status == 4
-    assert f"task After failed on {lab.hosts[0].address}: RuntimeError: as asked" in finished.last_sentence
+    assert (
+        f"task After failed on {lab.hosts[0].address}: RuntimeError: as asked"
+        in finished.last_sentence
+    )
     assert finished.code == "task-failed"
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
 
 
 def test_a_pre_stop_task_that_fails_leaves_its_broker_alone(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "labtask.py").write_text(textwrap.dedent(TASK))
-    finished = roll(lab, "--task", "labtask", "--task-args", "--file done --fail Before", cwd=tmp_path)
+    finished = roll(
+        lab, "--task", "labtask", "--task-args", "--file done --fail Before", cwd=tmp_path
+    )
     assert finished.status == 4 and "was not stopped: task Before failed" in finished.last_sentence
     assert service_calls(lab) == []
 
@@ -325,7 +376,8 @@ def test_no_registered_broker_is_said_with_the_path_and_what_is_there(lab: Lab) 
     finished = roll(lab)
     refused(lab, finished, "no broker is registered in /brokers/ids")
     assert (
-        f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address" in finished.last_sentence
+        f"/brokers/ids is under /kafka/lab: give {lab.zookeeper} as the address"
+        in finished.last_sentence
         and finished.code == "no-broker-registered"
     )
 
@@ -338,10 +390,14 @@ def test_a_signal_in_the_critical_section_is_obeyed_once_the_broker_is_back(lab:
     assert finished.status == 128 + 15
     assert "SIGTERM received" in finished.stderr and finished.code == "interrupted"
     assert lab.observer.restarted() == [1] and lab.hosts[0].is_up()
-    assert "--broker-ids 2,3 --started-before " in finished.last_line and finished.commands == (finished.last_line,)
+    assert "--broker-ids 2,3 --started-before " in finished.last_line and finished.commands == (
+        finished.last_line,
+    )
 
 
-def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(lab: Lab) -> None:
+def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_starts_it(
+    lab: Lab,
+) -> None:
     lab.hosts[0].service.start_mode = "stuck"
     run = lab.launch(*QUICK)
     run.wait_for("starting it", 60)
@@ -353,7 +409,10 @@ def test_a_second_signal_ends_at_once_and_names_the_broker_and_the_line_that_sta
     finished = run.finish(30)
     assert time.monotonic() - began < 10
     assert finished.status == 5
-    assert f"broker 1 ({lab.hosts[0].address})" in finished.last_sentence and finished.code == "broker-left-stopped"
+    assert (
+        f"broker 1 ({lab.hosts[0].address})" in finished.last_sentence
+        and finished.code == "broker-left-stopped"
+    )
     assert finished.commands == (f"ssh {lab.hosts[0].address} 'service kafka start'",)
 
 
@@ -362,7 +421,12 @@ def test_a_broker_is_started_though_its_host_lets_nobody_in_any_more(lab: Lab) -
     host = lab.hosts[0]
     host.service.hold = "service kafka stop"
     run = lab.launch(*QUICK, "--broker-ids", "1")
-    wait_for("the stop command runs", lambda: any("kafka stop" in call for call in host.calls()), 60, host.log)
+    wait_for(
+        "the stop command runs",
+        lambda: any("kafka stop" in call for call in host.calls()),
+        60,
+        host.log,
+    )
     host.sshd.authorized_keys.write_text("")
     host.service.hold = None
     finished = run.finish(90)
@@ -402,7 +466,8 @@ def test_a_closed_pipe_does_not_end_a_restart(lab: Lab) -> None:
 
 
 def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
-    """Let the lab want https, HTTP basic auth and JMX credentials; return the options and the environment for it."""
+    """Let the lab want https, HTTP basic auth and JMX credentials; return the options and the
+    environment for it."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(lab.authority.issue("jmxproxy", *(host.address for host in lab.hosts)))
     server.load_verify_locations(lab.authority.file)
@@ -411,10 +476,31 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
         host.jmxproxy.login, host.jmxproxy.jmx_login = ("web", "web-secret"), ("jvm", "jvm&secret")
         host.jmxproxy.speak(server)
     files = {"ca": lab.authority.file, "cert": lab.authority.issue("client")}
-    options = ["--jmxproxy-scheme", "https", "--jmxproxy-user", "web", "--jmx-user", "jvm", "--zookeeper-user", "lab"]
-    options += [f"--{what}-{name}={file}" for what in ("jmxproxy", "zookeeper") for name, file in files.items()]
+    options = [
+        "--jmxproxy-scheme",
+        "https",
+        "--jmxproxy-user",
+        "web",
+        "--jmx-user",
+        "jvm",
+        "--zookeeper-user",
+        "lab",
+    ]
+    options += [
+        f"--{what}-{name}={file}"
+        for what in ("jmxproxy", "zookeeper")
+        for name, file in files.items()
+    ]
     options += ["--allow-hosts", ",".join(host.address for host in lab.hosts)]
-    options += ["--zookeeper", lab.secure_zookeeper, "--no-confirm", "--check-interval", "0.5", "--check-count", "1"]
+    options += [
+        "--zookeeper",
+        lab.secure_zookeeper,
+        "--no-confirm",
+        "--check-interval",
+        "0.5",
+        "--check-count",
+        "1",
+    ]
     return options, {
         "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "web-secret",
         "KAFKA_ROLLING_RESTART_JMX_PASSWORD": "jvm&secret",
@@ -426,12 +512,15 @@ def secured(lab: Lab) -> tuple[list[str], dict[str, str]]:
 def private_lock(lab: Lab) -> Iterator[None]:
     """Let the login of the lab alone write below the folder of the lock."""
     home = LOCK.rpartition("/")[0]
-    # Not the observer's client: kazoo gives one that has a login up for good when a server ends in the middle of it.
+    # Not the observer's client: kazoo gives one that has a login up for good when a server ends in
+    # the middle of it.
     client = KazooClient(lab.zookeeper, auth_data=[("digest", ":".join(LOGIN))])
     client.start(timeout=30)
     try:
         client.delete(home, recursive=True)
-        client.create(home, acl=[make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)])
+        client.create(
+            home, acl=[make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)]
+        )
         yield
         client.delete(home, recursive=True)
     finally:
@@ -440,19 +529,34 @@ def private_lock(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("private_lock")
-def test_a_whole_roll_over_tls_with_all_logins_tells_no_password_to_anybody(lab: Lab, tmp_path: Path) -> None:
+def test_a_whole_roll_over_tls_with_all_logins_tells_no_password_to_anybody(
+    lab: Lab, tmp_path: Path
+) -> None:
     (tmp_path / "envtask.py").write_text(textwrap.dedent(ENVIRONMENT_TASK))
     options, environment = secured(lab)
     report = tmp_path / "report.json"
-    run = lab.launch(*options, "-vv", "--report", str(report), "--task", "envtask", env=environment, cwd=tmp_path)
+    run = lab.launch(
+        *options, "-vv", "--report", str(report), "--task", "envtask", env=environment, cwd=tmp_path
+    )
     finished = run.finish(150)
     assert finished.status == 0, finished.stdout[-3000:] + finished.stderr
     assert lab.observer.restarted() == [1, 2, 3] and lab.observer.new_jvms() == [1, 2, 3]
     assert lab.observer.most_down() == 1
     assert all(host.jmxproxy.deletes for host in lab.hosts)
-    told = finished.stdout + finished.stderr + report.read_text() + (tmp_path / "environment").read_text()
-    assert "kazoo.client: Sending request" in told and "auth=***" in told and "POST /jmxproxy" in told
-    for secret in (*environment.values(), quote_plus("jvm&secret"), b64encode(b"web:web-secret").decode()):
+    told = (
+        finished.stdout
+        + finished.stderr
+        + report.read_text()
+        + (tmp_path / "environment").read_text()
+    )
+    assert (
+        "kazoo.client: Sending request" in told and "auth=***" in told and "POST /jmxproxy" in told
+    )
+    for secret in (
+        *environment.values(),
+        quote_plus("jvm&secret"),
+        b64encode(b"web:web-secret").decode(),
+    ):
         assert secret not in told
     assert "KAFKA_ROLLING_RESTART" not in (tmp_path / "environment").read_text()
 
@@ -463,7 +567,8 @@ def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab
     for name, said in {
         "JMXPROXY": "401: the HTTP credentials are wrong: those of --jmxproxy-user web",
         "JMX": "401: the JMX credentials are wrong: those of --jmx-user jvm",
-        "ZOOKEEPER": "its ACL does not give the right `create` to --zookeeper-user lab (is the password right?)",
+        "ZOOKEEPER": "its ACL does not give the right `create` to --zookeeper-user lab (is the "
+        "password right?)",
     }.items():
         wrong = {**environment, f"KAFKA_ROLLING_RESTART_{name}_PASSWORD": "hunter2"}
         finished = lab.launch(*options, "--dry-run", env=wrong).finish(60)
@@ -478,7 +583,9 @@ def test_each_login_that_is_wrong_or_missing_is_named_and_nothing_is_touched(lab
     )
 
 
-def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_closes_it(lab: Lab) -> None:
+def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_closes_it(
+    lab: Lab,
+) -> None:
     home = LOCK.rpartition("/")[0]
     lab.observer.client.ensure_path(LOCK)
     words = (*QUICK, "--zookeeper-user", LOGIN[0], "--dry-run")
@@ -486,7 +593,10 @@ def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_c
     finished = lab.launch(*words, env=env).finish(60)
     assert finished.status == 0, finished.stderr
     assert f"{home} and in {LOCK}" in finished.stdout and "[lock-open-to-all]" in finished.stdout
-    assert f"setAcl {LOCK} auth::cdrwa,world:anyone:r" in finished.stdout and LOGIN[1] not in finished.stdout
+    assert (
+        f"setAcl {LOCK} auth::cdrwa,world:anyone:r" in finished.stdout
+        and LOGIN[1] not in finished.stdout
+    )
     closed = [make_digest_acl(*LOGIN, all=True), make_acl("world", "anyone", read=True)]
     opened = [make_acl("world", "anyone", all=True)]
     client = KazooClient(lab.zookeeper, auth_data=[("digest", ":".join(LOGIN))])
@@ -501,7 +611,9 @@ def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_c
             client.set_acls(path, opened)
         client.stop()
         client.close()
-    assert "lock-open-to-all" not in roll(lab, "--dry-run").stdout  # without a login that is so in any case
+    assert (
+        "lock-open-to-all" not in roll(lab, "--dry-run").stdout
+    )  # without a login that is so in any case
 
 
 def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:
@@ -539,7 +651,8 @@ def plain_again(lab: Lab) -> Iterator[None]:
 def test_a_roll_goes_through_a_jump_host_with_an_encrypted_key_and_a_password_for_sudo(
     lab: Lab, plain_again: None, tmp_path: Path
 ) -> None:
-    """The roll shows neither of the secrets, nor does what it leaves behind; sudo's is no command's input."""
+    """The roll shows neither of the secrets, nor does what it leaves behind; sudo's is no command's
+    input."""
     jump = through_a_jump_host(lab, "open sesame")
     for host in lab.hosts:
         host.service.uid, host.service.sudo = 1000, "password"
@@ -561,7 +674,9 @@ def test_a_roll_goes_through_a_jump_host_with_an_encrypted_key_and_a_password_fo
     assert "ssh -t" not in finished.stderr
 
 
-def test_secrets_are_asked_for_at_the_terminal_unseen_and_before_anybody_logs_in(lab: Lab, plain_again: None) -> None:
+def test_secrets_are_asked_for_at_the_terminal_unseen_and_before_anybody_logs_in(
+    lab: Lab, plain_again: None
+) -> None:
     jump = through_a_jump_host(lab, "open sesame")
     for host in lab.hosts:
         host.service.uid, host.service.sudo = 1000, "password"
@@ -577,10 +692,15 @@ def test_secrets_are_asked_for_at_the_terminal_unseen_and_before_anybody_logs_in
     assert terminal.raw.decode().count("passphrase for") == 1
 
 
-def test_without_a_terminal_an_encrypted_key_is_named_and_nothing_is_touched(lab: Lab, plain_again: None) -> None:
+def test_without_a_terminal_an_encrypted_key_is_named_and_nothing_is_touched(
+    lab: Lab, plain_again: None
+) -> None:
     through_a_jump_host(lab, "open sesame")
     refused(
-        lab, roll(lab), f"locked is encrypted: run ssh-add {lab.ssh.folder / 'locked'}, or set KAFKA_ROLLING_RESTART"
+        lab,
+        roll(lab),
+        f"locked is encrypted: run ssh-add {lab.ssh.folder / 'locked'}, or set "
+        "KAFKA_ROLLING_RESTART",
     )
 
 
@@ -599,8 +719,21 @@ def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connecti
 ) -> None:
     host = f"{lab.hosts[0].address.rpartition('.')[0]}.77"
     path, heard = "/brokers/ids/66", list[bytes]()
-    env = {"KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2", "KAFKA_ROLLING_RESTART_SUDO_PASSWORD": "hunter3"}
-    words = ("-t", "lab", "--jmxproxy-user", "web", "--check-interval", "0.5", "--check-count", "2", *mode)
+    env = {
+        "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2",
+        "KAFKA_ROLLING_RESTART_SUDO_PASSWORD": "hunter3",
+    }
+    words = (
+        "-t",
+        "lab",
+        "--jmxproxy-user",
+        "web",
+        "--check-interval",
+        "0.5",
+        "--check-count",
+        "2",
+        *mode,
+    )
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -610,7 +743,11 @@ def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connecti
     try:
         with listening(serve, host, JMXPROXY_PORT):
             finished = lab.launch(*words, env=env).finish(60)
-            refused(lab, finished, f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts")
+            refused(
+                lab,
+                finished,
+                f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts",
+            )
             assert f"--allow-hosts {host}" in finished.last_sentence and heard == []
             assert finished.code == "password-host-not-listed"
             assert "hunter" not in finished.stdout + finished.stderr
@@ -620,12 +757,15 @@ def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connecti
         lab.observer.client.delete(path)
 
 
-def test_at_a_terminal_no_host_is_connected_to_before_the_question_about_passwords_is_answered(lab: Lab) -> None:
+def test_at_a_terminal_no_host_is_connected_to_before_the_question_about_passwords_is_answered(
+    lab: Lab,
+) -> None:
     env = {**lab.env, "KAFKA_ROLLING_RESTART_JMXPROXY_PASSWORD": "hunter2"}
     terminal = Terminal(["-t", "lab", "--jmxproxy-user", "web", "--dry-run"], env, columns=300)
     terminal.wait_for("Send? [y/N]", 30)
     assert (
-        "the HTTP password will be sent to: " + ", ".join(host.address for host in lab.hosts) in terminal.raw.decode()
+        "the HTTP password will be sent to: " + ", ".join(host.address for host in lab.hosts)
+        in terminal.raw.decode()
     )
     assert [host.jmxproxy.deletes for host in lab.hosts] == [0, 0, 0]
     terminal.type("n\n")
@@ -635,13 +775,19 @@ def test_at_a_terminal_no_host_is_connected_to_before_the_question_about_passwor
 
 
 @pytest.mark.parametrize(
-    "host", ["-oProxyCommand=touch {}", "a;touch {}", "$(touch {})", "n1\x1b[2J\x07", "x" * 1_000_000], ids=range(5)
+    "host",
+    ["-oProxyCommand=touch {}", "a;touch {}", "$(touch {})", "n1\x1b[2J\x07", "x" * 1_000_000],
+    ids=range(5),
 )
-def test_a_hostile_registration_reaches_no_shell_and_no_terminal(lab: Lab, tmp_path: Path, host: str) -> None:
+def test_a_hostile_registration_reaches_no_shell_and_no_terminal(
+    lab: Lab, tmp_path: Path, host: str
+) -> None:
     """ZooKeeper takes up to 1 MiB from anybody who may write there."""
     touched = tmp_path / "touched"
     path = "/brokers/ids/66"
-    lab.observer.client.create(path, json.dumps({"host": host.format(touched), "port": 1}).encode(), ephemeral=True)
+    lab.observer.client.create(
+        path, json.dumps({"host": host.format(touched), "port": 1}).encode(), ephemeral=True
+    )
     try:
         finished = roll(lab, "-vv")
         refused(lab, finished, f"{path} has")

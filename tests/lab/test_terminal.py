@@ -1,4 +1,5 @@
-"""The live view on the real cluster, as an emulated terminal shows it: line by line, and frame by frame."""
+"""The live view on the real cluster, as an emulated terminal shows it: line by line, and frame by
+frame."""
 
 from __future__ import annotations
 
@@ -19,7 +20,16 @@ from tests.lab.terminal import Terminal
 from tests.last_lines import ending_of
 
 QUICK = ("--cluster-type", "lab", "--check-interval", "0.5", "--check-count", "2")
-NO_BROKER = ("--cluster-type", "lab", "--check-interval", "0.3", "--check-count", "2", "--skip", "3")
+NO_BROKER = (
+    "--cluster-type",
+    "lab",
+    "--check-interval",
+    "0.3",
+    "--check-count",
+    "2",
+    "--skip",
+    "3",
+)
 STOP = "service kafka stop"
 CTRL_C, CTRL_D, CTRL_Q, CTRL_S, CTRL_Z = "\x03", "\x04", "\x11", "\x13", "\x1a"
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m")
@@ -32,7 +42,8 @@ TASK = """
     class Upgrade(PostStopTask):
         def run(self, host):
             print("unpacking")
-            subprocess.run(["sh", "-c", "echo a child writes; sleep 0.7; printf 'to stderr\\\\n' >&2"], check=True)
+            child = "echo a child writes; sleep 0.7; printf 'to stderr\\\\n' >&2"
+            subprocess.run(["sh", "-c", child], check=True)
             print("half a line", end="")
 """
 
@@ -61,7 +72,8 @@ def confirmed(terminal: Terminal, answer: str = "y") -> Terminal:
 
 
 def normal(text: str) -> str:
-    """Leave out what differs from run to run, and all white space: how a line is wrapped is not its text."""
+    """Leave out what differs from run to run, and all white space: how a line is wrapped is not its
+    text."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", text)
     text = re.sub(r"\d\d:\d\d:\d\d", "TIME", text)
     text = re.sub(r"\d\d\d\d-\d\d-\d\dTTIME\S*", "MOMENT", text)
@@ -70,7 +82,8 @@ def normal(text: str) -> str:
 
 
 def assert_shown(lines: Sequence[str], expected: Sequence[str]) -> None:
-    """Compare a screen with lines, each of which begins and ends a line of the screen, however it is wrapped."""
+    """Compare a screen with lines, each of which begins and ends a line of the screen, however it
+    is wrapped."""
     rest = list(lines)
     for want in expected:
         got = ""
@@ -87,7 +100,8 @@ def area_of(frame: Sequence[str]) -> list[str]:
 
 
 def above_area(frame: Sequence[str]) -> list[str]:
-    """Return what stands above the live area of a frame, and above the empty line that sets it off."""
+    """Return what stands above the live area of a frame, and above the empty line that sets it
+    off."""
     lines = list(frame[: len(frame) - len(area_of(frame))])
     while lines and not lines[-1]:
         lines.pop()
@@ -119,7 +133,8 @@ def preamble(lab: Lab, ids: Sequence[int], wide: bool) -> list[str]:
         for place, number, found in [*places, *left]
     ]
     return [
-        f"cluster lab/main, configured in {lab.home}/.kafka_discovery/lab.yaml, ZooKeeper {lab.zookeeper}",
+        f"cluster lab/main, configured in {lab.home}/.kafka_discovery/lab.yaml, ZooKeeper "
+        f"{lab.zookeeper}",
         f"3 brokers are registered; the configuration expects 3; controller: broker {controller}",
         "commands: stop `service kafka stop`, start `service kafka start`",
         "healthy in 2 checks 0.5 s apart, at most 600 s unhealthy",
@@ -132,7 +147,10 @@ def preamble(lab: Lab, ids: Sequence[int], wide: bool) -> list[str]:
 
 
 def restarted(lab: Lab, place: str, number: int) -> str:
-    return f"TIME {place} broker {number} ({lab.hosts[number - 1].address}): restarted: down for 3 s, healthy after 3 s"
+    return (
+        f"TIME {place} broker {number} ({lab.hosts[number - 1].address}): restarted: down for 3 "
+        "s, healthy after 3 s"
+    )
 
 
 def is_in_hand(lab: Lab, number: int) -> bool:
@@ -170,7 +188,8 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
             *(restarted(lab, f"{number}/3", number) for number in (1, 2, 3)),
             "id host result down healthy old start new start",
             *(f"{host.id} {host.address} restarted 3 s 3 s DATE DATE" for host in lab.hosts),
-            "TIME restarted: broker 1, broker 2, broker 3; stopped and not back: none; untouched: none",
+            "TIME restarted: broker 1, broker 2, broker 3; stopped and not back: none; untouched: "
+            "none",
             "TIME all 3 brokers of the plan were restarted, and the cluster is healthy",
         ],
     )
@@ -210,11 +229,15 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
             "1 of 3 restarted, 1 stopped, 1 untouched; 8 s so far, about 8 s left",
         ],
     ):
-        assert any([normal(line) for line in area] == list(map(normal, expected)) for area in areas), expected
+        assert any(
+            [normal(line) for line in area] == list(map(normal, expected)) for area in areas
+        ), expected
     assert terminal.shows_cursor and b"\x1b[?25l" not in terminal.raw
 
 
-def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_terminal: AtTerminal) -> None:
+def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(
+    lab: Lab, at_terminal: AtTerminal
+) -> None:
     before = preamble(lab, [3, 1], wide=False)
     terminal = at_terminal(*QUICK, "--broker-ids", "3,1", columns=40, lines=60)
     hold_third(lab, terminal)
@@ -231,7 +254,8 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
         [
             *before,
             "Restart 2 brokers of lab/main, one at a time? [y/N] y",
-            "TIME WARNING SIGINT received: will exit once the stopped broker is back. A second signal exits now and "
+            "TIME WARNING SIGINT received: will exit once the stopped broker is back. A second "
+            "signal exits now and "
             "leaves it DOWN [signal-received]",
             "id host result down",
             f"3 {lab.hosts[2].address} restarted 4 s",
@@ -240,7 +264,8 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
         ],
     )
     said = (
-        "kafka-rolling-restart: ended by SIGINT; every broker that was stopped is back. To go on with the rest, run the "
+        "kafka-rolling-restart: ended by SIGINT; every broker that was stopped is back. To go on "
+        "with the rest, run the "
         "command below [interrupted]"
     )
     assert "".join("".join(lines[last:]).split()) == "".join(f"{said}{resume}".split())
@@ -249,13 +274,17 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(lab: Lab, at_
     assert_no_frame_is_torn(terminal, highest=10)
     areas = [area_of(frame) for frame in terminal.frames]
     assert any(
-        area[-2:] == ["SIGINT received: will exit once the", "stopped broker is back"] and len(area) == 7
+        area[-2:] == ["SIGINT received: will exit once the", "stopped broker is back"]
+        and len(area) == 7
         for area in areas
     ), areas[-5:]
 
 
-def test_without_colours_in_a_c_locale_and_killed_in_the_middle(lab: Lab, at_terminal: AtTerminal) -> None:
-    """The area stays where it was, which cannot be helped; the cursor is below it, and what was above it is whole."""
+def test_without_colours_in_a_c_locale_and_killed_in_the_middle(
+    lab: Lab, at_terminal: AtTerminal
+) -> None:
+    """The area stays where it was, which cannot be helped; the cursor is below it, and what was
+    above it is whole."""
     lab.hosts[2].jmxproxy.override = {UNDER_REPLICATED: 6}
     env = {"NO_COLOR": "1", "LANG": "C", "LC_ALL": "C"}
     terminal = confirmed(at_terminal(*QUICK, "--skip", "2", env=env))
@@ -276,7 +305,9 @@ def test_colours_are_used_where_nobody_minds_them(lab: Lab, at_terminal: AtTermi
 
 
 @pytest.mark.parametrize("term", ["dumb", None], ids=["dumb", "unset"])
-def test_a_terminal_that_can_nothing_gets_plain_lines(lab: Lab, at_terminal: AtTerminal, term: str | None) -> None:
+def test_a_terminal_that_can_nothing_gets_plain_lines(
+    lab: Lab, at_terminal: AtTerminal, term: str | None
+) -> None:
     terminal = confirmed(at_terminal(*NO_BROKER, term=term, columns=200))
     assert terminal.finish(30) == 0
     assert b"\x1b" not in terminal.raw and terminal.raw.isascii()
@@ -289,7 +320,9 @@ def test_a_terminal_that_can_nothing_gets_plain_lines(lab: Lab, at_terminal: AtT
     ]
 
 
-def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(lab: Lab, at_terminal: AtTerminal) -> None:
+def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(
+    lab: Lab, at_terminal: AtTerminal
+) -> None:
     terminal = at_terminal(*QUICK, "--skip", "2", lines=50)
     hold_third(lab, terminal)
     whole = f"broker 3 ({lab.hosts[2].address}), 1 of 1: stopping, "
@@ -315,16 +348,21 @@ def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(lab: Lab, at_ter
     )
 
 
-def test_what_a_task_prints_stays_readable(lab: Lab, at_terminal: AtTerminal, tmp_path: Path) -> None:
+def test_what_a_task_prints_stays_readable(
+    lab: Lab, at_terminal: AtTerminal, tmp_path: Path
+) -> None:
     (tmp_path / "upgrade.py").write_text(textwrap.dedent(TASK))
-    terminal = confirmed(at_terminal(*QUICK, "--skip", "2", "--task", "upgrade", cwd=tmp_path, lines=50))
+    terminal = confirmed(
+        at_terminal(*QUICK, "--skip", "2", "--task", "upgrade", cwd=tmp_path, lines=50)
+    )
     terminal.wait_for("a child writes", 60)
     assert terminal.lines[-2:] == ["unpacking", "a child writes"]  # no area meanwhile
     assert terminal.finish(60) == 0
     after = terminal.lines[[line.endswith("[y/N] y") for line in terminal.lines].index(True) + 1 :]
     said, printed = after[: after.index("unpacking")], after[after.index("unpacking") :]
     announced = (
-        f"1/1 broker 3 ({lab.hosts[2].address}): running the post-stop task Upgrade; the broker is down until it ends"
+        f"1/1 broker 3 ({lab.hosts[2].address}): running the post-stop task Upgrade; the "
+        "broker is down until it ends"
     )
     assert " ".join(said).endswith(announced)  # before it begins, and on two lines
     assert printed[:4] == ["unpacking", "a child writes", "to stderr", "half a line"]
@@ -389,7 +427,9 @@ def test_in_the_background_there_is_no_area_that_would_eat_what_the_shell_writes
     terminal.wait_for("status 0", 30)
     terminal.finish(10)
     assert b"A\x1b[J" not in terminal.raw
-    assert any("waiting until the cluster is healthy in 2 checks" in line for line in terminal.lines)
+    assert any(
+        "waiting until the cluster is healthy in 2 checks" in line for line in terminal.lines
+    )
 
 
 def test_a_stderr_that_is_a_file_gets_warnings_and_errors_as_plain_lines(
@@ -400,7 +440,8 @@ def test_a_stderr_that_is_a_file_gets_warnings_and_errors_as_plain_lines(
     assert terminal.finish(10) == 3
     lines = [line.split(" ", 1)[1] for line in (tmp_path / "err").read_text().splitlines()]
     assert lines == [
-        f"WARNING lab/main: there is no lab.yaml in {tmp_path}; {lab.home}/.kafka_discovery/lab.yaml was found instead",
+        f"WARNING lab/main: there is no lab.yaml in {tmp_path}; "
+        f"{lab.home}/.kafka_discovery/lab.yaml was found instead",
         "ERROR lab/main: not confirmed; no broker was touched",
     ]
     assert terminal.lines[-1].endswith("[y/N] n")
@@ -439,9 +480,17 @@ def test_any_answer_but_yes_touches_nothing(
     terminal.wait_for("[y/N]", 60)
     terminal.type(answer)
     assert terminal.finish(10) == status
-    assert terminal.lines[-2] == f"Restart 3 brokers of lab/main, one at a time? [y/N] {echoed}".rstrip()
-    assert terminal.lines[-1].startswith("kafka-rolling-restart: ") and "no broker" in terminal.lines[-1]
-    assert [call for host in lab.hosts for call in host.calls() if call.endswith((STOP, "kafka start"))] == []
+    assert (
+        terminal.lines[-2]
+        == f"Restart 3 brokers of lab/main, one at a time? [y/N] {echoed}".rstrip()
+    )
+    assert (
+        terminal.lines[-1].startswith("kafka-rolling-restart: ")
+        and "no broker" in terminal.lines[-1]
+    )
+    assert [
+        call for host in lab.hosts for call in host.calls() if call.endswith((STOP, "kafka start"))
+    ] == []
 
 
 @pytest.mark.parametrize("answer", ["Y", "YES", " yes "])

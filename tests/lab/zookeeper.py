@@ -1,6 +1,8 @@
-"""The ZooKeeper servers of a lab: a plain port, and one that speaks TLS and wants a client certificate.
+"""The ZooKeeper servers of a lab: a plain port, and one that speaks TLS and wants a client
+certificate.
 
-Both take logins: the scheme digest with any name and password, as every ZooKeeper does, and SASL with those of `LOGIN`.
+Both take logins: the scheme digest with any name and password, as every ZooKeeper does, and SASL
+with those of `LOGIN`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ CHROOT = "/kafka/lab"
 class ZooKeeperServer(Daemon):
     """One server of the ensemble."""
 
-    def __init__(self, address: str, folder: Path, jars: Jars, ensemble: Sequence[str], authority: Authority) -> None:
+    def __init__(
+        self, address: str, folder: Path, jars: Jars, ensemble: Sequence[str], authority: Authority
+    ) -> None:
         self.address = address
         folder.mkdir(parents=True)
         config = folder / "zoo.cfg"
@@ -33,7 +37,8 @@ class ZooKeeperServer(Daemon):
         (folder / "myid").write_text(str(ensemble.index(address) + 1))
         users = folder / "jaas.conf"
         users.write_text(
-            f'Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required user_{LOGIN[0]}="{LOGIN[1]}"; }};\n'
+            "Server { org.apache.zookeeper.server.auth.DigestLoginModule required "
+            f'user_{LOGIN[0]}="{LOGIN[1]}"; }};\n'
         )
         command = java_command(
             jars,
@@ -59,7 +64,8 @@ def _settings(address: str, folder: Path, ensemble: Sequence[str], authority: Au
         "admin.enableServer": "false",
         "4lw.commands.whitelist": "*",
         "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
-        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",  # the one that speaks TLS
+        # the one that speaks TLS
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
         "secureClientPort": SECURE_PORT,
         "secureClientPortAddress": address,
         "ssl.keyStore.location": authority.issue(f"zookeeper-{address}", address),
@@ -69,5 +75,7 @@ def _settings(address: str, folder: Path, ensemble: Sequence[str], authority: Au
         "ssl.clientAuth": "need",
     }
     if len(ensemble) > 1:
-        settings |= {f"server.{number}": f"{host}:{QUORUM_PORTS}" for number, host in enumerate(ensemble, 1)}
+        settings |= {
+            f"server.{number}": f"{host}:{QUORUM_PORTS}" for number, host in enumerate(ensemble, 1)
+        }
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -16,7 +16,8 @@ from tests.simulation.world import World
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
 LOOP = frozenset(
-    str(PACKAGE / name) for name in ("main.py", "roll/roll.py", "roll/ending.py", "signals.py", "roll/outcome.py")
+    str(PACKAGE / name)
+    for name in ("main.py", "roll/roll.py", "roll/ending.py", "signals.py", "roll/outcome.py")
 )
 
 

@@ -1,4 +1,5 @@
-"""What the tool promises, held against what is true in a simulated cluster once a schedule was run."""
+"""What the tool promises, held against what is true in a simulated cluster once a schedule was
+run."""
 
 import signal
 from collections.abc import Callable
@@ -26,13 +27,18 @@ class Story:
 
     @property
     def second_signal(self) -> float | None:
-        """When a second signal came; what follows within a second is the same key, and SIGHUP a terminal that closes."""
+        """When a second signal came; what follows within a second is the same key, and SIGHUP a
+        terminal that closes."""
         (first, _), *later = self.world.signalled or [(0.0, 0)]
-        return next((at for at, number in later if at - first >= SAME_SIGNAL_S and number != signal.SIGHUP), None)
+        return next(
+            (at for at, number in later if at - first >= SAME_SIGNAL_S and number != signal.SIGHUP),
+            None,
+        )
 
     @property
     def fatal(self) -> bool:
-        """Tell whether the tool was killed or ended by a second signal: then it promises nothing but to say so."""
+        """Tell whether the tool was killed or ended by a second signal: then it promises nothing
+        but to say so."""
         return self.end.status is None or self.second_signal is not None
 
     @property
@@ -54,14 +60,18 @@ class Story:
         life = sent.life
         stayed = life is not None and not life.told_to_stop
         since = self.lives_since(sent)
-        return stayed or any(life.registered_at is not None and not life.killed_by_us for life in since)
+        return stayed or any(
+            life.registered_at is not None and not life.killed_by_us for life in since
+        )
 
     def tries(self, sent: Sent) -> list[Sent]:
         """The starts that reached the host of a stopped broker once its old process had ended."""
         return [
             start
             for start in self.world.starts
-            if start.server is sent.server and start.at >= sent.at and not _is(start.life, sent.life)
+            if start.server is sent.server
+            and start.at >= sent.at
+            and not _is(start.life, sent.life)
         ]
 
 
@@ -81,7 +91,9 @@ def whole_in_its_checks(story: Story, checks: tuple[tuple[float, float], ...]) -
 
 def stops_only_what_was_whole(story: Story) -> None:
     for sent in story.world.stops:
-        assert whole_in_its_checks(story, sent.checks), f"broker {sent.server.id} was stopped at {sent.at}"
+        assert whole_in_its_checks(story, sent.checks), (
+            f"broker {sent.server.id} was stopped at {sent.at}"
+        )
 
 
 def checks_after_each_restart(story: Story) -> None:
@@ -104,7 +116,12 @@ def stops_only_on_recent_news(story: Story) -> None:
 def stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker(story: Story) -> None:
     for sent in story.world.stops:
         begin, end = sent.gap or (0.0, 0.0)
-        lives = [life for server in story.world.servers for life in server.lives if begin < life.born < end]
+        lives = [
+            life
+            for server in story.world.servers
+            for life in server.lives
+            if begin < life.born < end
+        ]
         assert story.deceit or all(story.is_ours(life) for life in lives)
 
 
@@ -122,10 +139,14 @@ def leaves_no_broker_down(story: Story) -> None:
         if sent.server.id in story.end.settled or story.came_back(sent) or story.fatal:
             continue
         if acts_after_the_end(story, sent):
-            assert story.end.status == 5 or has_returned(story, sent), f"broker {sent.server.id} goes down later"
+            assert story.end.status == 5 or has_returned(story, sent), (
+                f"broker {sent.server.id} goes down later"
+            )
             continue
         over = story.end.at - sent.at >= story.schedule.limit
-        recently = story.end.at - story.world.excused[sent.server.id - 1] <= OVER_S + pauses(story.schedule)
+        recently = story.end.at - story.world.excused[sent.server.id - 1] <= OVER_S + pauses(
+            story.schedule
+        )
         assert over and (story.tries(sent) or recently), f"broker {sent.server.id} was left down"
 
 
@@ -140,9 +161,13 @@ def has_returned(story: Story, sent: Sent) -> bool:
 
 
 def what_may_act(story: Story) -> list[Sent]:
-    """The commands that the tool has to reckon with: a start that runs for longer than it waits for one is none."""
+    """The commands that the tool has to reckon with: a start that runs for longer than it waits for
+    one is none."""
     longest_start = max(120.0, story.schedule.limit)
-    return [*story.world.stops, *(one for one in story.world.starts if one.acts_until - one.at <= longest_start)]
+    return [
+        *story.world.stops,
+        *(one for one in story.world.starts if one.acts_until - one.at <= longest_start),
+    ]
 
 
 def stops_nothing_while_an_earlier_command_may_act(story: Story) -> None:
@@ -174,7 +199,9 @@ def runs_each_task_or_names_its_broker_as_left(story: Story) -> None:
     tasks = [*world.tasks.pre_stop, *world.tasks.post_stop, *world.tasks.post_start]
     for server in world.servers:
         done = all((task, server.id) in world.tasks_done for task in tasks)
-        restarted = any(sent.server is server for sent in world.stops) or server.life is not server.lives[0]
+        restarted = (
+            any(sent.server is server for sent in world.stops) or server.life is not server.lives[0]
+        )
         assert str(server.id) in left or (done and restarted), f"broker {server.id} is not named"
 
 
@@ -202,7 +229,9 @@ def is_mistaken_for_up(story: Story, server: Server) -> bool:
 
     The first are also those whose JVM died and was launched again by a supervisor a moment ago.
     """
-    still_registered = server.id in story.end.registered and story.end.at - server.last_blow <= SESSION_S
+    still_registered = (
+        server.id in story.end.registered and story.end.at - server.last_blow <= SESSION_S
+    )
     hidden_by_its_proxy = story.end.zookeeper_away and story.deceit > 0
     return still_registered or hidden_by_its_proxy
 
@@ -210,7 +239,9 @@ def is_mistaken_for_up(story: Story, server: Server) -> bool:
 def names_the_broker_that_may_be_down(story: Story) -> None:
     if story.end.status == 5:
         ending = ending_of(story.world.lines.lines)
-        named = [one for one in story.world.servers if f"broker {one.id} (n{one.id})" in ending.sentence]
+        named = [
+            one for one in story.world.servers if f"broker {one.id} (n{one.id})" in ending.sentence
+        ]
         assert ending.code and ending.commands
         assert all(any(line == f"ssh n{one.id} start" for one in named) for line in ending.commands)
 
@@ -224,7 +255,8 @@ def ends_in_bounded_time(story: Story) -> None:
 
 
 def longest(schedule: Schedule) -> float:
-    """Return how long (s) a run may take: for each broker one or two waits, its tasks, and its restart."""
+    """Return how long (s) a run may take: for each broker one or two waits, its tasks, and its
+    restart."""
     question = QUESTION_S  # a ZooKeeper, a JVM or a host that does not answer
     jobs = (schedule.pre_stop, schedule.post_stop, schedule.post_start)
     tasks = sum(job.seconds for job in jobs if job)
@@ -237,7 +269,9 @@ def longest(schedule: Schedule) -> float:
 
 def pauses(schedule: Schedule) -> float:
     """Return for how long (s) the tool stands still by somebody else's hand."""
-    return sum(fault.lasts for fault in schedule.faults if fault.kind in (Kind.PAUSED, Kind.HELD_UP))
+    return sum(
+        fault.lasts for fault in schedule.faults if fault.kind in (Kind.PAUSED, Kind.HELD_UP)
+    )
 
 
 def starts_nothing_while_its_old_process_is_seen(story: Story) -> None:
@@ -263,7 +297,9 @@ def has_written_which_broker_it_stops_before_it_does(story: Story) -> None:
     """So that the report file is right when we are killed next."""
     for sent in story.world.stops:
         assert sent.on_disk is not None
-        assert [record.broker.id for record in sent.on_disk.having(State.IN_HAND)] == [sent.server.id]
+        assert [record.broker.id for record in sent.on_disk.having(State.IN_HAND)] == [
+            sent.server.id
+        ]
         assert str(sent.server.id) in sent.on_disk.resume.removeprefix("resume ").split(",")
 
 

@@ -19,38 +19,56 @@ LIAR = Schedule(
 CACHE = Schedule(
     natures=(Nature(cache=20.0), Nature()),
     count=3,
-    faults=(Fault(Kind.DIES, stop=1, at=28.0), Fault(Kind.ZOOKEEPER_OURS, stop=1, at=29.0, lasts=90.0)),
+    faults=(
+        Fault(Kind.DIES, stop=1, at=28.0),
+        Fault(Kind.ZOOKEEPER_OURS, stop=1, at=29.0, lasts=90.0),
+    ),
     signals=(Signal(stop=1, at=30.0),),
 )
 
 
 def test_a_restarted_broker_that_was_killed_a_moment_ago_is_not_said_to_be_back() -> None:
-    story = Story(Schedule(faults=(Fault(Kind.DIES, broker=0, stop=1, at=12.0),), signals=(Signal(stop=1, at=14.0),)))
+    story = Story(
+        Schedule(
+            faults=(Fault(Kind.DIES, broker=0, stop=1, at=12.0),),
+            signals=(Signal(stop=1, at=14.0),),
+        )
+    )
     assert story.end.up == {2}
     assert story.end.status == 5
 
 
-@pytest.mark.parametrize("schedule", [LIAR, CACHE], ids=["pretends to forget", "may not be emptied"])
-def test_a_restarted_broker_for_which_only_its_proxy_answers_is_not_said_to_be_back(schedule: Schedule) -> None:
+@pytest.mark.parametrize(
+    "schedule", [LIAR, CACHE], ids=["pretends to forget", "may not be emptied"]
+)
+def test_a_restarted_broker_for_which_only_its_proxy_answers_is_not_said_to_be_back(
+    schedule: Schedule,
+) -> None:
     story = Story(schedule)
     assert len(story.world.stops) == 1 and story.end.up == {2}
     assert story.end.status == 5
 
 
-def test_an_old_process_that_cannot_be_seen_and_takes_a_minute_to_end_does_not_cost_its_broker() -> None:
+def test_an_old_process_that_is_hidden_and_ends_after_a_minute_does_not_cost_its_broker() -> None:
     story = Story(Schedule(natures=(Nature(visible=False, ends=50.0), Nature()), limit=600.0))
     assert story.end.settled == {1, 2}
 
 
-def test_a_lock_that_was_lost_during_the_tasks_while_somebody_restarted_their_broker_stops_nothing() -> None:
+def test_a_lock_that_was_lost_during_the_tasks_of_a_broker_that_was_restarted_stops_nothing() -> (
+    None
+):
     faults = (Fault(Kind.OUR_SESSION, at=1.0), Fault(Kind.RESTARTED, broker=0, at=2.0))
     story = Story(Schedule(count=1, faults=faults, pre_stop=Job(seconds=7.0)))
     assert story.world.stops == []
 
 
-def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_all_sessions_were_lost_meanwhile() -> None:
+def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_sessions_were_lost() -> None:
     stop = Deed(works=False, returns=1.0, status=5)
-    story = Story(Schedule(natures=(Nature(stop=stop), Nature()), faults=(Fault(Kind.SESSIONS, stop=1, at=0.5),)))
+    story = Story(
+        Schedule(
+            natures=(Nature(stop=stop), Nature()), faults=(Fault(Kind.SESSIONS, stop=1, at=0.5),)
+        )
+    )
     assert story.end.up == {1, 2} and story.world.starts == []
     assert story.end.status == 4
 
@@ -65,7 +83,10 @@ def test_a_proxy_that_pretends_for_hours_to_forget_is_refused_in_bounded_time() 
 
 
 def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_nothing_more() -> None:
-    faults = (Fault(Kind.OUR_SESSION, stop=1, at=8.0), Fault(Kind.RESTARTED, broker=2, stop=1, at=9.0))
+    faults = (
+        Fault(Kind.OUR_SESSION, stop=1, at=8.0),
+        Fault(Kind.RESTARTED, broker=2, stop=1, at=9.0),
+    )
     story = Story(Schedule(natures=(Nature(), Nature(), Nature()), faults=faults))
     assert [sent.server.id for sent in story.world.stops] == [1]
     assert story.end.status == 4

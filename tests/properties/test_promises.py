@@ -1,7 +1,8 @@
 """The promises under random schedules of faults.
 
-Thousands of schedules, other ones each time: ``KRR_EXAMPLES=5000 tox -e properties``. Without it a few hundred are run,
-the same ones each time, so that nobody's change fails for what was there before.
+Thousands of schedules, other ones each time: ``KRR_EXAMPLES=5000 tox -e properties``. Without it a
+few hundred are run, the same ones each time, so that nobody's change fails for what was there
+before.
 """
 
 import os
@@ -22,7 +23,10 @@ EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
 SEED = secrets.randbits(32) if EXAMPLES else 1
 
 simulated = settings(
-    max_examples=EXAMPLES or 300, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES or 300,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 
@@ -36,14 +40,18 @@ def broken() -> dict[str, Schedule]:
     @given(SCHEDULES)
     def run(schedule: Schedule) -> None:
         story = Story(schedule)
-        found.update({promise.__name__: schedule for promise in PROMISES if not is_kept(promise, story)})
+        found.update(
+            {promise.__name__: schedule for promise in PROMISES if not is_kept(promise, story)}
+        )
 
     run()
     return found
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_under_all_faults_the_tool(promise: Callable[[Story], None], broken: dict[str, Schedule]) -> None:
+def test_under_all_faults_the_tool(
+    promise: Callable[[Story], None], broken: dict[str, Schedule]
+) -> None:
     if promise.__name__ in broken:
         schedule = shrunk(promise, broken[promise.__name__])
         story = Story(schedule)

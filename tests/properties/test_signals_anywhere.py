@@ -1,4 +1,5 @@
-"""A signal at each line of the loop over the plan: what is said is true, and no broker stays down."""
+"""A signal at each line of the loop over the plan: what is said is true, and no broker stays
+down."""
 
 import signal
 from pathlib import Path
@@ -16,8 +17,12 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=["good", "start fails", "stop fails", "task fails"])
-def test_a_signal_at_any_line_leaves_no_broker_down_and_the_exit_status_is_true(schedule: Schedule) -> None:
+@pytest.mark.parametrize(
+    "schedule", SCHEDULES, ids=["good", "start fails", "stop fails", "task fails"]
+)
+def test_a_signal_at_any_line_leaves_no_broker_down_and_the_exit_status_is_true(
+    schedule: Schedule,
+) -> None:
     for number, world, end in signals(schedule):
         if end is not None:
             assert end.settled == {1, 2}, number

@@ -1,4 +1,5 @@
-"""A signal at each line of the loop over the plan, the last ones included: what was restarted is told all the same."""
+"""A signal at each line of the loop over the plan, the last ones included: what was restarted is
+told all the same."""
 
 import pytest
 

@@ -1,8 +1,10 @@
-"""A simulated cluster behind the seams of the loop over the plan: brokers, hosts, proxies, ZooKeeper and their faults.
+"""A simulated cluster behind the seams of the loop over the plan: brokers, hosts, proxies,
+ZooKeeper and their faults.
 
-There is one clock, and whatever happens happens in its sleep(). A `Schedule` says how everything behaves and what goes
-wrong when; `World(schedule).run()` lets the tool restart all the brokers, and then the world goes on for a while without
-further faults. What is true is kept apart from what the tool can see, so that a test can hold one against the other.
+There is one clock, and whatever happens happens in its sleep(). A `Schedule` says how everything
+behaves and what goes wrong when; `World(schedule).run()` lets the tool restart all the brokers, and
+then the world goes on for a while without further faults. What is true is kept apart from what the
+tool can see, so that a test can hold one against the other.
 
 - ``schedule``: how brokers, hosts and commands behave, and what goes wrong when
 - ``strategies``: random schedules

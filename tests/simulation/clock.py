@@ -17,7 +17,8 @@ class Endless(BaseException):
 
 
 class WorldClock:
-    """Time that passes only in sleep(); what was planned for a time happens when it comes, in its order."""
+    """Time that passes only in sleep(); what was planned for a time happens when it comes, in its
+    order."""
 
     def __init__(self) -> None:
         self.time = 1000.0

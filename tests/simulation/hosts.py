@@ -24,7 +24,10 @@ class Pending(FakePending):
     def break_off(self) -> None:
         """Lose the connection over which it runs."""
         if not self.ended:
-            self._ends_at, self._outcome = self._clock.now(), SshError("the connection broke", sent=True)
+            self._ends_at, self._outcome = (
+                self._clock.now(),
+                SshError("the connection broke", sent=True),
+            )
 
     def still_runs(self) -> bool:
         self.host.reach()
@@ -129,7 +132,9 @@ class Host:
         self._running.append(pending)
         return pending
 
-    def _pending(self, seconds: float, outcome: CommandResult | SshError, deed: Deed | None = None) -> Pending:
+    def _pending(
+        self, seconds: float, outcome: CommandResult | SshError, deed: Deed | None = None
+    ) -> Pending:
         runs, hidden = (seconds, False) if deed is None else (deed.runs, not deed.told)
         pending = Pending(self._clock, seconds, outcome, runs, hidden)
         pending.host = self

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Proxy:
-    """The JMXProxy of one broker. ``debt`` is the time that a reading beside the main thread took: it is slept later."""
+    """The JMXProxy of one broker. ``debt`` is the time that a reading beside the main thread took:
+    it is slept later."""
 
     def __init__(self, world: "World", server: Server) -> None:
         self._world, self._clock, self._server = world, world.clock, server
@@ -53,14 +54,18 @@ class Proxy:
         if self.garbage_until > now:
             return Sample(asked_at, now, reason="not JSON")
         cache = self._server.nature.cache
-        keeps = self.stale_until > now or (cache is not None and self._kept and now - self._kept.answered_at < cache)
+        keeps = self.stale_until > now or (
+            cache is not None and self._kept and now - self._kept.answered_at < cache
+        )
         if self._kept is None or not keeps:
             self._kept = self._sample(asked_at)
         kept = self._kept
         if kept.jvm is None:
             self._kept = None  # it keeps answers only
         note = "kept" if cache else ""
-        return replace(kept, asked_at=asked_at, answered_at=now, max_age=cache or 0.0, age_note=note)
+        return replace(
+            kept, asked_at=asked_at, answered_at=now, max_age=cache or 0.0, age_note=note
+        )
 
     def _sample(self, asked_at: float) -> Sample:
         now, server = self._clock.now(), self._server
@@ -76,5 +81,9 @@ class Proxy:
 
     def _metrics(self, state: int) -> Metrics:
         leads = state == 3
-        behind = sum(not other.in_sync for other in self._world.servers if other is not self._server) if leads else 0
+        behind = (
+            sum(not other.in_sync for other in self._world.servers if other is not self._server)
+            if leads
+            else 0
+        )
         return Metrics(state, behind, 0, int(self._world.controller is self._server))

@@ -22,17 +22,21 @@ class Sent:
     runs_until: float = 0.0
     told: bool = True  # its host tells whether it runs
     acts_until: float = 0.0  # when it can no longer take a process down at its end
-    news: int = 0  # how many new answers of each broker the health checks had, at least, since the last stop
+    # how many new answers of each broker the health checks had, at least, since the last stop
+    news: int = 0
 
 
 @dataclass
 class End:
-    """How a run ended (``status`` is None where it was killed), and what was true then and after a while."""
+    """How a run ended (``status`` is None where it was killed), and what was true then and after a
+    while."""
 
     status: int | None
     at: float
     up: frozenset[int]  # brokers whose JVM is alive and registered
     registered: frozenset[int]  # brokers that have a registration, also one of a JVM that has ended
     zookeeper_away: bool  # for us
-    settled: frozenset[int] = frozenset()  # brokers that were up, after the world went on for a while
+    settled: frozenset[int] = (
+        frozenset()
+    )  # brokers that were up, after the world went on for a while
     defect: str = ""

@@ -1,4 +1,5 @@
-"""What a schedule is made of: how brokers, hosts and commands behave, and what goes wrong when. Frozen values alone."""
+"""What a schedule is made of: how brokers, hosts and commands behave, and what goes wrong when.
+Frozen values alone."""
 
 import signal
 from dataclasses import dataclass, fields
@@ -12,17 +13,22 @@ class Brief:
     """A dataclass that shows only what is not as usual, so that a counterexample can be read."""
 
     def __repr__(self) -> str:
-        usual: Any = type(self)()
-        shown = (one.name for one in fields(self) if getattr(self, one.name) != getattr(usual, one.name))  # type: ignore[arg-type]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        this: Any = self
+        usual = type(this)()
+        names = [one.name for one in fields(this)]
+        shown = [name for name in names if getattr(this, name) != getattr(usual, name)]
+        values = ", ".join(f"{name}={getattr(this, name)!r}" for name in shown)
+        return f"{type(self).__name__}({values})"
 
 
 @dataclass(frozen=True, repr=False)
 class Deed(Brief):
-    """What one command does: whether it works, after how long (s), and what is heard of it, and when.
+    """What one command does: whether it works, after how long (s), and what is heard of it, and
+    when.
 
-    A command may at last kill (s) whatever runs by then, as scripts do, and return; what it killed dies ``lag`` s later.
-    Commands go on where their connection broke. ``told``: their host tells whether they run.
+    A command may at last kill (s) whatever runs by then, as scripts do, and return; what it killed
+    dies ``lag`` s later. Commands go on where their connection broke. ``told``: their host tells
+    whether they run.
     """
 
     works: bool = True
@@ -58,7 +64,9 @@ class Nature(Brief):
     registers: float = 2.0
     runs: float = 0.2
     catches_up: float = 3.0
-    lives: tuple[float, ...] = ()  # how long each new JVM lives before it dies by itself; those after them live on
+    lives: tuple[
+        float, ...
+    ] = ()  # how long each new JVM lives before it dies by itself; those after them live on
     supervised: bool = False
     needs_zookeeper: bool = False  # dies where it cannot register for SESSION_S after its launch
     stop: Deed = Deed(returns=3.0)

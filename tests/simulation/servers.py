@@ -38,7 +38,9 @@ class Server:
         self._world = world
         self._clock = world.clock
         born = self._clock.now() - 5000 - place
-        self.lives = [Life(100 * self.id, born, round(born * 1000), True, True, 3, registered_at=0.0)]
+        self.lives = [
+            Life(100 * self.id, born, round(born * 1000), True, True, 3, registered_at=0.0)
+        ]
         self.czxid: int | None = world.next_czxid()
         self._owner = self.life
         self.wanted = True  # by whoever looks after the service on the host
@@ -76,8 +78,12 @@ class Server:
         life.told_to_stop = True
         self._step(life, 0, lambda: self._set_state(life, 6))
         self._step(life, nature.unregisters, lambda: self._unregister(life))
-        self._step(life, nature.unregisters + nature.falls_silent, lambda: setattr(life, "answers", False))
-        self._step(life, nature.unregisters + nature.falls_silent + nature.ends, lambda: self._end(life))
+        self._step(
+            life, nature.unregisters + nature.falls_silent, lambda: setattr(life, "answers", False)
+        )
+        self._step(
+            life, nature.unregisters + nature.falls_silent + nature.ends, lambda: self._end(life)
+        )
 
     def die(self, life: Life) -> None:
         """End without a goodbye: it stays registered until its session times out."""
@@ -110,7 +116,9 @@ class Server:
         self._step(life, nature.answers, lambda: setattr(life, "answers", True))
         self._step(life, nature.answers + nature.recovers / 2, lambda: self._set_state(life, 1))
         self._step(life, nature.answers + nature.recovers, lambda: self._set_state(life, 2))
-        self._step(life, nature.answers + nature.recovers + nature.registers, lambda: self._register(life))
+        self._step(
+            life, nature.answers + nature.recovers + nature.registers, lambda: self._register(life)
+        )
         if number < len(nature.lives):
             self._clock.plan(nature.lives[number], lambda: self.die(life))
 
@@ -177,7 +185,9 @@ class Server:
             self._world.look()
 
     def _register(self, life: Life) -> None:
-        late = self._clock.now() - life.born > SESSION_S + self.nature.answers + self.nature.recovers
+        late = (
+            self._clock.now() - life.born > SESSION_S + self.nature.answers + self.nature.recovers
+        )
         if self._world.zookeeper_away and self.nature.needs_zookeeper and late:
             self.die(life)
         elif self._world.zookeeper_away or self.czxid is not None:

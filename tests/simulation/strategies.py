@@ -1,4 +1,5 @@
-"""Random schedules for the simulated cluster. What comes first among the choices is harmless: to that they shrink."""
+"""Random schedules for the simulated cluster. What comes first among the choices is harmless: to
+that they shrink."""
 
 import signal
 from dataclasses import replace
@@ -13,7 +14,8 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
-# A stop that did nothing while it ran, and returned well, is outside of what the tool promises after the limit.
+# A stop that did nothing while it ran, and returned well, is outside of what the tool promises
+# after the limit.
 LONG = (0.0, 5.0, 10.0, 20.0, 45.0, 80.0, 140.0, 200.0)
 STOPS = st.builds(
     Deed,
@@ -55,7 +57,9 @@ TIMINGS: dict[str, Any] = {
     "catches_up": one_of(3.0, 0.0, 12.0, 40.0),
 }
 SOUND = st.just(Nature())
-SLOW = st.builds(Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0, 12.0))
+SLOW = st.builds(
+    Nature, **TIMINGS, clock=one_of(0.0, -3600.0, 3600.0), read=one_of(0.0, 0.5, 3.0, 12.0)
+)
 WILD = st.builds(
     Nature,
     **TIMINGS | {"ends": one_of(1.5, 0.0, 8.0, 25.0, 70.0)},
@@ -75,19 +79,28 @@ HIDDEN = st.builds(
 CACHED = st.builds(Nature, **TIMINGS, cache=one_of(3.0, 20.0, 300.0))
 NATURES = st.one_of(SOUND, SLOW, WILD, HIDDEN, CACHED)
 
-TIMES = st.one_of(st.integers(0, 40).map(lambda quarter: quarter / 4), st.integers(0, 120).map(float))
+TIMES = st.one_of(
+    st.integers(0, 40).map(lambda quarter: quarter / 4), st.integers(0, 120).map(float)
+)
 STOP = st.integers(0, 3)
 BROKERS = st.integers(0, 3) | st.none()
 LASTS = one_of(2.0, 10.0, 30.0, 90.0, 30_000.0)
-FAULTS = st.builds(Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS).map(
-    lambda fault: replace(fault, lasts=min(fault.lasts, 900.0)) if fault.kind in (Kind.PAUSED, Kind.HELD_UP) else fault
+FAULTS = st.builds(
+    Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS
+).map(
+    lambda fault: (
+        replace(fault, lasts=min(fault.lasts, 900.0))
+        if fault.kind in (Kind.PAUSED, Kind.HELD_UP)
+        else fault
+    )
 )
 LIES = one_of(Kind.PROXY_STALE, Kind.PROXY_GARBAGE, Kind.PROXY_DOWN, Kind.OUR_SESSION)
 BLOWS = one_of(Kind.DIES, Kind.FREEZES, Kind.RESTARTED, Kind.SSH, Kind.SESSIONS)
 
 
 def hidden_blow(fault: Fault, lie: Kind, blow: Kind, after: float) -> tuple[Fault, ...]:
-    """Let something happen that cannot be seen: chance alone would bring the two together too seldom."""
+    """Let something happen that cannot be seen: chance alone would bring the two together too
+    seldom."""
     return (replace(fault, kind=lie), replace(fault, kind=blow, at=fault.at + after))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kafka_rolling_restart import main
@@ -61,7 +62,9 @@ class World:
     starts: list[Sent] = field(default_factory=list)
     checks: list[tuple[float, float]] = field(default_factory=list)
     signalled: list[tuple[float, int]] = field(default_factory=list)  # when, and which
-    tasks_done: list[tuple[Task, int]] = field(default_factory=list)  # in their order, with the broker's id
+    tasks_done: list[tuple[Task, int]] = field(
+        default_factory=list
+    )  # in their order, with the broker's id
 
     def __post_init__(self) -> None:
         self.began = self.clock.now()
@@ -74,7 +77,9 @@ class World:
         )
         self.busy_until = 0.0
         self.calm = False
-        self.servers = [Server(self, place, nature) for place, nature in enumerate(self.schedule.natures)]
+        self.servers = [
+            Server(self, place, nature) for place, nature in enumerate(self.schedule.natures)
+        ]
         self.controller: Server | None = self.servers[0]
         self.hosts = [Host(self, server) for server in self.servers]
         self.proxies = [Proxy(self, server) for server in self.servers]
@@ -88,7 +93,9 @@ class World:
         self.report.file = self.file  # type: ignore[assignment]
         self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
-        self.excused = [0.0 for _ in self.servers]  # when there was last a reason not to send a start
+        self.excused = [
+            0.0 for _ in self.servers
+        ]  # when there was last a reason not to send a start
         self._anchor(0)
 
     # What is true
@@ -111,7 +118,9 @@ class World:
     @property
     def whole(self) -> bool:
         known = not self.zookeeper_away and not self.zookeeper_away_from_us
-        return known and self.controller is not None and all(server.whole for server in self.servers)
+        return (
+            known and self.controller is not None and all(server.whole for server in self.servers)
+        )
 
     def look(self) -> None:
         """Note whether the cluster is whole now. Called after whatever may change that."""
@@ -121,7 +130,10 @@ class World:
     def was_whole(self, since: float, until: float) -> bool:
         """Tell whether the cluster was whole at some moment between the two."""
         ends = [at for at, _ in self._wholes[1:]] + [FOREVER]
-        return any(whole and at <= until and end >= since for (at, whole), end in zip(self._wholes, ends, strict=True))
+        return any(
+            whole and at <= until and end >= since
+            for (at, whole), end in zip(self._wholes, ends, strict=True)
+        )
 
     def next_czxid(self) -> int:
         self._czxid += 1
@@ -146,8 +158,14 @@ class World:
         self.clock.sleep(debt)
 
     def look_for_excuse(self, place: int) -> None:
-        """Note whether there is a reason not to send a start to a broker now. Called at each look of the tool."""
-        away = self.zookeeper_away or self.zookeeper_away_from_us or self.hosts[place].down or self.has_no_threads
+        """Note whether there is a reason not to send a start to a broker now. Called at each look
+        of the tool."""
+        away = (
+            self.zookeeper_away
+            or self.zookeeper_away_from_us
+            or self.hosts[place].down
+            or self.has_no_threads
+        )
         if away or self.servers[place].alive or self.proxies[place].lying:
             self.excused[place] = self.clock.now()
 
@@ -175,17 +193,24 @@ class World:
         self.excused[server.id - 1] = self.clock.now()
         now, life = self.clock.now(), server.life if server.alive else None
         self.starts.append(
-            Sent(server, now, life, runs_until=now + deed.runs, told=deed.told, acts_until=now + deed.acts)
+            Sent(
+                server,
+                now,
+                life,
+                runs_until=now + deed.runs,
+                told=deed.told,
+                acts_until=now + deed.acts,
+            )
         )
 
     # What goes wrong
     def _anchor(self, stop: int) -> None:
         for fault in self.schedule.faults:
             if fault.stop == stop:
-                self.clock.plan(fault.at, lambda fault=fault: self._happen(fault))  # type: ignore[misc]
+                self.clock.plan(fault.at, partial(self._happen, fault))
         for one in self.schedule.signals:
             if one.stop == stop:
-                self.clock.plan(one.at, lambda one=one: self._signal(one))  # type: ignore[misc]
+                self.clock.plan(one.at, partial(self._signal, one))
 
     def _signal(self, one: Signal) -> None:
         if self.calm:
@@ -268,7 +293,10 @@ class World:
         return frozenset(server.id for server in self.servers if server.registered)
 
     def _roll(self) -> Roll:
-        brokers = {server.id: Broker(server.id, f"n{server.id}", server.czxid or 0) for server in self.servers}
+        brokers = {
+            server.id: Broker(server.id, f"n{server.id}", server.czxid or 0)
+            for server in self.servers
+        }
         hosts: Any = dict(zip(brokers, self.hosts, strict=True))
         schedule = self.schedule
         return Roll(
@@ -283,12 +311,16 @@ class World:
                 allow_cached=schedule.allow_cached,
             ),
             tasks=self.tasks,
-            rule=HealthRule(schedule.count, schedule.interval, schedule.limit, longest_check=3 * QUESTION_S),
+            rule=HealthRule(
+                schedule.count, schedule.interval, schedule.limit, longest_check=3 * QUESTION_S
+            ),
             clock=self.clock,
             report=self.report,
             signals=self.signals,
             resume=lambda ids: f"resume {','.join(map(str, ids))}",
-            jvms={server.id: Jvm(server.life.start_ms, 0, server.life.pid) for server in self.servers},
+            jvms={
+                server.id: Jvm(server.life.start_ms, 0, server.life.pid) for server in self.servers
+            },
         )
 
     def _tasks(self, job: Job | None) -> list[Any]:

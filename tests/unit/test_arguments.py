@@ -15,10 +15,22 @@ from kafka_rolling_restart.cli.arguments import Call, how_called, parse, resume_
 
 def test_the_defaults_are_those_that_users_know() -> None:
     options = parse(["--cluster-type", "main"])
-    assert (options.check_interval, options.check_count, options.unhealthy_time_limit) == (10, 12, 600)
+    assert (options.check_interval, options.check_count, options.unhealthy_time_limit) == (
+        10,
+        12,
+        600,
+    )
     assert (options.jmxproxy_port, options.jmxproxy_prefix) == (9090, "jmxproxy/localhost:9099/")
-    assert (options.stop_command, options.start_command) == ("service kafka stop", "service kafka start")
-    assert (options.skip, options.no_confirm, options.verbose, options.metrics_timeout) == (0, False, False, 30)
+    assert (options.stop_command, options.start_command) == (
+        "service kafka stop",
+        "service kafka start",
+    )
+    assert (options.skip, options.no_confirm, options.verbose, options.metrics_timeout) == (
+        0,
+        False,
+        False,
+        30,
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +73,9 @@ def test_the_defaults_are_those_that_users_know() -> None:
         ["--ssh-host", "{0}"],
     ],
 )
-def test_a_wrong_argument_ends_with_status_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_ends_with_status_2(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         parse(["-t", "main", *wrong])
     assert end.value.code == 2
@@ -87,7 +101,10 @@ PROGRAM = "/opt/krr/bin/kafka-rolling-restart"
             ["-t", "main", "--task=x", "--task-args", "a b"],
             f"cd '/home/me/my tasks' && {PROGRAM} -t main --task=x --task-args 'a b' {REST}",
         ),
-        (["-t", "main", "--task", "x"], f"cd '/home/me/my tasks' && {PROGRAM} -t main --task x {REST}"),
+        (
+            ["-t", "main", "--task", "x"],
+            f"cd '/home/me/my tasks' && {PROGRAM} -t main --task x {REST}",
+        ),
     ],
 )
 def test_the_resume_line_is_the_command_with_just_what_is_left_and_the_directory_of_the_tasks(
@@ -115,7 +132,9 @@ def test_the_program_is_named_as_it_was_called_with_its_whole_path(tmp_path: Pat
     script.touch()
     for program in (str(script), "bin/kafka-rolling-restart", "./bin/kafka-rolling-restart"):
         assert how_called(program, [], str(tmp_path)).program == (str(script),)
-    assert how_called("kafka-rolling-restart", [], str(tmp_path)).program == ("kafka-rolling-restart",)
+    assert how_called("kafka-rolling-restart", [], str(tmp_path)).program == (
+        "kafka-rolling-restart",
+    )
 
 
 def test_a_module_is_named_with_its_python_and_a_checkout_with_its_directory_too() -> None:
@@ -123,7 +142,10 @@ def test_a_module_is_named_with_its_python_and_a_checkout_with_its_directory_too
     words = f"{sys.executable} -m kafka_rolling_restart -t main {REST}"
     assert resume_line(how_called(module, ["-t", "main"], "/tmp"), BEGAN, [2, 3]) == words
     root = str(Path(arguments.__file__).parents[2])
-    assert resume_line(how_called(module, ["-t", "main"], root), BEGAN, [2, 3]) == f"cd {root} && {words}"
+    assert (
+        resume_line(how_called(module, ["-t", "main"], root), BEGAN, [2, 3])
+        == f"cd {root} && {words}"
+    )
 
 
 def called(given: list[str]) -> Call:
@@ -133,16 +155,30 @@ def called(given: list[str]) -> Call:
 SECRETS = [
     ["--task-args", "--to 3 --token hunter2"],
     ["--task-args=--password=hunter2"],
-    ["--task", "x", "--task-args", "--api-key a", "--task-args", "secret: hunter2", "--task-args", "x --token=hunter2"],
+    [
+        "--task",
+        "x",
+        "--task-args",
+        "--api-key a",
+        "--task-args",
+        "secret: hunter2",
+        "--task-args",
+        "x --token=hunter2",
+    ],
     ["--stop-command", "curl http://me:hunter2@stop/"],
 ]
 
 
 @pytest.mark.parametrize("given", SECRETS)
-def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_given(given: list[str]) -> None:
+def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_given(
+    given: list[str],
+) -> None:
     line = resume_line(called(["-t", "main", *given]), BEGAN, [2, 3])
     assert "hunter2" not in line
-    as_script = f"set -- {line.removeprefix('kafka-rolling-restart ')}; for word; do printf '%s\\0' \"$word\"; done"
+    as_script = (
+        f"set -- {line.removeprefix('kafka-rolling-restart ')}; for word; do printf "
+        "'%s\\0' \"$word\"; done"
+    )
     bare = subprocess.run(["sh", "-c", as_script], capture_output=True, text=True, env={})
     assert bare.returncode != 0 and bare.stdout == "" and "set it to the --" in bare.stderr
     plain = [word for word in given if "hunter2" in word]
@@ -150,13 +186,19 @@ def test_the_resume_line_leaves_a_secret_out_and_no_shell_runs_it_before_it_is_g
     names = re.findall(r"\$\{([A-Z_0-9]+):\?", line)
     assert len(names) == len(set(names)) == len(values)
     done = subprocess.run(
-        ["sh", "-c", as_script], capture_output=True, text=True, env=dict(zip(names, values, strict=True)), check=True
+        ["sh", "-c", as_script],
+        capture_output=True,
+        text=True,
+        env=dict(zip(names, values, strict=True)),
+        check=True,
     )
     assert done.stdout.split("\0")[:-1] == ["-t", "main", *given, *REST.split()]
 
 
 def test_the_variable_of_a_secret_is_called_after_its_option() -> None:
-    line = resume_line(called(["-t", "main", "--task-args", "--token a", "--task-args=--token b"]), BEGAN, [2, 3])
+    line = resume_line(
+        called(["-t", "main", "--task-args", "--token a", "--task-args=--token b"]), BEGAN, [2, 3]
+    )
     first = '--task-args "${TASK_ARGS:?set it to the --task-args that this run had}"'
     assert line == (
         f"kafka-rolling-restart -t main {first} "
@@ -164,49 +206,78 @@ def test_the_variable_of_a_secret_is_called_after_its_option() -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "age"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1.5d", 129_600)])
+@pytest.mark.parametrize(
+    ("text", "age"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1.5d", 129_600)]
+)
 def test_a_duration_is_so_long_ago(text: str, age: float) -> None:
     assert parse(["-t", "main", "--started-before", text]).started_before == age
 
 
 def test_a_moment_with_a_zone_is_understood() -> None:
     moment = datetime.now(timezone(timedelta(hours=5))) - timedelta(hours=3)
-    assert parse(["-t", "main", "--started-before", moment.isoformat()]).started_before == pytest.approx(10_800, abs=60)
+    assert parse(
+        ["-t", "main", "--started-before", moment.isoformat()]
+    ).started_before == pytest.approx(10_800, abs=60)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper HOSTS/CHROOT"),
+        (
+            [],
+            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper "
+            "HOSTS/CHROOT",
+        ),
         (["-c", "main"], "name the cluster"),
         (["-t", "main", "--zookeeper", "zk"], "give one of them"),
-        (["--zookeeper", "zk", "-c", "main"], "with --zookeeper no configuration is read: leave out --cluster-name"),
+        (
+            ["--zookeeper", "zk", "-c", "main"],
+            "with --zookeeper no configuration is read: leave out --cluster-name",
+        ),
         (
             ["--zookeeper", "zk", "--discovery-base-path", "/etc"],
             "with --zookeeper no configuration is read: leave out --cluster-name",
         ),
         (["--zookeeper"], "--zookeeper: expected one argument"),
-        (["-t", "main", "--jmxproxy-ca", "f"], "--jmxproxy-ca is for https: give --jmxproxy-scheme https, too"),
+        (
+            ["-t", "main", "--jmxproxy-ca", "f"],
+            "--jmxproxy-ca is for https: give --jmxproxy-scheme https, too",
+        ),
         (["-t", "main", "--jmxproxy-cert", "f"], "--jmxproxy-cert is for https"),
         (["-t", "main", "--jmxproxy-scheme", "ftp"], "--jmxproxy-scheme"),
-        (["-t", "main", "--jmxproxy-scheme", "https", "--jmxproxy-key", "f"], "give --jmxproxy-cert, too"),
+        (
+            ["-t", "main", "--jmxproxy-scheme", "https", "--jmxproxy-key", "f"],
+            "give --jmxproxy-cert, too",
+        ),
         (["-t", "main", "--zookeeper-key", "f"], "give --zookeeper-cert, too"),
         (["-t", "main", "--zookeeper-auth", "sasl"], "give --zookeeper-user, too"),
-        (["-t", "main", "--jmxproxy-host", "p"], "--jmxproxy-host serves many brokers: put {host} into"),
+        (
+            ["-t", "main", "--jmxproxy-host", "p"],
+            "--jmxproxy-host serves many brokers: put {host} into",
+        ),
         (["-t", "main", "--jmxproxy-host", "-p"], "--jmxproxy-host"),
         (["-t", "main", "--jmxproxy-host", "p/q"], "'p/q' is not a host name"),
         (["-t", "main", "--jmxproxy-prefix", "j/{hots}:1"], "only placeholder allowed is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j/{host:1"], "only placeholder allowed is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j/{{host}}:1"], "only placeholder allowed is {host}"),
         (["-t", "main", "--jmxproxy-prefix", "j?x"], "'j?x' is not the path of a URL"),
-        (["-t", "main", "--jmxproxy-prefix", "http://x/y"], "'http://x/y' is a URL: give only its path, such as"),
+        (
+            ["-t", "main", "--jmxproxy-prefix", "http://x/y"],
+            "'http://x/y' is a URL: give only its path, such as",
+        ),
         (
             ["-t", "main", "--stop-command", ""],
             "--stop-command: '' is empty: give the command to run on a broker's host",
         ),
         (["-t", "main", "--start-command", " "], "--start-command: ' ' is empty: give the command"),
-        (["-t", "main", "--check-count", "1e3"], "--check-count: '1e3' is not a whole number of 1 or more"),
-        (["-t", "main", "--check-count", "0"], "--check-count: '0' is not a whole number of 1 or more"),
+        (
+            ["-t", "main", "--check-count", "1e3"],
+            "--check-count: '1e3' is not a whole number of 1 or more",
+        ),
+        (
+            ["-t", "main", "--check-count", "0"],
+            "--check-count: '0' is not a whole number of 1 or more",
+        ),
         (["-t", "main", "--jmxproxy-port", "x"], "--jmxproxy-port: 'x' is not a port (1 to 65535)"),
         (["-t", "main", "--jmxproxy-user", "me:pw"], "must not be empty or contain a colon"),
         (["-t", "main", "--zookeeper-user", ""], "must not be empty"),
@@ -230,7 +301,10 @@ def test_a_cluster_without_a_configuration_is_named_by_its_zookeeper() -> None:
 
 
 def test_verbose_is_counted() -> None:
-    assert [parse(["-t", "main", *words]).verbose for words in ([], ["-v"], ["-vv"], ["-v", "--verbose"])] == [
+    assert [
+        parse(["-t", "main", *words]).verbose
+        for words in ([], ["-v"], ["-vv"], ["-v", "--verbose"])
+    ] == [
         0,
         1,
         2,
@@ -240,7 +314,8 @@ def test_verbose_is_counted() -> None:
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Ask for completions as the shell function of register-python-argcomplete does, in a home with two files."""
+    """Ask for completions as the shell function of register-python-argcomplete does, in a home with
+    two files."""
     folder = tmp_path / ".kafka_discovery"
     folder.mkdir()
     (folder / "main.yaml").write_text("clusters: {east: {}, europe: {}, west: {}}")
@@ -323,12 +398,18 @@ def test_a_mistyped_word_leads_to_what_was_meant(
     assert meant in said and said.endswith(" [wrong-usage]")
 
 
-def test_nothing_is_suggested_for_a_word_that_is_like_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_suggested_for_a_word_that_is_like_no_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert "did you mean" not in said_at_the_end(["-t", "main", "--zzzz", "x"], capsys)
 
 
-@pytest.mark.parametrize("words", [["--explain", "broker-down"], ["-t", "main", "--explain=[broker-down]"]])
-def test_a_code_is_explained_without_a_cluster(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["--explain", "broker-down"], ["-t", "main", "--explain=[broker-down]"]]
+)
+def test_a_code_is_explained_without_a_cluster(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         parse(words)
     assert end.value.code == 0
@@ -339,7 +420,8 @@ def test_a_code_is_explained_without_loading_a_library() -> None:
     code = (
         "import sys; from kafka_rolling_restart.cli.arguments import parse\n"
         "try: parse(['--explain', 'broker-down'])\n"
-        "except SystemExit: print({'kazoo', 'paramiko', 'requests', 'rich', 'yaml'} & set(sys.modules))"
+        "except SystemExit: print({'kazoo', 'paramiko', 'requests', 'rich', 'yaml'} & "
+        "set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stdout.startswith("broker-down: ") and done.stdout.endswith("set()\n"), done.stderr
@@ -353,7 +435,8 @@ def test_without_a_code_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("code", "meant"), [("broker-dwn", "did you mean broker-down"), ("zzz", "--explain without a code lists all")]
+    ("code", "meant"),
+    [("broker-dwn", "did you mean broker-down"), ("zzz", "--explain without a code lists all")],
 )
 def test_a_code_that_does_not_exist_ends_with_status_2(
     code: str, meant: str, capsys: pytest.CaptureFixture[str]

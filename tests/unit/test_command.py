@@ -31,16 +31,31 @@ local_config: {cluster: x}
 def test_what_a_task_prints_on_a_full_disk_does_not_change_the_exit_status(tmp_path: Path) -> None:
     (tmp_path / "main.yaml").write_text(CLUSTER)
     (tmp_path / "chatty.py").write_text("print('hello')\n")
-    arguments = ["-t", "main", "--discovery-base-path", str(tmp_path), "--no-confirm", "--task", "chatty"]
+    arguments = [
+        "-t",
+        "main",
+        "--discovery-base-path",
+        str(tmp_path),
+        "--no-confirm",
+        "--task",
+        "chatty",
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment["PYTHONPATH"] = f"{Path.cwd()}:{tmp_path}"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=30
+            [*COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            timeout=30,
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert " ERROR main/x: --task chatty: " in line and line.endswith(f" {tmp_path / 'chatty.py'} [task-not-usable]")
+    assert " ERROR main/x: --task chatty: " in line and line.endswith(
+        f" {tmp_path / 'chatty.py'} [task-not-usable]"
+    )
 
 
 TASK = """
@@ -55,25 +70,41 @@ HIJACKED = "import sys; sys.stderr.write('hijacked\\n'); raise SystemExit(99)"
 
 
 @pytest.mark.parametrize(
-    "command", [COMMAND, [sys.executable, str(Path(sys.executable).with_name("kafka-rolling-restart"))]]
+    "command",
+    [COMMAND, [sys.executable, str(Path(sys.executable).with_name("kafka-rolling-restart"))]],
 )
-def test_what_lies_beside_a_task_is_not_imported_in_place_of_a_library(tmp_path: Path, command: list[str]) -> None:
+def test_what_lies_beside_a_task_is_not_imported_in_place_of_a_library(
+    tmp_path: Path, command: list[str]
+) -> None:
     if not Path(command[-1]).exists() and command is not COMMAND:
         pytest.skip("the command is not installed")
     (tmp_path / "mytask.py").write_text(TASK)
     for library in ("kazoo", "requests", "paramiko", "rich", "urllib3"):
         (tmp_path / f"{library}.py").write_text(HIJACKED)
     arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--task", "mytask"]
-    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert "hijacked" not in done.stderr
     assert done.returncode == 3 and "127.0.0.1:1: Connection refused" in done.stderr
 
 
 @pytest.mark.parametrize("user", ["--jmxproxy-user", "--jmx-user", "--zookeeper-user"])
-def test_a_password_that_is_not_utf_8_ends_with_status_2_and_is_told_nowhere(tmp_path: Path, user: str) -> None:
+def test_a_password_that_is_not_utf_8_ends_with_status_2_and_is_told_nowhere(
+    tmp_path: Path, user: str
+) -> None:
     name = f"KAFKA_ROLLING_RESTART_{user[2:-5].upper()}_PASSWORD".encode()
     report = tmp_path / "r.json"
-    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", user, "me", "-vv", "--report", str(report)]
+    arguments = [
+        "--zookeeper",
+        "127.0.0.1:1",
+        "--no-confirm",
+        user,
+        "me",
+        "-vv",
+        "--report",
+        str(report),
+    ]
     environment = {**os.environb, name: b"hunter2\xff"}
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=environment, timeout=30)
     assert done.returncode == 2 and b"the password is not valid UTF-8" in done.stderr
@@ -118,19 +149,31 @@ def test_help_without_a_stdout_is_no_defect() -> None:
 def test_wrong_usage_leaves_the_report_as_it_was(tmp_path: Path) -> None:
     report = tmp_path / "r.json"
     report.write_text("precious")
-    for wrong in (["--skip", "x"], ["-q", "-v"], ["--zookeeper", "a b"], ["--task", "none_such"], []):
+    for wrong in (
+        ["--skip", "x"],
+        ["-q", "-v"],
+        ["--zookeeper", "a b"],
+        ["--task", "none_such"],
+        [],
+    ):
         arguments = ["--zookeeper", "127.0.0.1:1", "--report", str(report), *wrong]
-        done = subprocess.run([*COMMAND, *arguments], capture_output=True, stdin=subprocess.DEVNULL, timeout=30)
+        done = subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, stdin=subprocess.DEVNULL, timeout=30
+        )
         assert done.returncode == 2 and done.stderr.count(b"\n") <= 2
     assert report.read_text() == "precious"
 
 
 def test_an_empty_name_for_the_report_is_refused() -> None:
     done = subprocess.run(
-        [*COMMAND, "--zookeeper", "z", "--no-confirm", "--report", ""], capture_output=True, text=True
+        [*COMMAND, "--zookeeper", "z", "--no-confirm", "--report", ""],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
-    assert "it is no regular file" in done.stderr and done.stderr.endswith(" [report-not-writable]\n")
+    assert "it is no regular file" in done.stderr and done.stderr.endswith(
+        " [report-not-writable]\n"
+    )
 
 
 LOCAL_FLAGS = 3  # their place in what termios tells of a terminal
@@ -147,12 +190,27 @@ def wait_until_the_echo_is_off(terminal: int) -> None:
 def test_passwords_are_asked_for_at_the_terminal_without_an_echo_and_before_anything_is_contacted(
     tmp_path: Path,
 ) -> None:
-    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", *LOGINS, "--report", f"{tmp_path}/none/file"]
+    arguments = [
+        "--zookeeper",
+        "127.0.0.1:1",
+        "--no-confirm",
+        *LOGINS,
+        "--report",
+        f"{tmp_path}/none/file",
+    ]
     ours, theirs = os.openpty()
-    run = subprocess.Popen([*COMMAND, *arguments], stdin=theirs, stderr=subprocess.PIPE, start_new_session=True)
+    run = subprocess.Popen(
+        [*COMMAND, *arguments], stdin=theirs, stderr=subprocess.PIPE, start_new_session=True
+    )
     told = ""
-    for prompt in ("JMXProxy password of web: ", "JMX password of jvm: ", "ZooKeeper password of zk: "):
-        while not told.endswith(prompt) and (byte := os.read(run.stderr.fileno() if run.stderr else -1, 1)):
+    for prompt in (
+        "JMXProxy password of web: ",
+        "JMX password of jvm: ",
+        "ZooKeeper password of zk: ",
+    ):
+        while not told.endswith(prompt) and (
+            byte := os.read(run.stderr.fileno() if run.stderr else -1, 1)
+        ):
             told += byte.decode()
         assert told.endswith(prompt), told
         wait_until_the_echo_is_off(ours)  # what is typed before is thrown away
@@ -160,7 +218,11 @@ def test_passwords_are_asked_for_at_the_terminal_without_an_echo_and_before_anyt
     _, rest = run.communicate(timeout=30)
     os.close(ours)
     os.close(theirs)
-    assert run.returncode == 2 and "none/file" in rest.decode() and "hunter2" not in told + rest.decode()
+    assert (
+        run.returncode == 2
+        and "none/file" in rest.decode()
+        and "hunter2" not in told + rest.decode()
+    )
 
 
 @pytest.mark.parametrize("option", LOGINS[::2])
@@ -178,16 +240,26 @@ def test_without_a_terminal_the_variable_of_a_password_is_named(option: str) -> 
 
 
 def test_a_file_of_tls_that_is_missing_is_said_before_anything_is_contacted(tmp_path: Path) -> None:
-    arguments = ["--zookeeper", "127.0.0.1:1", "--no-confirm", "--zookeeper-ca", f"{tmp_path}/ca.pem"]
+    arguments = [
+        "--zookeeper",
+        "127.0.0.1:1",
+        "--no-confirm",
+        "--zookeeper-ca",
+        f"{tmp_path}/ca.pem",
+    ]
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
-    assert done.stderr.endswith(f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory [tls-file-unusable]\n")
+    assert done.stderr.endswith(
+        f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory [tls-file-unusable]\n"
+    )
 
 
 @pytest.fixture
 def ignored_signals() -> Iterator[None]:
     """Ignore what the background of a shell, or nohup, makes us ignore."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)
+    }
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -205,7 +277,9 @@ def connecting(launch: Callable[[list[str]], Started]) -> Started:
 
 
 @pytest.mark.usefixtures("ignored_signals")
-def test_the_lab_runs_the_tool_as_at_a_terminal_though_the_tests_were_started_in_the_background(tmp_path: Path) -> None:
+def test_the_lab_runs_the_tool_as_at_a_terminal_though_the_tests_were_started_in_the_background(
+    tmp_path: Path,
+) -> None:
     env = environment(tmp_path)
     for number in (signal.SIGINT, signal.SIGHUP):
         run = connecting(lambda arguments: Running(arguments, env, None))

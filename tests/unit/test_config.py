@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kafka_rolling_restart.cli.config_files import folders, known_names, known_types, load, of_zookeeper
+from kafka_rolling_restart.cli.config_files import (
+    folders,
+    known_names,
+    known_types,
+    load,
+    of_zookeeper,
+)
 from kafka_rolling_restart.errors import UsageError
 
 GOOD = """
@@ -26,7 +32,11 @@ def write(folder: Path, text: str) -> list[Path]:
 
 def test_a_named_cluster_is_loaded(tmp_path: Path) -> None:
     found = load("main", "east", write(tmp_path, GOOD))
-    assert (found.name, found.zookeeper, len(found.broker_list)) == ("east", "z1:2181,z2:2181/kafka", 2)
+    assert (found.name, found.zookeeper, len(found.broker_list)) == (
+        "east",
+        "z1:2181,z2:2181/kafka",
+        2,
+    )
     assert found.path == tmp_path / "main.yaml"
 
 
@@ -41,7 +51,12 @@ def test_the_first_place_that_has_the_file_wins(tmp_path: Path) -> None:
 
 def test_the_places_are_asked_in_their_order() -> None:
     asked = folders("/given", {"KAFKA_DISCOVERY_DIR": "/env", "HOME": "/h"})
-    assert [str(place) for place in asked] == ["/given", "/env", "/h/.kafka_discovery", "/etc/kafka_discovery"]
+    assert [str(place) for place in asked] == [
+        "/given",
+        "/env",
+        "/h/.kafka_discovery",
+        "/etc/kafka_discovery",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,17 +66,34 @@ def test_the_places_are_asked_in_their_order() -> None:
         ("", "the file is empty"),
         ("- 1", "must be a mapping"),
         ("clusters: {}", "no local_config.cluster"),
-        ("clusters: {x: {zookeeper: 'z:1', broker_list: []}}\nlocal_config: {cluster: y}", "no cluster 'y'; it has: x"),
+        (
+            "clusters: {x: {zookeeper: 'z:1', broker_list: []}}\nlocal_config: {cluster: y}",
+            "no cluster 'y'; it has: x",
+        ),
         ("clusters: {x: }\nlocal_config: {cluster: x}", "clusters.x is missing or empty"),
         ("clusters: {x: {broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
-        ("clusters: {x: {zookeeper: 'a b', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
-        ("clusters: {x: {zookeeper: 'z:99999', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
-        ("clusters: {x: {zookeeper: 'z..z:1', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
-        ("clusters: {x: {zookeeper: 'z:1//y', broker_list: []}}\nlocal_config: {cluster: x}", "clusters.x.zookeeper"),
+        (
+            "clusters: {x: {zookeeper: 'a b', broker_list: []}}\nlocal_config: {cluster: x}",
+            "clusters.x.zookeeper",
+        ),
+        (
+            "clusters: {x: {zookeeper: 'z:99999', broker_list: []}}\nlocal_config: {cluster: x}",
+            "clusters.x.zookeeper",
+        ),
+        (
+            "clusters: {x: {zookeeper: 'z..z:1', broker_list: []}}\nlocal_config: {cluster: x}",
+            "clusters.x.zookeeper",
+        ),
+        (
+            "clusters: {x: {zookeeper: 'z:1//y', broker_list: []}}\nlocal_config: {cluster: x}",
+            "clusters.x.zookeeper",
+        ),
         ("clusters: {x: {zookeeper: 'z:1'}}\nlocal_config: {cluster: x}", "clusters.x.broker_list"),
     ],
 )
-def test_whatever_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str, said: str) -> None:
+def test_whatever_is_wrong_is_one_line_that_names_the_file(
+    tmp_path: Path, text: str, said: str
+) -> None:
     with pytest.raises(UsageError) as error:
         load("main", None, write(tmp_path, text))
     assert said in str(error.value)
@@ -71,7 +103,8 @@ def test_whatever_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text:
 def bomb(pattern: str) -> str:
     """Return a text in which each of 12 lines repeats the one before it nine times."""
     lines = ["x0: &x0 {clusters: [1]}"] + [
-        f"x{number}: &x{number} {pattern}" % ", ".join([f"*x{number - 1}"] * 9) for number in range(1, 13)
+        f"x{number}: &x{number} {pattern}" % ", ".join([f"*x{number - 1}"] * 9)
+        for number in range(1, 13)
     ]
     return "\n".join(lines)
 
@@ -92,11 +125,15 @@ SETTINGS = "local_config: {cluster: x}\nclusters: {x: {zookeeper: *x12, broker_l
         ("a: " + "x" * 2**21, "cannot be read: it is longer than 1048576 characters"),
     ],
 )
-def test_a_file_that_stands_for_far_too_much_is_one_line_soon(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_stands_for_far_too_much_is_one_line_soon(
+    tmp_path: Path, text: str, said: str
+) -> None:
     began = time.monotonic()
     with pytest.raises(UsageError) as error:
         load("main", None, write(tmp_path, text))
-    assert said in str(error.value) and len(str(error.value)) < 500 and str(error.value).isprintable()
+    assert (
+        said in str(error.value) and len(str(error.value)) < 500 and str(error.value).isprintable()
+    )
     assert time.monotonic() - began < 10
 
 
@@ -124,18 +161,27 @@ def test_a_type_is_a_name_and_not_a_path(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "zookeeper", ["z", "z:2181/kafka/main/", "z-1.example.:65535,[fd00::1]:2181, 10.0.0.1/chroot", "zk_1:1/"]
+    "zookeeper",
+    ["z", "z:2181/kafka/main/", "z-1.example.:65535,[fd00::1]:2181, 10.0.0.1/chroot", "zk_1:1/"],
 )
 def test_servers_with_ports_and_a_chroot_are_taken(tmp_path: Path, zookeeper: str) -> None:
-    text = f"clusters: {{x: {{zookeeper: '{zookeeper}', broker_list: []}}}}\nlocal_config: {{cluster: x}}"
+    text = (
+        f"clusters: {{x: {{zookeeper: '{zookeeper}', broker_list: []}}}}\nlocal_config: "
+        "{cluster: x}"
+    )
     assert load("main", None, write(tmp_path, text)).zookeeper == zookeeper
 
 
 def test_a_home_that_is_not_given_is_that_of_the_passwd_file() -> None:
     wanted = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    code = "from kafka_rolling_restart.cli.config_files import home; print(home({}), home({'HOME': ''}), home({'HOME': '/h'}))"
+    code = (
+        "from kafka_rolling_restart.cli.config_files import home; print(home({}), home({'HOME': "
+        "''}), home({'HOME': '/h'}))"
+    )
     environment = {"PYTHONPATH": os.getcwd()}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30
+    )
     assert done.stdout.split() == [str(wanted), str(wanted), "/h"], done.stderr
 
 
@@ -146,17 +192,29 @@ def test_a_home_folder_that_nobody_knows_is_one_line(path: str) -> None:
             folders(base_path, environ)
 
 
-def test_a_file_that_cannot_be_looked_at_is_one_line_and_the_next_place_is_not_taken(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_looked_at_is_one_line_and_the_next_place_is_not_taken(
+    tmp_path: Path,
+) -> None:
     long = "x" * 300  # stands for a folder that may not be entered, which root may always
     with pytest.raises(UsageError, match=r"x\.yaml: cannot be read: File name too long"):
         load(long, None, [tmp_path])
 
 
 def test_types_and_names_are_offered_as_far_as_they_can_be_looked_at(tmp_path: Path) -> None:
-    places = [tmp_path / ("x" * 300), *write(tmp_path / "a", GOOD), tmp_path / "none", *write(tmp_path / "b", "a: [")]
+    places = [
+        tmp_path / ("x" * 300),
+        *write(tmp_path / "a", GOOD),
+        tmp_path / "none",
+        *write(tmp_path / "b", "a: ["),
+    ]
     assert known_types(places) == ["main"]
     assert known_names("main", places[1:]) == ["east", "west"]
-    assert known_names("main", places[3:]) == known_names("", places) == known_names("other", places) == []
+    assert (
+        known_names("main", places[3:])
+        == known_names("", places)
+        == known_names("other", places)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +249,9 @@ def test_a_zookeeper_that_is_no_list_of_servers_with_a_chroot_is_one_line(wrong:
     assert str(error.value) == f"--zookeeper must be 'host:port,host:port/chroot', not {wrong!r}"
 
 
-@pytest.mark.parametrize("right", ["zk", "zk:2181", "zk1:2181,zk2:2181/kafka", "[::1]:2181/a/b", " zk1, zk2/kafka/ "])
+@pytest.mark.parametrize(
+    "right", ["zk", "zk:2181", "zk1:2181,zk2:2181/kafka", "[::1]:2181/a/b", " zk1, zk2/kafka/ "]
+)
 def test_a_cluster_of_which_only_the_zookeeper_is_known_is_called_after_it(right: str) -> None:
     found = of_zookeeper(right)
     assert found.label == found.zookeeper == right.strip()

@@ -23,8 +23,12 @@ from tests.fakes import SOUND
 OLD, NEW = Jvm(1000, 60_000, 100), Jvm(2000, 5_000, 200)
 BEFORE = Before(Observation(Presence.PRESENT, 10, "registered"), OLD, stopped_at=500.0)
 MEMBER, MEMBER_AGAIN = BEFORE.registration, Observation(Presence.PRESENT, 11, "registered")
-UNNAMED = Observation(Presence.PRESENT, None, "a member")  # a registry that cannot tell registrations apart
-ABSENT, UNKNOWN, BLIND = (Observation(one) for one in (Presence.ABSENT, Presence.UNKNOWN, Presence.BLIND))
+UNNAMED = Observation(
+    Presence.PRESENT, None, "a member"
+)  # a registry that cannot tell registrations apart
+ABSENT, UNKNOWN, BLIND = (
+    Observation(one) for one in (Presence.ABSENT, Presence.UNKNOWN, Presence.BLIND)
+)
 THERE = Observation(Presence.PRESENT)
 SILENT = Sample(600, 600, reason="404", silent=True)
 LOST = Sample(600, 600, reason="timed out")
@@ -35,7 +39,9 @@ NEW_STOPS = replace(NEW_RUNS, metrics=replace(SOUND, state=6))
 CACHED = replace(NEW_RUNS, max_age=300)
 
 
-def seen(registry: Observation, sample: Sample, process: Observation, is_fresh: bool = True) -> Evidence:
+def seen(
+    registry: Observation, sample: Sample, process: Observation, is_fresh: bool = True
+) -> Evidence:
     return Evidence(registry, sample, process, is_fresh)
 
 
@@ -43,7 +49,10 @@ def seen(registry: Observation, sample: Sample, process: Observation, is_fresh: 
     ("evidence", "gone"),
     [
         (seen(ABSENT, SILENT, ABSENT), True),
-        (seen(UNKNOWN, SILENT, ABSENT), True),  # the process is proven gone, and nothing contradicts it
+        (
+            seen(UNKNOWN, SILENT, ABSENT),
+            True,
+        ),  # the process is proven gone, and nothing contradicts it
         (seen(ABSENT, LOST, ABSENT), True),
         (seen(ABSENT, OLD_RUNS, ABSENT, is_fresh=False), True),  # a cache answers for it
         (seen(ABSENT, OLD_RUNS, ABSENT), False),  # something fresh contradicts it
@@ -122,7 +131,9 @@ def test_a_later_process_is_told_by_its_uptime_where_the_clock_of_its_host_went_
     went_back = replace(NEW_RUNS, jvm=Jvm(start_ms=5, uptime_ms=5_000))
     assert is_new(went_back, BEFORE)
     assert not is_new(replace(went_back, jvm=Jvm(start_ms=5, uptime_ms=200_000)), BEFORE)
-    assert not is_new(replace(went_back, max_age=300), BEFORE)  # an old answer makes a process younger than it is
+    assert not is_new(
+        replace(went_back, max_age=300), BEFORE
+    )  # an old answer makes a process younger than it is
 
 
 def test_a_process_was_certainly_born_before_a_moment_or_not() -> None:

@@ -20,8 +20,14 @@ PS = "sh -c 'echo process: $(ps -o etimes= -o stat= -o comm= -p 77; echo $?)'"
 class FakeShell:
     """A host that answers each command out of a dictionary of (status, output)."""
 
-    def __init__(self, answers: dict[str, tuple[int, str]] | None = None, refuses: bool = False) -> None:
-        self.answers = {"id -u": (0, "0"), "command -v service": (0, "/usr/sbin/service"), **(answers or {})}
+    def __init__(
+        self, answers: dict[str, tuple[int, str]] | None = None, refuses: bool = False
+    ) -> None:
+        self.answers = {
+            "id -u": (0, "0"),
+            "command -v service": (0, "/usr/sbin/service"),
+            **(answers or {}),
+        }
         self.refuses = refuses
         self.ran: list[str] = []
         self.sent: list[str] = []  # the commands that stop and start, as they are sent
@@ -125,10 +131,15 @@ def test_the_first_process_of_a_container_is_not_looked_for_among_those_of_its_h
         ((0, "process: 2 Ss java 0"), True),
         ((0, "process: 503 Ssl java 0"), False),
         ((0, "process: 503 Ssl java 0\nsetlocale: LC_ALL"), False),
-        ((0, "process: 1100 Ssl java 0"), False),  # our own clock stood still for 600 s: it is the same
+        (
+            (0, "process: 1100 Ssl java 0"),
+            False,
+        ),  # our own clock stood still for 600 s: it is the same
     ],
 )
-def test_a_process_is_gone_when_no_java_of_its_age_has_its_pid(answer: tuple[int, str], gone: bool) -> None:
+def test_a_process_is_gone_when_no_java_of_its_age_has_its_pid(
+    answer: tuple[int, str], gone: bool
+) -> None:
     assert host(FakeShell({PS: answer})).observe_process(77, 500).is_absent is gone
 
 
@@ -168,14 +179,19 @@ def test_others_need_sudo_and_shell_syntax_goes_under_it_as_a_whole() -> None:
     assert shell.ran[-1] == "sudo -n service kafka start"
 
 
-def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sudo_lists_it() -> None:
+def test_a_start_command_that_would_ask_for_a_password_is_a_problem_although_sudo_lists_it() -> (
+    None
+):
     listing = "Sudoers entry:\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka stop\n"
     listing += "Sudoers entry:\n RunAsUsers: root\n Commands:\n /usr/sbin/service kafka start\n"
     answers = {
         "id -u": (0, "1000"),
         "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
         "sudo -n -l service kafka start": (0, "/usr/sbin/service kafka start"),
-        "sudo -n -v": (0, ""),  # a password was given shortly before, and will not be remembered for long
+        "sudo -n -v": (
+            0,
+            "",
+        ),  # a password was given shortly before, and will not be remembered for long
         "sudo -k -n -v": (1, "sudo: a password is required"),
         "env LC_ALL=C sudo -n -ll": (0, listing),
     }
@@ -194,7 +210,11 @@ def test_a_command_that_sudo_refuses_without_a_reason_is_not_allowed_or_misspelt
         "sudo -n -l service kafka stop": (0, f"/usr/sbin/service kafka stop\n{NOISE}"),
         "sudo -n -l service kafka strat": (1, said),
     }
-    (problem,) = BrokerHost(FakeShell(answers), "service kafka stop", "service kafka strat").preflight(JVM).problems
+    (problem,) = (
+        BrokerHost(FakeShell(answers), "service kafka stop", "service kafka strat")
+        .preflight(JVM)
+        .problems
+    )
     assert problem.code == "command-not-allowed" and "`sudo -n service kafka strat`" in problem.text
     assert "--start-command" in problem.text and "`ssh -t n1 sudo -ll`" in problem.text
     assert "resolve" not in problem.text
@@ -210,14 +230,20 @@ def test_a_program_that_sudo_does_not_find_is_not_to_be_put_into_sudoers() -> No
 
 def test_what_sudo_says_besides_is_no_part_of_its_reason() -> None:
     refused = (1, f"{NOISE}\nsudo: a password is required")
-    problems = host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused})).preflight(JVM).problems
+    problems = (
+        host(FakeShell({"id -u": (0, "1000"), "sudo -n -l service kafka stop": refused}))
+        .preflight(JVM)
+        .problems
+    )
     assert problems[0].code == "command-not-allowed"
     assert problems[0].text.startswith(
         "may not run `sudo -n service kafka stop`: sudo: a password is required. Allow it"
     )
 
 
-@pytest.mark.parametrize("said", ["/usr/sbin/service kafka start\n" + NOISE, NOISE + "\n/usr/sbin/service kafka start"])
+@pytest.mark.parametrize(
+    "said", ["/usr/sbin/service kafka start\n" + NOISE, NOISE + "\n/usr/sbin/service kafka start"]
+)
 def test_what_sudo_says_besides_does_not_hide_the_command_that_it_allows(said: str) -> None:
     listing = "Sudoers entry:\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka st*\n"
     answers = {
@@ -233,11 +259,17 @@ def test_what_sudo_says_besides_does_not_hide_the_command_that_it_allows(said: s
 @pytest.mark.parametrize(
     "listing",
     [
-        (0, "Sudoers entry:\n Commands:\n ALL\nSudoers entry:\n Options: !authenticate\n Commands:\n sha224:00 ALL\n"),
+        (
+            0,
+            "Sudoers entry:\n Commands:\n ALL\nSudoers entry:\n Options: !authenticate\n "
+            "Commands:\n sha224:00 ALL\n",
+        ),
         (1, ""),
     ],
 )
-def test_a_sudo_of_which_it_is_unknown_whether_it_asks_is_a_problem(listing: tuple[int, str]) -> None:
+def test_a_sudo_of_which_it_is_unknown_whether_it_asks_is_a_problem(
+    listing: tuple[int, str],
+) -> None:
     answers = {
         "id -u": (0, "1000"),
         "sudo -n -l service kafka stop": (0, "/usr/sbin/service kafka stop"),
@@ -277,15 +309,20 @@ def with_password(listing: str) -> FakeShell:
 
 ENTRY = "Sudoers entry:\n RunAsUsers: root\n Commands:\n ALL\n"
 FREE_STOP = (
-    ENTRY + "Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n /usr/sbin/service kafka stop\n"
+    ENTRY
+    + "Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n /usr/sbin/service "
+    "kafka stop\n"
 )
 
 
 @pytest.mark.parametrize(
-    "last", ["^/usr/sbin/service kafka .*$", "sha224:00 /usr/sbin/service", "/usr/sbin/service ^kafka .*$"]
+    "last",
+    ["^/usr/sbin/service kafka .*$", "sha224:00 /usr/sbin/service", "/usr/sbin/service ^kafka .*$"],
 )
 def test_a_password_that_may_become_the_input_of_a_command_is_not_sent_with_it(last: str) -> None:
-    shell = with_password(f"{ENTRY}Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n {last}\n")
+    shell = with_password(
+        f"{ENTRY}Sudoers entry:\n RunAsUsers: root\n Options: !authenticate\n Commands:\n {last}\n"
+    )
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
     problems = broker_host.preflight(JVM).problems
     assert [problem.code for problem in problems] == ["sudo-listing-unclear"] * 2
@@ -299,7 +336,9 @@ def test_a_password_goes_to_sudo_as_input_and_never_into_a_line() -> None:
     broker_host = BrokerHost(shell, "service kafka stop", "service kafka start", PASSWORD)
     assert broker_host.preflight(JVM).problems == ()
     finish(broker_host.stop(10))
-    assert shell.ran[-1] == f"{ASKS} service kafka stop" and shell.secrets[shell.ran[-1]] is PASSWORD
+    assert (
+        shell.ran[-1] == f"{ASKS} service kafka stop" and shell.secrets[shell.ran[-1]] is PASSWORD
+    )
     assert broker_host.start_line == "ssh -t n1 'sudo service kafka start'"
     assert not any("hunter2" in line for line in [*shell.ran, broker_host.start_line])
 
@@ -324,7 +363,9 @@ def test_a_password_that_sudo_does_not_take_is_tried_once_and_is_a_problem() -> 
 
 def test_a_command_that_sudo_does_not_allow_is_a_problem_whatever_the_password() -> None:
     shell = with_password(ENTRY)
-    (problem,) = BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
+    (problem,) = (
+        BrokerHost(shell, "service kafka stop", "svc -u kafka", PASSWORD).preflight(JVM).problems
+    )
     assert problem.code == "command-not-allowed" and "`sudo svc -u kafka`" in problem.text
 
 
@@ -348,7 +389,9 @@ def test_a_command_is_sent_once_and_a_stop_without_a_login_and_questions_may_be_
 
 
 @pytest.mark.parametrize("pid", [None, 1])
-def test_a_connection_is_open_before_the_stop_where_there_is_no_process_to_look_for(pid: int | None) -> None:
+def test_a_connection_is_open_before_the_stop_where_there_is_no_process_to_look_for(
+    pid: int | None,
+) -> None:
     shell = FakeShell({"true": (0, "")})
     assert host(shell).process_age(pid) is None
     assert shell.asked == ["true"]
@@ -387,7 +430,10 @@ def test_shell_syntax_of_root_goes_to_the_login_shell_as_if_it_was_typed() -> No
     broker_host.preflight(JVM)
     finish(broker_host.stop(10))
     words = shlex.split(shell.sent[-1])
-    assert words[2].partition("; ")[2] == """"${SHELL:-sh}" -c 'source /etc/kafka && stop '"'"'it now'"'"''; exit $?"""
+    assert (
+        words[2].partition("; ")[2]
+        == """"${SHELL:-sh}" -c 'source /etc/kafka && stop '"'"'it now'"'"''; exit $?"""
+    )
 
 
 def test_a_marked_line_gives_the_status_of_its_command() -> None:
@@ -406,7 +452,9 @@ def test_what_there_is_against_a_stop_is_asked_when_it_is_sent() -> None:
     assert shell.sent == [] and not error.value.sent
 
 
-def test_threads_that_the_system_does_not_have_are_missed_before_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_the_system_does_not_have_are_missed_before_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_more(*_args: object, **_options: object) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -1,4 +1,5 @@
-"""What someone can do who controls a broker's metrics: real sockets, and a server that says what they please."""
+"""What someone can do who controls a broker's metrics: real sockets, and a server that says what
+they please."""
 
 import gzip
 import json
@@ -55,7 +56,8 @@ def serving(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def whole_request(connection: socket.socket) -> bytes:
-    """Return one request with its body, which may come in a packet of its own; nothing where there are no more."""
+    """Return one request with its body, which may come in a packet of its own; nothing where there
+    are no more."""
     data = b""
     while b"\r\n\r\n" not in data and (piece := connection.recv(65536)):
         data += piece
@@ -104,7 +106,11 @@ LONG = " bytes for one value"
 HOSTILE: dict[str, tuple[Answer, str]] = {
     "1 GiB": (repeating(OK + b"Content-Length: 1073741824\r\n\r\n", MIB), LONG),
     "1 GiB with a redirect": (
-        repeating(b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 1073741824\r\n\r\n", MIB),
+        repeating(
+            b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\n"
+            b"Content-Length: 1073741824\r\n\r\n",
+            MIB,
+        ),
         LONG,
     ),
     "no end": (repeating(OK + b"\r\n", MIB), LONG),
@@ -122,7 +128,10 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "trailers without end": (repeating(CHUNKED + b"0\r\n", b"X: 1\r\n" * 5000), LONG),
     "a chunk of no length": (sending(CHUNKED + b"x\r\n1\r\n"), "invalid literal"),
     "a bomb": (whole(BOMB, b"Content-Encoding: gzip\r\n"), "sends a compressed answer ('gzip')"),
-    "a bomb in bombs": (whole(BOMB, b"Content-Encoding: gzip, gzip, gzip\r\n"), "sends a compressed answer"),
+    "a bomb in bombs": (
+        whole(BOMB, b"Content-Encoding: gzip, gzip, gzip\r\n"),
+        "sends a compressed answer",
+    ),
     "a length that is too much": (sending(OK + b"Content-Length: 9\r\n\r\n1"), SLOW),
     "a length that is none": (sending(OK + b"Content-Length: -1,5\r\n\r\n1"), "5"),
     "nesting 100,000 deep": (whole(b"[" * 100_000 + b"]" * 100_000), LONG),
@@ -135,7 +144,10 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     ),
     "a status with escapes": (sending(b"HTTP/1.1 \x1b[2J OK\r\n\r\n"), ""),
     "not HTTP": (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), ""),
-    "terminal escapes that are not HTTP": (sending(b"\x1b[2J\x1b]52;c;aGk=\x07all healthy\r\n"), "?[2J?]52;c;aGk=?all"),
+    "terminal escapes that are not HTTP": (
+        sending(b"\x1b[2J\x1b]52;c;aGk=\x07all healthy\r\n"),
+        "?[2J?]52;c;aGk=?all",
+    ),
     "much that is not HTTP": (sending(b"\x1b[2J" * 5000 + b"\r\n"), "?[2J?[2J"),
 }
 
@@ -149,7 +161,9 @@ def warm() -> None:
 
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("what", HOSTILE)
-def test_whatever_the_endpoint_sends_ends_in_time_and_in_bounded_memory_with_a_reason(what: str) -> None:
+def test_whatever_the_endpoint_sends_ends_in_time_and_in_bounded_memory_with_a_reason(
+    what: str,
+) -> None:
     answer, reason = HOSTILE[what]
     timeout = SHORT if reason == SLOW else 20  # what does not take too long ends by something else
     with serving(answer) as (port, _):
@@ -169,20 +183,30 @@ def test_whatever_the_endpoint_sends_ends_in_time_and_in_bounded_memory_with_a_r
 def test_a_redirect_is_not_followed_and_no_password_goes_there(status: int) -> None:
     with serving(whole(b"1")) as (elsewhere, asked_elsewhere):
         there = f"http://127.0.0.2:{elsewhere}/jmxproxy".encode()
-        redirect = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, there)
+        redirect = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (
+            status,
+            there,
+        )
         with serving(sending(redirect)) as (port, asked):
             found = read(port, WITH_PASSWORDS)
-    assert f"with HTTP status {status}: it redirects to '127.0.0.2', which is not followed" in found.reason
+    assert (
+        f"with HTTP status {status}: it redirects to '127.0.0.2', which is not followed"
+        in found.reason
+    )
     assert asked and asked_elsewhere == []
 
 
 def test_a_redirect_to_nowhere_with_escapes_is_said_without_them() -> None:
-    with serving(sending(b"HTTP/1.1 302 Moved\r\nLocation: \x1b[2J//[\r\nContent-Length: 0\r\n\r\n")) as (port, _):
+    with serving(
+        sending(b"HTTP/1.1 302 Moved\r\nLocation: \x1b[2J//[\r\nContent-Length: 0\r\n\r\n")
+    ) as (port, _):
         found = read(port)
     assert "redirects to" in found.reason and "\x1b" not in found.reason
 
 
-def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_nothing_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
     netrc = f"{tmp_path}/netrc"
     with open(netrc, "w") as file:
         file.write("default login me password hunter2\n")
@@ -203,7 +227,9 @@ def test_passwords_are_in_no_reason_that_the_endpoint_can_provoke() -> None:
     with serving(echo) as (port, asked):
         found = read(port, WITH_PASSWORDS)
     assert "hunter" not in f"{found}"
-    assert b"Basic bWU6aHVudGVyMg==" in b"".join(asked) and b"username=jvm&password=hunter3" in b"".join(asked)
+    assert b"Basic bWU6aHVudGVyMg==" in b"".join(
+        asked
+    ) and b"username=jvm&password=hunter3" in b"".join(asked)
 
 
 def test_a_long_value_within_the_limit_of_an_answer_is_still_no_value() -> None:
@@ -211,7 +237,10 @@ def test_a_long_value_within_the_limit_of_an_answer_is_still_no_value() -> None:
         assert LONG in read(port).reason
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", OK, CHUNKED, OK + b"Content-Length: 5\r\n\r\n", b"HTTP/1.1 "]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", OK, CHUNKED, OK + b"Content-Length: 5\r\n\r\n", b"HTTP/1.1 "]),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nothing_that_is_sent_raises(noise: bytes, start: bytes) -> None:
     def answer(connection: socket.socket) -> None:

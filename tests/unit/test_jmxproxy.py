@@ -32,12 +32,18 @@ SOUND: dict[str, Any] = {
 }
 
 
-def read(changes: dict[str, Any] | None = None, delete: int = 200, prefix: str = "jmxproxy/localhost:9099/") -> Sample:
+def read(
+    changes: dict[str, Any] | None = None,
+    delete: int = 200,
+    prefix: str = "jmxproxy/localhost:9099/",
+) -> Sample:
     proxy = FakeProxy({**SOUND, **(changes or {})}, delete)
     return JmxProxy("n1", MetricsAccess(9090, prefix, 30), FakeClock(), proxy.session).read()
 
 
-@pytest.mark.parametrize("prefix", ["jmxproxy/localhost:9099/", "/jmxproxy/localhost:9099", "jmxproxy/localhost:9099"])
+@pytest.mark.parametrize(
+    "prefix", ["jmxproxy/localhost:9099/", "/jmxproxy/localhost:9099", "jmxproxy/localhost:9099"]
+)
 def test_all_numbers_are_read_with_or_without_the_slashes_of_the_prefix(prefix: str) -> None:
     found = read(prefix=prefix)
     assert found.jvm == Jvm(1_700_000_000_000, 60_000, 4711)
@@ -46,7 +52,11 @@ def test_all_numbers_are_read_with_or_without_the_slashes_of_the_prefix(prefix: 
 
 
 def test_the_order_of_older_brokers_is_learned() -> None:
-    older = {key.replace("type=", "x=", 1): value for key, value in SOUND.items() if not key.startswith("java")}
+    older = {
+        key.replace("type=", "x=", 1): value
+        for key, value in SOUND.items()
+        if not key.startswith("java")
+    }
     flipped = {}
     for key in older:
         domain, _, rest = key.partition(":")
@@ -102,7 +112,9 @@ def test_answers_that_each_come_in_time_are_given_up_together() -> None:
     clock = FakeClock()
 
     class Slow(FakeProxy):
-        def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        def send(
+            self, request: requests.PreparedRequest, *args: Any, **options: Any
+        ) -> requests.Response:
             clock.sleep(9)
             return super().send(request, *args, **options)
 
@@ -113,7 +125,9 @@ def test_answers_that_each_come_in_time_are_given_up_together() -> None:
 
 
 def test_a_pid_that_is_none_is_not_believed_and_breaks_nothing() -> None:
-    assert (jvm := read({f"{RUNTIME}/Name": "9" * 5000 + "@n1"}).jvm) is not None and jvm.pid is None
+    assert (
+        jvm := read({f"{RUNTIME}/Name": "9" * 5000 + "@n1"}).jvm
+    ) is not None and jvm.pid is None
 
 
 @pytest.mark.parametrize("duration", [b"9" * 400, b"1e999", b"NaN", b"-1", b"3600001", b'"x"'])
@@ -124,7 +138,9 @@ def test_a_time_for_which_nobody_keeps_an_answer_is_not_believed(duration: bytes
 
 def test_whatever_goes_wrong_with_an_answer_is_a_reason() -> None:
     found = read({f"{RUNTIME}/Uptime": ZeroDivisionError()})
-    assert found.reason == "JMXProxy at n1:9090 answers with what cannot be read (ZeroDivisionError)"
+    assert (
+        found.reason == "JMXProxy at n1:9090 answers with what cannot be read (ZeroDivisionError)"
+    )
     assert not found.silent
 
 
@@ -148,7 +164,8 @@ def test_a_refused_connection_is_silent_but_a_timeout_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "it wants JMX credentials: give --jmx-user"), (403, "not allowed"), (500, "status 500")]
+    ("status", "said"),
+    [(401, "it wants JMX credentials: give --jmx-user"), (403, "not allowed"), (500, "status 500")],
 )
 def test_a_refusal_is_no_silence_and_says_its_kind(status: int, said: str) -> None:
     found = read({f"{RUNTIME}/Uptime": status})
@@ -172,7 +189,9 @@ def test_a_name_without_a_pid_is_a_jvm_without_a_pid(name: object) -> None:
     assert found.jvm is not None and found.jvm.pid is None
 
 
-def with_access(changes: dict[str, Any], answers: dict[str, Any] | None = None) -> tuple[Sample, FakeProxy]:
+def with_access(
+    changes: dict[str, Any], answers: dict[str, Any] | None = None
+) -> tuple[Sample, FakeProxy]:
     proxy = FakeProxy({**SOUND, **(answers or {})})
     return JmxProxy("n1", replace(ACCESS, **changes), FakeClock(), proxy.session).read(), proxy
 
@@ -206,8 +225,16 @@ def test_a_password_that_no_header_can_hold_is_a_reason_without_it() -> None:
     [
         ({}, None, "401: it wants JMX credentials: give --jmx-user"),
         ({}, "Basic", "401: it wants HTTP credentials: give --jmxproxy-user"),
-        ({"jmx_login": JMX_LOGIN}, None, "401: the JMX credentials are wrong: those of --jmx-user j&m"),
-        ({"login": LOGIN}, "Basic", "401: the HTTP credentials are wrong: those of --jmxproxy-user mé"),
+        (
+            {"jmx_login": JMX_LOGIN},
+            None,
+            "401: the JMX credentials are wrong: those of --jmx-user j&m",
+        ),
+        (
+            {"login": LOGIN},
+            "Basic",
+            "401: the HTTP credentials are wrong: those of --jmxproxy-user mé",
+        ),
         ({"login": LOGIN}, None, "401: it wants JMX credentials: give --jmx-user"),
     ],
 )
@@ -226,9 +253,21 @@ def test_a_401_says_which_credentials_and_where_they_came_from(
         ("n1", ACCESS, "http://n1:9090/jmxproxy/localhost:9099"),
         ("fd00::1", ACCESS, "http://[fd00::1]:9090/jmxproxy/localhost:9099"),
         ("n1", replace(ACCESS, prefix="/j/{host}:9999/"), "http://n1:9090/j/n1:9999"),
-        ("n1", replace(ACCESS, prefix="j/{host}:9999", host="proxy"), "http://proxy:9090/j/n1:9999"),
-        ("fd00::1", replace(ACCESS, prefix="j/{host}:9999", host="fd00::2"), "http://[fd00::2]:9090/j/[fd00::1]:9999"),
-        ("fe80::1%eth0", replace(ACCESS, prefix="j/{host}:1", host="p"), "http://p:9090/j/[fe80::1%25eth0]:1"),
+        (
+            "n1",
+            replace(ACCESS, prefix="j/{host}:9999", host="proxy"),
+            "http://proxy:9090/j/n1:9999",
+        ),
+        (
+            "fd00::1",
+            replace(ACCESS, prefix="j/{host}:9999", host="fd00::2"),
+            "http://[fd00::2]:9090/j/[fd00::1]:9999",
+        ),
+        (
+            "fe80::1%eth0",
+            replace(ACCESS, prefix="j/{host}:1", host="p"),
+            "http://p:9090/j/[fe80::1%25eth0]:1",
+        ),
     ],
 )
 def test_the_address_of_a_broker_is_made_of_its_host_or_of_that_of_the_one_proxy(
@@ -249,7 +288,9 @@ def test_one_proxy_for_all_is_asked_for_that_broker_alone() -> None:
 def test_one_proxy_for_all_that_is_away_is_no_silence_of_a_broker() -> None:
     refused = requests.ConnectionError()
     refused.__cause__ = ConnectionRefusedError(111, "Connection refused")
-    found, _ = with_access({"prefix": "jmxproxy/{host}:9999", "host": "p"}, {"/jmxproxy/n1:9999/" + UPTIME: refused})
+    found, _ = with_access(
+        {"prefix": "jmxproxy/{host}:9999", "host": "p"}, {"/jmxproxy/n1:9999/" + UPTIME: refused}
+    )
     assert "Connection refused" in found.reason and not found.silent and found.source_is_down
 
 
@@ -258,13 +299,22 @@ def test_one_proxy_for_all_that_is_away_is_no_silence_of_a_broker() -> None:
     [
         (
             {UPTIME: 404},
-            "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. Try: curl -i http://n1:",
+            "Look whether the broker runs, and at the JMX port in --jmxproxy-prefix. Try: curl -i "
+            "http://n1:",
         ),
-        ({UPTIME: b"<html>"}, "Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i http://n1:"),
+        (
+            {UPTIME: b"<html>"},
+            "Look at --jmxproxy-port and --jmxproxy-prefix. Try: curl -i http://n1:",
+        ),
         ({UPTIME: 401}, "Try: curl -i http://n1:"),
-        ({UPTIME: REFUSED}, "Look whether JMXProxy runs there, and at --jmxproxy-port. Try: curl -i http://n1:"),
+        (
+            {UPTIME: REFUSED},
+            "Look whether JMXProxy runs there, and at --jmxproxy-port. Try: curl -i http://n1:",
+        ),
     ],
     ids=["404", "not JSON", "a login is missing", "refused"],
 )
-def test_metrics_that_cannot_be_had_name_the_option_that_may_be_wrong(answers: dict[str, Any], said: str) -> None:
+def test_metrics_that_cannot_be_had_name_the_option_that_may_be_wrong(
+    answers: dict[str, Any], said: str
+) -> None:
     assert read(answers).advice.startswith(said)

@@ -1,4 +1,5 @@
-"""What is offered to a host at a login: keys that nobody else can read, and the password where it belongs."""
+"""What is offered to a host at a login: keys that nobody else can read, and the password where it
+belongs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,9 @@ class FakeTransport:
         return []
 
 
-def target(*methods: str, keys: tuple[Path, ...] = (), known_hosts: tuple[Path, ...] = ()) -> Target:
+def target(
+    *methods: str, keys: tuple[Path, ...] = (), known_hosts: tuple[Path, ...] = ()
+) -> Target:
     ways = frozenset(methods or (PUBLIC_KEY, PASSWORD, KEYBOARD))
     return Target("n1", "n1", 22, "me", keys, True, True, known_hosts=known_hosts, methods=ways)
 
@@ -65,7 +68,9 @@ def credentials(password: str | None = WORD) -> Credentials:
     return Credentials(Secrets({}, None), Passwords(ssh=Secret(password) if password else None))
 
 
-def refusal(transport: FakeTransport, host: Target, is_last: bool = True, no_password: str = "") -> str:
+def refusal(
+    transport: FakeTransport, host: Target, is_last: bool = True, no_password: str = ""
+) -> str:
     with pytest.raises(paramiko.AuthenticationException) as raised:
         credentials().log_in(transport, host, is_last, no_password)
     return str(raised.value)
@@ -103,12 +108,18 @@ def test_a_host_on_the_way_is_given_no_password() -> None:
 def test_a_host_that_is_to_be_logged_in_to_by_key_alone_is_given_no_password() -> None:
     transport = FakeTransport(PASSWORD, KEYBOARD)
     said = refusal(transport, target(PUBLIC_KEY))
-    assert "PasswordAuthentication or PreferredAuthentications excludes it" in said and transport.tried == []
+    assert (
+        "PasswordAuthentication or PreferredAuthentications excludes it" in said
+        and transport.tried == []
+    )
 
 
 def test_a_host_whose_key_was_added_just_now_is_given_no_password() -> None:
     transport = FakeTransport(PASSWORD)
-    assert "compare it" in refusal(transport, target(), no_password="compare it") and transport.tried == []
+    assert (
+        "compare it" in refusal(transport, target(), no_password="compare it")
+        and transport.tried == []
+    )
 
 
 def written_key(path: Path, mode: int) -> Path:
@@ -119,13 +130,17 @@ def written_key(path: Path, mode: int) -> Path:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
-def test_a_private_key_that_others_may_read_is_refused_as_ssh_does(tmp_path: Path, mode: int) -> None:
+def test_a_private_key_that_others_may_read_is_refused_as_ssh_does(
+    tmp_path: Path, mode: int
+) -> None:
     host, transport = target(keys=(written_key(tmp_path / "key", mode),)), FakeTransport()
     ours = credentials(None)
     ours.open([host])
     with pytest.raises(paramiko.AuthenticationException) as raised:
         ours.log_in(transport, host)
-    assert f"others may use it (its mode is {mode:04o}), so ssh refuses it, too: chmod 600 " in str(raised.value)
+    assert f"others may use it (its mode is {mode:04o}), so ssh refuses it, too: chmod 600 " in str(
+        raised.value
+    )
     assert transport.tried == []
 
 
@@ -140,7 +155,10 @@ def test_a_private_key_that_is_ours_alone_is_offered(tmp_path: Path, mode: int) 
 
 
 def test_no_key_is_offered_where_keys_are_switched_off(tmp_path: Path) -> None:
-    host, transport = target(PASSWORD, keys=(written_key(tmp_path / "key", 0o600),)), FakeTransport(PASSWORD)
+    host, transport = (
+        target(PASSWORD, keys=(written_key(tmp_path / "key", 0o600),)),
+        FakeTransport(PASSWORD),
+    )
     ours = credentials()
     ours.open([host])
     ours.log_in(transport, host)

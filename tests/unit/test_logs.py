@@ -1,4 +1,5 @@
-"""What --verbose shows of logging. Loggers are global, so what listens to them runs in processes of its own."""
+"""What --verbose shows of logging. Loggers are global, so what listens to them runs in processes of
+its own."""
 
 import logging
 import signal
@@ -30,7 +31,8 @@ logging.basicConfig(level=logging.DEBUG)  # as a task may do
 verbose = int(sys.argv[1])
 report = Report(Writer(PlainScreen()), verbose)
 logs.listen(report, verbose)
-for name in ("kafka_rolling_restart.hosts.ssh", "kazoo.client", "paramiko.transport", "urllib3.connectionpool"):
+names = "kafka_rolling_restart.hosts.ssh kazoo.client paramiko.transport urllib3.connectionpool"
+for name in names.split():
     logging.getLogger(name).debug("a detail of %s", name)
     logging.getLogger(name).error("an error of %s", name)
     logging.getLogger(name).debug("%d of %s", "no number")
@@ -58,7 +60,11 @@ def told(*records: logging.LogRecord, verbose: int = 2) -> list[str]:
 
 def listened(verbose: int) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", LISTEN, str(verbose)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", LISTEN, str(verbose)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     return done.stdout, done.stderr
 
@@ -95,7 +101,9 @@ def test_what_looks_like_a_secret_is_masked(text: str) -> None:
         "userauth is OK",
         "Authentication (publickey) successful!",
         "Auth banner: b'welcome'",
-        'http://n1:9090 "GET /jmxproxy/localhost:9099/kafka.server:type=KafkaServer,name=BrokerState HTTP/1.1" 200 None',
+        'http://n1:9090 "GET '
+        '/jmxproxy/localhost:9099/kafka.server:type=KafkaServer,name=BrokerState HTTP/1.1" 200 '
+        "None",
         "ssh root@n1 port 22: `sh -c 'echo process: $(ps -o etimes= -p 100; echo $?)'`: exit 0",
         "Auth secret manager not found",
     ],
@@ -123,7 +131,10 @@ def test_what_a_host_says_cannot_hold_us_up_with_its_form(text: str) -> None:
 
 def test_a_record_is_one_line_with_the_name_of_its_library_and_no_secret() -> None:
     (line,) = told(record("Sending request(xid=%s): %s", 1, Auth(0, "digest", f"user:{SECRET}")))
-    assert line.endswith(" DEBUG kazoo.client: Sending request(xid=1): Auth(auth_type=0, scheme='digest', auth=***)\n")
+    assert line.endswith(
+        " DEBUG kazoo.client: Sending request(xid=1): Auth(auth_type=0, scheme='digest', "
+        "auth=***)\n"
+    )
 
 
 def test_our_own_records_are_named_after_their_module_alone() -> None:
@@ -167,7 +178,8 @@ def test_verbose_twice_shows_the_libraries_logging_on_stdout_too() -> None:
 
 
 def test_the_libraries_print_nothing_when_they_are_loaded_and_fail() -> None:
-    """A ZooKeeper that hangs up makes kazoo warn again and again; the last line alone is on stderr."""
+    """A ZooKeeper that hangs up makes kazoo warn again and again; the last line alone is on
+    stderr."""
     hung_up: Queue[None] = Queue()
 
     def hang_up(connection: socket.socket) -> None:
@@ -177,7 +189,9 @@ def test_the_libraries_print_nothing_when_they_are_loaded_and_fail() -> None:
     with listening(hang_up) as port:
         arguments = ["--zookeeper", f"127.0.0.1:{port}", "--no-confirm", "--quiet"]
         command = [sys.executable, "-m", "kafka_rolling_restart", *arguments]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
             for _ in range(5):
                 hung_up.get(timeout=30)
             run.send_signal(signal.SIGTERM)

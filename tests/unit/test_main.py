@@ -12,7 +12,13 @@ import pytest
 from kafka_rolling_restart import main
 from kafka_rolling_restart.cli import config_files as config
 from kafka_rolling_restart.cli.questions import confirm
-from kafka_rolling_restart.errors import Interrupted, Objection, RegistryUnavailable, Stopped, no_objection
+from kafka_rolling_restart.errors import (
+    Interrupted,
+    Objection,
+    RegistryUnavailable,
+    Stopped,
+    no_objection,
+)
 from kafka_rolling_restart.model.broker import Broker, Sample
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run
@@ -35,7 +41,9 @@ class FakeLock:
 
     def ensure_held(self) -> bool:
         if self.away:
-            raise RegistryUnavailable("ZooKeeper at zk:2181 does not answer", code="registry-unreachable")
+            raise RegistryUnavailable(
+                "ZooKeeper at zk:2181 does not answer", code="registry-unreachable"
+            )
         if self.lost:
             raise Stopped("the ZooKeeper session was lost", code="lock-lost")
         retaken, self.retaken = self.retaken, False
@@ -74,7 +82,9 @@ class Scene:
         )
         self.roll.report.file = self.file
         lock: Any = self.lock
-        self.roll.resume = lambda ids: f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
+        self.roll.resume = lambda ids: (
+            f"kafka-rolling-restart --broker-ids {','.join(map(str, ids))}"
+        )
         self.roll.jvms = {1: seen} if (seen := self.broker.read().jvm) else {}
         outcome = main.run_roll(self.roll, lock)
         self.roll.report.end(outcome)
@@ -126,13 +136,21 @@ class Hasty(Collector):
         raise Interrupted(signal.SIGINT, "SIGINT")
 
 
-def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_own(scene: Scene) -> None:
+def test_what_follows_a_question_that_was_interrupted_begins_on_a_line_of_its_own(
+    scene: Scene,
+) -> None:
     assert scene.run() == 0
     writer = Hasty()
     scene.roll.report = Report(writer)
     with pytest.raises(Interrupted):
         roll = scene.roll
-        confirm(RunSettings("stop", "start"), config.of_zookeeper("zk"), roll.plan, roll.rule, roll.report)
+        confirm(
+            RunSettings("stop", "start"),
+            config.of_zookeeper("zk"),
+            roll.plan,
+            roll.rule,
+            roll.report,
+        )
     assert writer.lines[-2:] == ["Restart 1 broker of zk, one at a time? [y/N] ", "\n"]
 
 
@@ -148,21 +166,24 @@ def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(scene: Scene) -> N
     assert scene.broker.stops == []
 
 
-def test_a_broker_that_somebody_else_restarted_meanwhile_is_not_restarted_again(scene: Scene) -> None:
+def test_a_broker_that_somebody_else_restarted_meanwhile_is_not_restarted_again(
+    scene: Scene,
+) -> None:
     scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
     assert scene.run() == 0
     assert scene.broker.stops == []
     assert "restarted (1 of them by somebody else)" in scene.writer.lines[-1]
 
 
-def test_a_lock_that_was_lost_and_taken_again_goes_on_when_every_broker_runs_in_the_jvm_that_we_know(
+def test_a_lock_that_was_lost_and_taken_again_goes_on_when_every_jvm_is_as_we_know_it(
     scene: Scene,
 ) -> None:
     scene.lock.retaken = True
     scene.broker.czxid = 11  # its session was lost as ours was, and the same JVM registered again
     assert scene.run() == 0
     assert any(
-        "the lock was lost with the ZooKeeper session, and is held again" in line for line in scene.writer.errors
+        "the lock was lost with the ZooKeeper session, and is held again" in line
+        for line in scene.writer.errors
     )
     assert scene.broker.stops[0] >= 1020  # after another two healthy checks, 10 s apart
 
@@ -191,7 +212,9 @@ def test_a_cluster_that_broke_while_the_pre_stop_tasks_ran_is_waited_for(scene: 
     assert scene.broker.stops[0] >= 1035
 
 
-def test_a_zookeeper_that_is_away_for_a_while_after_the_pre_stop_tasks_is_waited_for(scene: Scene) -> None:
+def test_a_zookeeper_that_is_away_for_a_while_after_the_pre_stop_tasks_is_waited_for(
+    scene: Scene,
+) -> None:
     def away(is_away: bool) -> None:
         scene.broker.registry_down = scene.lock.away = is_away
 
@@ -200,7 +223,9 @@ def test_a_zookeeper_that_is_away_for_a_while_after_the_pre_stop_tasks_is_waited
     assert scene.run() == 0
 
 
-def test_a_signal_after_the_restarted_broker_was_lost_does_not_say_that_it_is_up(scene: Scene) -> None:
+def test_a_signal_after_the_restarted_broker_was_lost_does_not_say_that_it_is_up(
+    scene: Scene,
+) -> None:
     start = scene.broker.start
 
     def start_and_die(limit: float) -> FakePending:
@@ -278,7 +303,9 @@ def test_a_defect_while_a_broker_is_down_sends_the_start_before_it_is_reported(
     assert scene.ending.commands == (scene.broker.start_line,)
 
 
-def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_ended(scene: Scene) -> None:
+def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_ended(
+    scene: Scene,
+) -> None:
     scene.broker.process_ends_after = 50.0
     stop = scene.broker.stop
 
@@ -289,7 +316,9 @@ def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_e
     scene.broker.stop = stop_and_break  # type: ignore[method-assign]
     scene.broker.sees_process = True
     assert "it was told to start 5 times" in scene.ends_with(1)
-    assert scene.broker.starts[0] - scene.broker.stops[0] < 1  # it found the old process, and did nothing
+    assert (
+        scene.broker.starts[0] - scene.broker.stops[0] < 1
+    )  # it found the old process, and did nothing
     assert scene.broker.process == 200
 
 
@@ -301,7 +330,9 @@ def test_a_defect_sends_starts_to_the_limit_where_the_old_process_is_not_seen(sc
     assert scene.broker.process == 200
 
 
-def test_metrics_that_cannot_be_asked_for_are_no_defect_while_a_broker_is_down(scene: Scene) -> None:
+def test_metrics_that_cannot_be_asked_for_are_no_defect_while_a_broker_is_down(
+    scene: Scene,
+) -> None:
     def break_metrics() -> None:
         scene.broker.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
 
@@ -316,20 +347,26 @@ def test_connections_are_closed_once_the_broker_is_back_and_not_before(scene: Sc
     assert back_at is not None and scene.broker.closes == [back_at]
 
 
-def test_a_defect_leaves_the_connections_open_over_which_the_broker_is_started(scene: Scene) -> None:
+def test_a_defect_leaves_the_connections_open_over_which_the_broker_is_started(
+    scene: Scene,
+) -> None:
     scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
     scene.run()
     assert scene.broker.starts and scene.broker.closes == []
 
 
-def test_metrics_that_take_longer_to_read_than_news_may_be_old_do_not_keep_a_roll_from_going_on(scene: Scene) -> None:
+def test_metrics_that_take_longer_to_read_than_news_may_be_old_do_not_keep_a_roll_from_going_on(
+    scene: Scene,
+) -> None:
     scene.broker.reading_takes = 15.0
     assert scene.run() == 0
     assert len(scene.broker.stops) == 1
     assert scene.broker.stops[0] - scene.roll.progress.began < 120
 
 
-def test_a_cluster_that_was_not_healthy_when_the_news_was_renewed_is_looked_at_anew(scene: Scene) -> None:
+def test_a_cluster_that_was_not_healthy_when_the_news_was_renewed_is_looked_at_anew(
+    scene: Scene,
+) -> None:
     scene.broker.reading_takes = 15.0
     looks: list[float] = []
 
@@ -349,7 +386,10 @@ def test_a_stop_that_did_not_reach_its_host_is_not_said_to_have_been_told(scene:
     scene.broker.stop_is_not_sent = True
     assert "was not stopped: ssh n1: Connection refused" in scene.ends_with(4)
     (record,) = scene.roll.progress.records
-    assert (record.result, record.stopped_at) == ("untouched, the stop did not reach its host", None)
+    assert (record.result, record.stopped_at) == (
+        "untouched, the stop did not reach its host",
+        None,
+    )
 
 
 def test_a_defect_in_the_last_look_does_not_replace_what_ended_the_run(scene: Scene) -> None:
@@ -380,11 +420,16 @@ def test_a_broker_that_is_lost_after_its_restart_needs_a_person(scene: Scene) ->
 
     scene.broker.start = start_and_die  # type: ignore[method-assign]
     said = scene.ends_with(5)
-    assert "broker 1 (n1) was restarted and is down again" in said and scene.ending.code == "broker-failed-again"
+    assert (
+        "broker 1 (n1) was restarted and is down again" in said
+        and scene.ending.code == "broker-failed-again"
+    )
     assert scene.ending.commands == (scene.broker.start_line,)
 
 
-def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(scene: Scene) -> None:
+def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(
+    scene: Scene,
+) -> None:
     def read_unsound() -> Sample:
         return Sample(scene.clock.now(), scene.clock.now(), reason="timed out")
 
@@ -396,7 +441,11 @@ def test_a_cluster_that_is_not_whole_after_the_last_restart_is_not_called_done(s
     start = scene.broker.start
     scene.broker.start = break_later  # type: ignore[method-assign]
     said = scene.ends_with(4)
-    assert "for 60 s" in said and "no metrics of broker 1: timed out" in said and "[no-metrics]" in said
+    assert (
+        "for 60 s" in said
+        and "no metrics of broker 1: timed out" in said
+        and "[no-metrics]" in said
+    )
     assert scene.ending.code == "cluster-not-healthy"
 
 
@@ -404,7 +453,9 @@ def test_a_report_that_cannot_be_made_does_not_change_how_the_run_ended(scene: S
     scene.broker.start_takes_effect = False
     scene.report = Speechless(scene.writer, clock=scene.clock)
     scene.ends_with(5)
-    assert scene.ending.code == "broker-down" and scene.ending.commands == (scene.broker.start_line,)
+    assert scene.ending.code == "broker-down" and scene.ending.commands == (
+        scene.broker.start_line,
+    )
 
 
 def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
@@ -414,7 +465,9 @@ def test_only_what_is_left_is_offered_to_go_on_with(scene: Scene) -> None:
     assert scene.writer.lines[-1] == "kafka-rolling-restart --broker-ids 1\n"
 
 
-def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before(scene: Scene) -> None:
+def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before(
+    scene: Scene,
+) -> None:
     start, seen = scene.broker.start, []
 
     def start_and_falter(limit: float) -> FakePending:
@@ -428,7 +481,9 @@ def test_a_post_start_task_runs_once_the_cluster_is_healthy_again_and_not_before
     assert len(seen) == 1 and seen[0] >= 50  # two healthy checks, 10 s apart, after the 40 s
 
 
-def test_a_post_start_task_is_not_run_for_a_broker_that_somebody_else_restarted(scene: Scene) -> None:
+def test_a_post_start_task_is_not_run_for_a_broker_that_somebody_else_restarted(
+    scene: Scene,
+) -> None:
     scene.clock.plan(5, lambda: setattr(scene.broker, "born", scene.clock.now()))
     scene.post_start.append(Task(raising(AssertionError("it runs"))))
     said = scene.ends_with(4)
@@ -442,10 +497,13 @@ def test_a_post_start_task_that_fails_in_any_way_ends_the_roll_with_its_broker_b
 ) -> None:
     scene.post_start.append(Task(raising(failure)))
     said = scene.ends_with(4)
-    assert scene.ending.code == "task-failed" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
+    assert scene.ending.code == "task-failed" and scene.ending.commands == (
+        "kafka-rolling-restart --broker-ids 1",
+    )
     assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
     assert said.startswith(
-        f"broker 1 (n1) was restarted and is back, but task Task failed on n1: {type(failure).__name__}"
+        "broker 1 (n1) was restarted and is back, but task Task failed on n1: "
+        f"{type(failure).__name__}"
     )
     assert scene.broker.registered and scene.roll.done and len(scene.broker.starts) == 1
 
@@ -473,10 +531,17 @@ def test_a_cluster_that_a_post_start_task_shook_is_waited_for(scene: Scene) -> N
 
 def test_a_signal_in_a_post_start_task_is_obeyed_at_once(scene: Scene) -> None:
     after: list[int] = []
-    scene.post_start += [Task(lambda: scene.signals.handle(signal.SIGTERM)), Task(lambda: after.append(1))]
+    scene.post_start += [
+        Task(lambda: scene.signals.handle(signal.SIGTERM)),
+        Task(lambda: after.append(1)),
+    ]
     said = scene.ends_with(128 + 15)
-    assert said.startswith("ended by SIGTERM; every broker that was stopped is back. broker 1 (n1) will be restarted")
-    assert scene.ending.code == "interrupted" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
+    assert said.startswith(
+        "ended by SIGTERM; every broker that was stopped is back. broker 1 (n1) will be restarted"
+    )
+    assert scene.ending.code == "interrupted" and scene.ending.commands == (
+        "kafka-rolling-restart --broker-ids 1",
+    )
     assert after == [] and scene.broker.registered
 
 
@@ -487,14 +552,26 @@ def test_a_signal_that_a_post_start_task_swallows_is_obeyed_after_it(scene: Scen
 
     scene.post_start.append(Task(swallow))
     cut_short = "none is left to restart, and the last wait for health was cut short"
-    assert scene.ends_with(128 + 15) == f"ended by SIGTERM; every broker that was stopped is back, {cut_short}"
+    assert (
+        scene.ends_with(128 + 15)
+        == f"ended by SIGTERM; every broker that was stopped is back, {cut_short}"
+    )
 
 
 @pytest.fixture
 def reported(scene: Scene, tmp_path: Path) -> Callable[[int], dict[str, Any]]:
     """Run the scene with a report file; return what the file says at the end."""
     path = tmp_path / "r.json"
-    run = Run("1", ["x"], "main", "zk", None, {"user": "me", "host": "h", "pid": 1}, BEGAN, scene.clock.now())
+    run = Run(
+        "1",
+        ["x"],
+        "main",
+        "zk",
+        None,
+        {"user": "me", "host": "h", "pid": 1},
+        BEGAN,
+        scene.clock.now(),
+    )
     scene.file = ReportFile(str(path), run, raising(AssertionError()))
     scene.file.open()
 
@@ -502,7 +579,11 @@ def reported(scene: Scene, tmp_path: Path) -> Callable[[int], dict[str, Any]]:
         said = scene.ends_with(status)
         found = valid(path.read_text())
         assert (found["status"], found["outcome"]) == (status, said)
-        assert found["ended"] is not None and found["step"]["name"] == "ended" and found["step"]["brokers"] == []
+        assert (
+            found["ended"] is not None
+            and found["step"]["name"] == "ended"
+            and found["step"]["brokers"] == []
+        )
         return found
 
     return end
@@ -526,7 +607,9 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
 ) -> None:
     scene.broker.start_takes_effect = False
     found = reported(5)
-    assert found["may_be_down"] == [{"id": 1, "host": "n1", "start_command": scene.broker.start_line}]
+    assert found["may_be_down"] == [
+        {"id": 1, "host": "n1", "start_command": scene.broker.start_line}
+    ]
     assert found["brokers"][0]["state"] == "down" and found["brokers"][0]["back"] is None
     assert "starting it again" in found["brokers"][0]["trouble"]
     assert found["health"]["state"] == "not healthy"
@@ -535,13 +618,20 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
     assert found["resume"] == "kafka-rolling-restart --broker-ids 1"
 
 
-def test_the_file_of_a_start_that_fails_has_that_as_its_trouble(scene: Scene, reported: Reported) -> None:
+def test_the_file_of_a_start_that_fails_has_that_as_its_trouble(
+    scene: Scene, reported: Reported
+) -> None:
     scene.broker.start_takes_effect, scene.broker.start_status = False, 3
-    assert "start command failed: `service kafka start` ended with status 3" in reported(5)["brokers"][0]["trouble"]
+    assert (
+        "start command failed: `service kafka start` ended with status 3"
+        in reported(5)["brokers"][0]["trouble"]
+    )
 
 
 @pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
-def test_the_file_of_a_task_that_fails_names_the_task_and_the_host(scene: Scene, reported: Reported, kind: str) -> None:
+def test_the_file_of_a_task_that_fails_names_the_task_and_the_host(
+    scene: Scene, reported: Reported, kind: str
+) -> None:
     getattr(scene, kind).append(Task(raising(RuntimeError("no"))))
     found = reported(4)
     (broker,) = found["brokers"]
@@ -550,20 +640,29 @@ def test_the_file_of_a_task_that_fails_names_the_task_and_the_host(scene: Scene,
     assert found["may_be_down"] == [] and found["resume"].endswith("--broker-ids 1")
 
 
-def test_the_file_of_a_signal_while_the_broker_is_down_says_that_it_is_back(scene: Scene, reported: Reported) -> None:
+def test_the_file_of_a_signal_while_the_broker_is_down_says_that_it_is_back(
+    scene: Scene, reported: Reported
+) -> None:
     scene.post_stop.append(Task(lambda: scene.signals.handle(signal.SIGTERM)))
     found = reported(128 + 15)
     assert found["brokers"][0]["state"] == "restarted" and found["may_be_down"] == []
 
 
-def test_the_file_of_a_stop_that_did_nothing_says_that_the_broker_still_runs(scene: Scene, reported: Reported) -> None:
+def test_the_file_of_a_stop_that_did_nothing_says_that_the_broker_still_runs(
+    scene: Scene, reported: Reported
+) -> None:
     scene.broker.stop_takes_effect = False
     found = reported(4)
-    assert found["brokers"][0]["state"] == "untouched" and "still runs as before" in found["brokers"][0]["trouble"]
+    assert (
+        found["brokers"][0]["state"] == "untouched"
+        and "still runs as before" in found["brokers"][0]["trouble"]
+    )
     assert found["may_be_down"] == [] and found["resume"] == "kafka-rolling-restart --broker-ids 1"
 
 
-def test_the_file_of_a_broker_that_is_lost_after_its_restart_names_it(scene: Scene, reported: Reported) -> None:
+def test_the_file_of_a_broker_that_is_lost_after_its_restart_names_it(
+    scene: Scene, reported: Reported
+) -> None:
     scene.post_start.append(Task(lambda: setattr(scene.broker, "registered", False)))
     assert [broker["id"] for broker in reported(5)["may_be_down"]] == [1]
 
@@ -586,19 +685,27 @@ def test_the_file_says_that_a_broker_is_in_hand_before_its_stop_is_sent(
 
 
 @pytest.mark.parametrize("kind", ["pre_stop", "post_stop", "post_start"])
-def test_a_broker_whose_task_failed_is_left_to_be_restarted_once_more(scene: Scene, kind: str) -> None:
+def test_a_broker_whose_task_failed_is_left_to_be_restarted_once_more(
+    scene: Scene, kind: str
+) -> None:
     getattr(scene, kind).append(Task(raising(RuntimeError("no"))))
     scene.ends_with(4)
-    assert scene.ending.code == "task-failed" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
+    assert scene.ending.code == "task-failed" and scene.ending.commands == (
+        "kafka-rolling-restart --broker-ids 1",
+    )
 
 
-def test_a_wait_that_fails_after_a_pre_stop_task_does_not_say_that_nothing_was_touched(scene: Scene) -> None:
+def test_a_wait_that_fails_after_a_pre_stop_task_does_not_say_that_nothing_was_touched(
+    scene: Scene,
+) -> None:
     scene.pre_stop.append(Task(lambda: setattr(scene.broker, "metrics", False)))
     said = scene.ends_with(4)
     assert "touched" not in said and scene.broker.stops == []
 
 
-def test_a_post_start_task_that_was_not_run_because_the_wait_was_interrupted_is_left(scene: Scene) -> None:
+def test_a_post_start_task_that_was_not_run_because_the_wait_was_interrupted_is_left(
+    scene: Scene,
+) -> None:
     scene.post_start.append(Task(raising(AssertionError("it runs"))))
     start = scene.broker.start
 
@@ -609,10 +716,14 @@ def test_a_post_start_task_that_was_not_run_because_the_wait_was_interrupted_is_
     scene.broker.start = start_and_signal  # type: ignore[method-assign]
     said = scene.ends_with(128 + 15)
     assert "broker 1 (n1) will be restarted once more, because its tasks did not complete" in said
-    assert scene.ending.code == "interrupted" and scene.ending.commands == ("kafka-rolling-restart --broker-ids 1",)
+    assert scene.ending.code == "interrupted" and scene.ending.commands == (
+        "kafka-rolling-restart --broker-ids 1",
+    )
 
 
-def test_a_broker_that_something_else_started_during_its_post_stop_tasks_is_not_done(scene: Scene) -> None:
+def test_a_broker_that_something_else_started_during_its_post_stop_tasks_is_not_done(
+    scene: Scene,
+) -> None:
     def upgrade() -> None:
         scene.clock.sleep(20)
         scene.broker._launch()
@@ -663,7 +774,9 @@ def test_a_child_of_a_task_that_comes_out_of_it_ends_there(scene: Scene) -> None
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == FORKED
 
 
-def test_a_process_that_was_held_up_while_it_asked_for_its_lock_does_not_send_the_stop(scene: Scene) -> None:
+def test_a_process_that_was_held_up_while_it_asked_for_its_lock_does_not_send_the_stop(
+    scene: Scene,
+) -> None:
     scene.lock.show = lambda brokers: scene.clock.sleep(600)  # type: ignore[method-assign]
     assert "held up for 600 s" in scene.ends_with(4)
     assert scene.broker.stops == []
@@ -691,7 +804,9 @@ def test_a_defect_sends_no_start_to_a_broker_that_is_back(scene: Scene) -> None:
     scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
     scene.broker.ps_hidden = True
     scene.ends_with(1)
-    assert len(scene.broker.starts) == 2  # one by the run, one by the last resort, and then it was seen to be back
+    assert (
+        len(scene.broker.starts) == 2
+    )  # one by the run, one by the last resort, and then it was seen to be back
 
 
 def test_the_last_resort_ends_with_a_signal(scene: Scene) -> None:
@@ -754,7 +869,9 @@ def test_what_a_task_left_behind_does_not_end_the_critical_section(scene: Scene)
             signal.signal(number, handler)
 
 
-def test_a_signal_that_was_ignored_from_the_beginning_stays_so_whatever_a_task_does(scene: Scene) -> None:
+def test_a_signal_that_was_ignored_from_the_beginning_stays_so_whatever_a_task_does(
+    scene: Scene,
+) -> None:
     before = {number: signal.getsignal(number) for number in OBEYED}
     try:
         handle_signals(signal.SIG_DFL)

@@ -10,9 +10,12 @@ TRICKY = argparse.ArgumentParser(
     prog="tricky-tool",
     usage="%(prog)s [options]",
     description="What it\nis for.",
-    epilog=".not a macro:\n  .TH is no macro here, 'nor this\n  C:\\temp ~/x `y` a-b\n\nother things:\n  one\n",
+    epilog=".not a macro:\n  .TH is no macro here, 'nor this\n  C:\\temp ~/x `y` a-b\n\nother "
+    "things:\n  one\n",
 )
-TRICKY.add_argument("-n", "--number", metavar="N", type=int, default=3, help="how *many* (default: %(default)s)")
+TRICKY.add_argument(
+    "-n", "--number", metavar="N", type=int, default=3, help="how *many* (default: %(default)s)"
+)
 TRICKY.add_argument("--kind", choices=("a", "b"), help=".hidden files, and C:\\temp")
 TRICKY.add_argument("--flag", action="store_true", help="100%% sure of `%(prog)s`")
 
@@ -20,7 +23,14 @@ TRICKY.add_argument("--flag", action="store_true", help="100%% sure of `%(prog)s
 def plain(roff: str) -> str:
     r"""Return a man page without its fonts and escapes."""
     text = re.sub(r"\\f[BIR]", "", roff)
-    for escape, meant in ((r"\-", "-"), (r"\(aq", "'"), (r"\(ga", "`"), (r"\(ti", "~"), (r"\(ha", "^"), (r"\&", "")):
+    for escape, meant in (
+        (r"\-", "-"),
+        (r"\(aq", "'"),
+        (r"\(ga", "`"),
+        (r"\(ti", "~"),
+        (r"\(ha", "^"),
+        (r"\&", ""),
+    ):
         text = text.replace(escape, meant)
     return text.replace(r"\e", "\\")
 
@@ -31,7 +41,9 @@ def test_every_option_is_in_the_man_page_and_on_the_page_of_options() -> None:
     assert len(names) > 40
     page, man = manual.rst(parser), plain(manual.roff(parser))
     assert [name for name in names if not re.search(rf"``{name}[ `]", page)] == []
-    assert [name for name in names if not re.search(rf"^(?:.*, )?{name}\b", man, re.MULTILINE)] == []
+    assert [
+        name for name in names if not re.search(rf"^(?:.*, )?{name}\b", man, re.MULTILINE)
+    ] == []
 
 
 def test_every_meaning_of_the_help_is_in_both() -> None:
@@ -58,7 +70,10 @@ def test_an_option_is_shown_with_its_value_or_its_choices() -> None:
         ["--kind {a,b}"],
         ["--flag"],
     ]
-    assert options[1].meaning == "how *many* (default: 3)" and options[3].meaning == "100% sure of `tricky-tool`"
+    assert (
+        options[1].meaning == "how *many* (default: 3)"
+        and options[3].meaning == "100% sure of `tricky-tool`"
+    )
 
 
 def test_no_text_is_taken_for_a_command_of_the_man_page() -> None:

@@ -1,8 +1,16 @@
-"""What ended a run, and what was seen of the brokers: a table of exit statuses, codes and commands."""
+"""What ended a run, and what was seen of the brokers: a table of exit statuses, codes and
+commands."""
 
 import pytest
 
-from kafka_rolling_restart.errors import BrokerDown, Defect, Interrupted, Refused, RollingRestartError, Stopped
+from kafka_rolling_restart.errors import (
+    BrokerDown,
+    Defect,
+    Interrupted,
+    Refused,
+    RollingRestartError,
+    Stopped,
+)
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.ending import FinalState, Outcome
 from kafka_rolling_restart.roll.outcome import conclude
@@ -45,7 +53,13 @@ def concluded(ended_by: RollingRestartError | Interrupted | None, final: FinalSt
             ["again 2,3"],
         ),
         (UNHEALTHY, FinalState(done=(ONE,)), 4, "cluster-not-healthy", []),
-        (SIGTERM, FinalState(untouched=(ONE,), left=(ONE,), touched=True), 143, "interrupted", ["again 1"]),
+        (
+            SIGTERM,
+            FinalState(untouched=(ONE,), left=(ONE,), touched=True),
+            143,
+            "interrupted",
+            ["again 1"],
+        ),
         (SIGTERM, FinalState(untouched=(ONE,), left=(ONE,)), 143, "interrupted", ["again 1"]),
         (SIGTERM, FinalState(done=(ONE, TWO), touched=True), 143, "interrupted", []),
         (
@@ -56,7 +70,13 @@ def concluded(ended_by: RollingRestartError | Interrupted | None, final: FinalSt
             ["start n1"],
         ),
         (DOWN, FinalState(in_hand=(ONE,), left=(ONE,)), 5, "broker-down", ["start n1"]),
-        (DOWN, FinalState(done=(TWO,), in_hand=(ONE,), gone=(TWO,)), 5, "broker-down", ["start n1", "start n2"]),
+        (
+            DOWN,
+            FinalState(done=(TWO,), in_hand=(ONE,), gone=(TWO,)),
+            5,
+            "broker-down",
+            ["start n1", "start n2"],
+        ),
         (SIGTERM, FinalState(done=(ONE, TWO), gone=(TWO,)), 5, "broker-failed-again", ["start n2"]),
         (
             UNHEALTHY,
@@ -65,7 +85,13 @@ def concluded(ended_by: RollingRestartError | Interrupted | None, final: FinalSt
             "broker-left-stopped",
             ["start n2", "start n1"],
         ),
-        (UNHEALTHY, FinalState(done=(ONE, TWO), gone=(ONE,), unseen=(TWO,)), 5, "broker-failed-again", ["start n1"]),
+        (
+            UNHEALTHY,
+            FinalState(done=(ONE, TWO), gone=(ONE,), unseen=(TWO,)),
+            5,
+            "broker-failed-again",
+            ["start n1"],
+        ),
         (
             UNHEALTHY,
             FinalState(done=(ONE, TWO), unseen=(ONE, TWO)),
@@ -78,7 +104,11 @@ def concluded(ended_by: RollingRestartError | Interrupted | None, final: FinalSt
     ],
 )
 def test_the_end_of_a_run_is_a_table(
-    ended_by: RollingRestartError | Interrupted | None, final: FinalState, status: int, code: str, commands: list[str]
+    ended_by: RollingRestartError | Interrupted | None,
+    final: FinalState,
+    status: int,
+    code: str,
+    commands: list[str],
 ) -> None:
     outcome = concluded(ended_by, final)
     assert (outcome.status, outcome.code, list(outcome.commands)) == (status, code, commands)
@@ -96,7 +126,9 @@ def test_the_sentence_names_every_broker_that_may_be_down_and_has_no_command_in_
         assert "start n" not in line and "again" not in line.replace("down again", "")
 
 
-def test_the_sentence_tells_which_brokers_will_be_restarted_once_more_and_what_a_signal_left() -> None:
+def test_the_sentence_tells_which_brokers_will_be_restarted_once_more_and_what_a_signal_left() -> (
+    None
+):
     final = FinalState(done=(ONE, TWO), untouched=(THREE,), left=(TWO, THREE), touched=True)
     assert "broker 2 (n2) will be restarted once more" in concluded(UNHEALTHY, final).line
     untouched = FinalState(untouched=(ONE,), left=(ONE,))
@@ -105,4 +137,7 @@ def test_the_sentence_tells_which_brokers_will_be_restarted_once_more_and_what_a
     assert "no broker was stopped, but tasks were run" in concluded(SIGTERM, tasks_only).line
     back = FinalState(done=(ONE,), untouched=(TWO,), left=(TWO,), touched=True)
     assert "every broker that was stopped is back" in concluded(SIGTERM, back).line
-    assert "1 of them by somebody else" in concluded(None, FinalState(done=(ONE,), skipped=(TWO,))).line
+    assert (
+        "1 of them by somebody else"
+        in concluded(None, FinalState(done=(ONE,), skipped=(TWO,))).line
+    )

@@ -4,7 +4,14 @@ from functools import partial
 
 import pytest
 
-from kafka_rolling_restart.parallel import Background, NotInTime, Standby, call_in_thread, in_parallel, reminding
+from kafka_rolling_restart.parallel import (
+    Background,
+    NotInTime,
+    Standby,
+    call_in_thread,
+    in_parallel,
+    reminding,
+)
 
 
 def test_a_call_in_the_background_is_not_waited_for_and_tells_its_end() -> None:
@@ -67,7 +74,10 @@ def _wait_for(call: Background[object] | Background[bool] | Background[float]) -
 
 def test_more_calls_are_made_at_a_time_where_they_only_wait() -> None:
     all_wait = threading.Barrier(40)
-    assert len(in_parallel({one: lambda: all_wait.wait(30) for one in range(40)}, workers=5, most=40)) == 40
+    assert (
+        len(in_parallel({one: lambda: all_wait.wait(30) for one in range(40)}, workers=5, most=40))
+        == 40
+    )
 
 
 def test_calls_that_have_not_begun_at_the_limit_are_never_made() -> None:
@@ -83,7 +93,9 @@ def test_calls_that_have_not_begun_at_the_limit_are_never_made() -> None:
     assert made == [0, 1, 2]
 
 
-def test_a_standby_has_another_thread_where_all_are_at_work_and_uses_one_again_that_is_free() -> None:
+def test_a_standby_has_another_thread_where_all_are_at_work_and_uses_one_again_that_is_free() -> (
+    None
+):
     standby, may_end = Standby(1), threading.Event()
     busy = Background(may_end.wait, standby)
     assert standby.call(lambda: 5) == 5  # the first is at work
@@ -96,7 +108,9 @@ def test_a_standby_has_another_thread_where_all_are_at_work_and_uses_one_again_t
     standby.dismiss()
 
 
-def test_nobody_is_reminded_where_there_are_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_reminded_where_there_are_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_more(*_args: object, **_options: object) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -46,13 +46,22 @@ def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) 
 @pytest.mark.parametrize(
     ("hosts", "chroots", "said"),
     [
-        ("z:2181,y/kafk", ["/kafka/lab"], "/brokers/ids is under /kafka/lab: give z:2181,y/kafka/lab as the address"),
-        ("z:2181/a", ["/", "/b"], "/brokers/ids is under /, /b: give z:2181 or z:2181/b as the address"),
+        (
+            "z:2181,y/kafk",
+            ["/kafka/lab"],
+            "/brokers/ids is under /kafka/lab: give z:2181,y/kafka/lab as the address",
+        ),
+        (
+            "z:2181/a",
+            ["/", "/b"],
+            "/brokers/ids is under /, /b: give z:2181 or z:2181/b as the address",
+        ),
         ("z:2181/a/", ["/a"], "It is there, and empty: start the brokers"),
         (
             "z:2181",
             ["/", "/b"],
-            "empty: start the brokers, or give another chroot, which is the path behind the servers: /b",
+            "empty: start the brokers, or give another chroot, which is the path behind the "
+            "servers: /b",
         ),
         ("z:2181/a", [], "No other chroot (the path behind the servers) has a /brokers/ids either"),
         (
@@ -62,7 +71,9 @@ def test_a_choice_that_makes_no_sense_is_wrong_usage(skip: int, ids: list[int]) 
         ),
     ],
 )
-def test_a_wrong_chroot_names_those_that_have_brokers(hosts: str, chroots: list[str], said: str) -> None:
+def test_a_wrong_chroot_names_those_that_have_brokers(
+    hosts: str, chroots: list[str], said: str
+) -> None:
     assert said in wrong_chroot(hosts, chroots)
 
 
@@ -77,12 +88,18 @@ def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> Non
 
 
 def test_two_brokers_whose_metrics_show_one_jvm_are_a_problem() -> None:
-    one, two = (Sample(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2))
+    one, two = (
+        Sample(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2)
+    )
     other = Sample(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
     findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
     for broker_id, other_name in ((1, "broker 2 (n2)"), (2, "broker 1 (n1)")):
         (problem,) = findings[broker_id].problems
-        assert problem.code == "same-jvm-twice" and "pid 7" in problem.text and other_name in problem.text
+        assert (
+            problem.code == "same-jvm-twice"
+            and "pid 7" in problem.text
+            and other_name in problem.text
+        )
     assert findings[5].problems == ()
 
 
@@ -97,19 +114,35 @@ def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None
 
 def test_metrics_that_may_be_old_are_a_problem_unless_that_is_allowed() -> None:
     reading = Sample(
-        0, 0, metrics=SOUND, max_age=300, age_note="it keeps answers for 300 s", advice="Allow DELETE there"
+        0,
+        0,
+        metrics=SOUND,
+        max_age=300,
+        age_note="it keeps answers for 300 s",
+        advice="Allow DELETE there",
     )
     assert _finding(reading, None, None, allow_cached=True).problems == ()
     (note,) = _finding(reading, None, None, allow_cached=True).notes
     (problem,) = _finding(reading, None, None, allow_cached=False).problems
-    assert "it keeps answers for 300 s" in note.text and note.code == problem.code == "metrics-cached"
+    assert (
+        "it keeps answers for 300 s" in note.text and note.code == problem.code == "metrics-cached"
+    )
     assert problem.text.endswith("Allow DELETE there, or accept it with --allow-cached-metrics")
 
 
 def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> None:
-    assert good(3, 3) == "preflight: every host lets us in, both commands are allowed, all metrics answer"
-    assert good(3, 2).startswith("preflight: every host of the plan (2 of 3) lets us in, both commands are allowed,")
-    assert good(3, 0) == "preflight: all metrics answer; the plan has no broker, so no host and no command was checked"
+    assert (
+        good(3, 3)
+        == "preflight: every host lets us in, both commands are allowed, all metrics answer"
+    )
+    assert good(3, 2).startswith(
+        "preflight: every host of the plan (2 of 3) lets us in, both commands are allowed,"
+    )
+    assert (
+        good(3, 0)
+        == "preflight: all metrics answer; the plan has no broker, so no host and no command was "
+        "checked"
+    )
     assert looking(3, 2) == "preflight: looking at 3 brokers, and at the hosts of 2"
     assert looking(3, 0) == "preflight: looking at 3 brokers, and at no host"
 
@@ -159,7 +192,9 @@ def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:
 
 def refused(broker: Broker) -> Finding:
     address = f"10.0.{broker.id // 256}.{broker.id % 256}"
-    return Finding(problems=(Problem(f"ssh {broker.host} ({address}): login refused", "login-refused"),))
+    return Finding(
+        problems=(Problem(f"ssh {broker.host} ({address}): login refused", "login-refused"),)
+    )
 
 
 FORBIDDEN = Problem("may not run `sudo -n service kafka stop`", "command-not-allowed")
@@ -174,7 +209,11 @@ def test_a_problem_that_very_many_have_is_said_of_the_first_and_names_the_others
         ("ssh n1 (10.0.0.1): login refused", "login-refused", "broker 1 (n1)"),
         ("ssh n2 (10.0.0.2): login refused", "login-refused", "broker 2 (n2)"),
         ("ssh n3 (10.0.0.3): login refused", "login-refused", "broker 3 (n3)"),
-        ("996 more brokers have the same problem as broker 1 (n1): broker 4-699, 701-1000", "login-refused", ""),
+        (
+            "996 more brokers have the same problem as broker 1 (n1): broker 4-699, 701-1000",
+            "login-refused",
+            "",
+        ),
         (FORBIDDEN.text, "command-not-allowed", "broker 700 (n700)"),
     ]
 
@@ -189,7 +228,9 @@ def test_the_table_leaves_out_rows_in_the_middle_of_many_with_the_same_problem()
     many = {number: Broker(number, f"n{number}", 1) for number in range(1, 1001)}
     findings = {number: refused(broker) for number, broker in many.items()}
     findings[700] = Finding(problems=(FORBIDDEN,))
-    rows = table(many, list(many.values()), None, {number: Sample(0, 0) for number in many}, findings)
+    rows = table(
+        many, list(many.values()), None, {number: Sample(0, 0) for number in many}, findings
+    )
     shown = pieces(rows, lambda row: row.kind)
     assert len(shown) < 20 and [rows[699]] in shown
 
@@ -204,5 +245,7 @@ def test_who_is_left_alone_for_being_younger_is_said_and_that_no_task_runs_there
     before, after = list(BROKERS.values()), [BROKERS[2]]
     said = "left alone, because their JVMs started after --started-before: broker 1, 5"
     assert left_alone(before, after, with_tasks=False) == said
-    assert left_alone(before, after, with_tasks=True).startswith(f"{said}. No task is run for these")
+    assert left_alone(before, after, with_tasks=True).startswith(
+        f"{said}. No task is run for these"
+    )
     assert left_alone(before, before, with_tasks=True) == ""

@@ -1,4 +1,5 @@
-"""The README and docs/ against the program: options, the example of a configuration, exit statuses, paths."""
+"""The README and docs/ against the program: options, the example of a configuration, exit statuses,
+paths."""
 
 import re
 from pathlib import Path
@@ -56,7 +57,9 @@ def test_every_option_of_another_program_is_still_named_by_a_page() -> None:
 
 
 def test_every_place_in_the_code_that_the_architecture_names_is_there() -> None:
-    named = set(re.findall(r"``([\w/.]+/[\w.]*|\w+\.(?:py|json))``", pages.page("architecture.rst")))
+    named = set(
+        re.findall(r"``([\w/.]+/[\w.]*|\w+\.(?:py|json))``", pages.page("architecture.rst"))
+    )
     assert len(named) > 30
     homes = [PACKAGE, pages.ROOT, PACKAGE / "hosts"]
     missing = {place for place in named if not any(is_there(home / place) for home in homes)}
@@ -68,7 +71,9 @@ def is_there(path: Path) -> bool:
     return path.exists() or path.with_suffix(".py").exists()
 
 
-def test_every_exit_status_is_in_the_readme_and_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_exit_status_is_in_the_readme_and_in_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     told = help_text(capsys)
     for status in ExitStatus:
         assert re.search(rf"^{int(status)}  ", README, re.MULTILINE)
@@ -81,12 +86,15 @@ def test_the_help_fits_a_terminal_of_80_columns() -> None:
 
 
 def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
-    text = README.partition("``~/.kafka_discovery/main.yaml``, as for the older tool, kafka-utils::\n\n")[2].partition(
-        "\n::\n"
-    )[0]
+    text = README.partition(
+        "``~/.kafka_discovery/main.yaml``, as for the older tool, kafka-utils::\n\n"
+    )[2].partition("\n::\n")[0]
     (tmp_path / "main.yaml").write_text("\n".join(line[4:] for line in text.splitlines()))
     cluster = config.load("main", None, [tmp_path])
-    assert (cluster.label, cluster.zookeeper) == ("main/us-east", "zk1:2181,zk2:2181,zk3:2181/kafka")
+    assert (cluster.label, cluster.zookeeper) == (
+        "main/us-east",
+        "zk1:2181,zk2:2181,zk3:2181/kafka",
+    )
     assert len(cluster.broker_list) == 3
 
 
@@ -125,6 +133,8 @@ def test_whatever_is_for_cron_has_the_full_path(capsys: pytest.CaptureFixture[st
 
 
 def test_a_dry_run_is_said_to_end_with_6_too(capsys: pytest.CaptureFixture[str]) -> None:
-    told = " ".join(help_text(capsys).partition("  --dry-run ")[2].partition("--stop-command")[0].split())
+    told = " ".join(
+        help_text(capsys).partition("  --dry-run ")[2].partition("--stop-command")[0].split()
+    )
     assert "0, 3, or 6 if another run goes on" in told
     assert "6 if another run is active" in " ".join(README.split())

@@ -12,7 +12,14 @@ import pytest
 
 from kafka_rolling_restart.cli import arguments, factory
 from kafka_rolling_restart.cli.questions import agree_on_passwords
-from kafka_rolling_restart.cli.recipients import Recipient, Vouched, question, recipients, refusal, tell
+from kafka_rolling_restart.cli.recipients import (
+    Recipient,
+    Vouched,
+    question,
+    recipients,
+    refusal,
+    tell,
+)
 from kafka_rolling_restart.errors import Refused
 from kafka_rolling_restart.hosts.ssh.config import SshOptions
 from kafka_rolling_restart.model.broker import Broker
@@ -30,10 +37,14 @@ NONE = MetricsAccess(9090, "jmxproxy/localhost:9099/", 30)
 HTTP = replace(NONE, login=Login("--jmxproxy-user", "me", PASSWORD))
 JMX = replace(NONE, jmx_login=Login("--jmx-user", "me", PASSWORD))
 ONE_PROXY = replace(HTTP, host="proxy", prefix="jmxproxy/{host}:9999", jmx_login=JMX.jmx_login)
-CONFIG = ClusterConfig("main", "x", "zk:2181", ("kafka1:9092", "kafka2:9092", "kafka3:9092"), Path("/d/main.yaml"))
+CONFIG = ClusterConfig(
+    "main", "x", "zk:2181", ("kafka1:9092", "kafka2:9092", "kafka3:9092"), Path("/d/main.yaml")
+)
 
 
-def of(metrics: MetricsAccess = NONE, template: str = "{host}", **passwords: Secret) -> list[Recipient]:
+def of(
+    metrics: MetricsAccess = NONE, template: str = "{host}", **passwords: Secret
+) -> list[Recipient]:
     return recipients(metrics, Passwords(**passwords), SshOptions(template=template), BROKERS, PLAN)
 
 
@@ -45,7 +56,7 @@ def test_without_passwords_nobody_is_asked_about() -> None:
     assert of() == [] and of(passphrase=PASSWORD) == []
 
 
-def test_the_metrics_of_all_brokers_get_their_passwords_and_the_hosts_of_the_plan_those_of_ssh() -> None:
+def test_the_metrics_of_all_get_their_passwords_and_the_hosts_of_the_plan_those_of_ssh() -> None:
     assert told(*of(HTTP)) == [(f"kafka{number}", ("HTTP",)) for number in (1, 2, 3)]
     assert told(*of(JMX, ssh=PASSWORD, sudo=PASSWORD)) == [
         ("kafka1", ("JMX", "SSH", "sudo")),
@@ -63,7 +74,9 @@ def test_ssh_has_names_of_its_own_which_are_known_by_the_registered_host_they_ar
     assert [one.host for one in found] == ["kafka1.internal", "kafka2.internal"]
     assert all(Vouched(["kafka1:9092", "kafka2:9092"], []).has(one) for one in found)
     assert all(Vouched([], ["*.internal"]).has(one) for one in found)
-    by_id = of(template="broker-{id}", sudo=PASSWORD)  # the id is ZooKeeper's, and nothing of the listed host is in it
+    by_id = of(
+        template="broker-{id}", sudo=PASSWORD
+    )  # the id is ZooKeeper's, and nothing of the listed host is in it
     assert not any(Vouched(["kafka1:9092", "kafka2:9092"], []).has(one) for one in by_id)
 
 
@@ -95,7 +108,12 @@ def test_a_host_of_broker_list_is_known(host: str, entry: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "pattern"),
-    [("kafka4", "kafka4"), ("kafka4", "KAFKA?"), ("a.b.example", "*.example"), ("fd00::1", "[fd00::1]")],
+    [
+        ("kafka4", "kafka4"),
+        ("kafka4", "KAFKA?"),
+        ("a.b.example", "*.example"),
+        ("fd00::1", "[fd00::1]"),
+    ],
 )
 def test_a_host_that_the_option_allows_is_known(host: str, pattern: str) -> None:
     assert Vouched([], arguments.parse(["-t", "x", "--allow-hosts", pattern]).allow_hosts).has(
@@ -142,17 +160,26 @@ def test_the_question_names_every_host_and_those_that_nobody_vouches_for() -> No
     assert question(found, found[2:]) == f"NOT in broker_list: kafka3; {said}. Send? [y/N]"
     many = [Recipient(f"k{number}" * 50, (), ("HTTP",)) for number in range(1000)]
     asked = question(many, many)
-    assert asked.count("and 900 more") == 2 and len(asked) < MAX_LINE and asked.endswith("Send? [y/N]")
+    assert (
+        asked.count("and 900 more") == 2 and len(asked) < MAX_LINE and asked.endswith("Send? [y/N]")
+    )
 
 
 def test_a_refusal_names_the_hosts_and_the_option_in_one_line() -> None:
     said = refusal(of(HTTP)[:2], "broker_list in /d/main.yaml does not")
     assert said.startswith(
-        "the HTTP password would be sent to kafka1, kafka2: ZooKeeper has these hosts, and broker_list"
+        "the HTTP password would be sent to kafka1, kafka2: ZooKeeper has these hosts, and "
+        "broker_list"
     )
     assert said.endswith(" --allow-hosts kafka1,kafka2")
-    many = refusal([Recipient(f"k{number}", (), ("HTTP",)) for number in range(1000)], "it does not")
-    assert "k9 and 990 more" in many and "--allow-hosts with their names or a pattern" in many and len(many) < 500
+    many = refusal(
+        [Recipient(f"k{number}", (), ("HTTP",)) for number in range(1000)], "it does not"
+    )
+    assert (
+        "k9 and 990 more" in many
+        and "--allow-hosts with their names or a pattern" in many
+        and len(many) < 500
+    )
 
 
 class Terminal(StringIO):
@@ -173,14 +200,19 @@ def typing(text: str | None) -> Iterator[None]:
 
 
 def agree(
-    *words: str, found: list[Recipient] | None = None, cluster: ClusterConfig = CONFIG, typed: str | None = None
+    *words: str,
+    found: list[Recipient] | None = None,
+    cluster: ClusterConfig = CONFIG,
+    typed: str | None = None,
 ) -> str:
     """Agree on the passwords of a run; return what was shown."""
     writer = Collector()
     options = arguments.parse(["-t", "main", *words])
     report = Report(writer, quiet=options.quiet)
     with typing(typed):
-        agree_on_passwords(factory.settings_of(options), cluster, of(HTTP) if found is None else found, report)
+        agree_on_passwords(
+            factory.settings_of(options), cluster, of(HTTP) if found is None else found, report
+        )
     return "".join(writer.lines)
 
 
@@ -188,9 +220,13 @@ UNLISTED = replace(CONFIG, broker_list=("kafka1:9092",))
 
 
 @pytest.mark.parametrize("words", [["--no-confirm"], ["--dry-run"], ["--dry-run", "--no-confirm"]])
-def test_where_nobody_can_be_asked_passwords_go_to_the_hosts_of_broker_list_alone(words: list[str]) -> None:
+def test_where_nobody_can_be_asked_passwords_go_to_the_hosts_of_broker_list_alone(
+    words: list[str],
+) -> None:
     assert "the HTTP password will be sent to: kafka1, kafka2, kafka3" in agree(*words)
-    with pytest.raises(Refused, match="sent to kafka2, kafka3: .* broker_list in /d/main.yaml does not"):
+    with pytest.raises(
+        Refused, match="sent to kafka2, kafka3: .* broker_list in /d/main.yaml does not"
+    ):
         agree(*words, cluster=UNLISTED)
     agree(*words, "--allow-hosts", "kafka2,kafka3", cluster=UNLISTED)
     with pytest.raises(Refused, match="sent to kafka3: .*--allow-hosts kafka3"):

@@ -72,7 +72,9 @@ report.error("broker 1 is DOWN")
 report.close()
 """
     seen, full = os.pipe()
-    done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20
+    )
     os.close(seen)
     os.close(full)
     assert done.stderr.endswith(" ERROR kafka-rolling-restart: broker 1 is DOWN\n")
@@ -103,13 +105,21 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
     report.say("a plan")
     report.warn("the start command failed", "1/3 broker 1 (n1)", code="start-failed")
     report.summary(
-        Progress(0, 0, (Record(BROKER),)), FinalState(untouched=(BROKER,)), "kafka-rolling-restart --broker-ids 1"
+        Progress(0, 0, (Record(BROKER),)),
+        FinalState(untouched=(BROKER,)),
+        "kafka-rolling-restart --broker-ids 1",
     )
-    report.end(Outcome(5, "broker 1 is DOWN", "broker-down", ("ssh n1 'service kafka start'", "ssh n2 start")))
+    report.end(
+        Outcome(
+            5, "broker 1 is DOWN", "broker-down", ("ssh n1 'service kafka start'", "ssh n2 start")
+        )
+    )
     assert [line.partition(" ")[2] for line in writer.errors] == [
         "WARNING 1/3 broker 1 (n1): the start command failed [start-failed]\n",
-        "INFO kafka-rolling-restart: restarted: none; stopped and not back: none; untouched: broker 1\n",
-        "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: kafka-rolling-restart --broker-ids 1\n",
+        "INFO kafka-rolling-restart: restarted: none; stopped and not back: none; untouched: "
+        "broker 1\n",
+        "INFO kafka-rolling-restart: to go on with the rest once all brokers are up: "
+        "kafka-rolling-restart --broker-ids 1\n",
         "ERROR kafka-rolling-restart: broker 1 is DOWN [broker-down]\n",
         "n1 'service kafka start'\n",
         "n2 start\n",
@@ -120,7 +130,9 @@ def test_quiet_says_all_warnings_before_what_ended_the_run_on_stderr_alone() -> 
 def test_the_commands_to_type_next_stand_alone_on_the_last_lines() -> None:
     """In plain lines, too: what is copied has no time, no level and no code in it."""
     writer = Collector()
-    Report(writer).end(Outcome(4, "the cluster was not healthy", "cluster-not-healthy", ("krr --broker-ids 2,3",)))
+    Report(writer).end(
+        Outcome(4, "the cluster was not healthy", "cluster-not-healthy", ("krr --broker-ids 2,3",))
+    )
     assert writer.lines[-2].endswith(": the cluster was not healthy [cluster-not-healthy]\n")
     assert writer.lines[-1] == "krr --broker-ids 2,3\n"
 
@@ -133,10 +145,21 @@ def test_warnings_problems_and_reasons_have_their_code_at_the_end_of_their_line(
     report.say("NOTE: a container?", "broker 1 (n1)", code="process-not-visible")
     report.signal("SIGTERM")
     report.verdict(
-        Verdict(Health.UNHEALTHY, (Reason("a", "one", code="no-metrics"), Reason("b", "two", 75.0, "c-d"))), 0, 3
+        Verdict(
+            Health.UNHEALTHY,
+            (Reason("a", "one", code="no-metrics"), Reason("b", "two", 75.0, "c-d")),
+        ),
+        0,
+        3,
     )
     ends = [line.rstrip("\n").rpartition(" [")[2] for line in writer.lines]
-    assert ends == ["stop-hangs]", "no-metrics]", "process-not-visible]", "signal-received]", "c-d]"]
+    assert ends == [
+        "stop-hangs]",
+        "no-metrics]",
+        "process-not-visible]",
+        "signal-received]",
+        "c-d]",
+    ]
     assert writer.lines[-1].endswith(": one [no-metrics]; two, for 75 s [c-d]\n")
 
 
@@ -196,7 +219,9 @@ def sheets(tell: Callable[[Report], None]) -> list[Sheet]:
     return [item for item in items if isinstance(item, Sheet)]
 
 
-def test_a_terminal_shows_a_window_of_a_plan_of_a_thousand_and_all_that_is_not_as_the_rest() -> None:
+def test_a_terminal_shows_a_window_of_a_plan_of_a_thousand_and_all_that_is_not_as_the_rest() -> (
+    None
+):
     rows = [PlanRow(str(one.id), one, "", "", "ok") for one in THOUSAND]
     rows[400] = replace(rows[400], role="controller")
     rows[700] = replace(rows[700], found="1 problem(s), see below", problems=("no metrics",))
@@ -209,11 +234,16 @@ def test_a_terminal_shows_a_window_of_a_plan_of_a_thousand_and_all_that_is_not_a
 
 
 def test_a_terminal_shows_a_window_of_a_report_of_a_thousand() -> None:
-    records = [Record(one, State.RESTARTED, stopped_at=0.0, back_at=float(one.id)) for one in THOUSAND[:300]]
+    records = [
+        Record(one, State.RESTARTED, stopped_at=0.0, back_at=float(one.id))
+        for one in THOUSAND[:300]
+    ]
     records += [Record(one) for one in THOUSAND[300:]]
     records[150] = replace(records[150], trouble="the stop command failed")
     progress = Progress(0, 0, tuple(records))
-    (sheet,) = sheets(lambda report: report.summary(progress, FinalState(tuple(THOUSAND[:300])), ""))
+    (sheet,) = sheets(
+        lambda report: report.summary(progress, FinalState(tuple(THOUSAND[:300])), "")
+    )
     assert len(sheet.lines) == 1000
     shown = [row[:4] for row in sheet.rows]
     assert len(shown) < 30
@@ -226,7 +256,9 @@ def test_the_last_words_of_a_quiet_run_name_the_untouched_in_one_line() -> None:
     writer = Collector()
     report = Report(writer, quiet=True)
     report.warn("the stop command failed")
-    report.summary(Progress(0, 0, tuple(map(Record, THOUSAND))), FinalState(untouched=tuple(THOUSAND)), "")
+    report.summary(
+        Progress(0, 0, tuple(map(Record, THOUSAND))), FinalState(untouched=tuple(THOUSAND)), ""
+    )
     report.end(Outcome(4, "ended"))
     assert [line.partition(": ")[2] for line in writer.errors] == [
         "the stop command failed\n",

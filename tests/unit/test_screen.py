@@ -19,8 +19,23 @@ import pytest
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step
 from kafka_rolling_restart.model.verdict import Health, Reason
-from kafka_rolling_restart.output.report import Entry, HandOver, Heard, Level, PlainScreen, Raw, Sheet
-from kafka_rolling_restart.output.screen import ASLEEP_S, Terminal, TerminalScreen, columns_that_fit, view, words
+from kafka_rolling_restart.output.report import (
+    Entry,
+    HandOver,
+    Heard,
+    Level,
+    PlainScreen,
+    Raw,
+    Sheet,
+)
+from kafka_rolling_restart.output.screen import (
+    ASLEEP_S,
+    Terminal,
+    TerminalScreen,
+    columns_that_fit,
+    view,
+    words,
+)
 from kafka_rolling_restart.output.writer import STDERR, STDOUT, Writer
 from tests.fakes import FakeClock
 
@@ -28,13 +43,32 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=timezone.utc)
 BROKERS = tuple(Broker(number, f"kafka{number}", registration=1) for number in (1, 2, 3))
 UNTOUCHED = tuple(map(Record, BROKERS))
 FIRST_DONE = (
-    Record(BROKERS[0], State.RESTARTED, stopped_at=1010, gone_at=1015, back_at=1040, healthy_at=1050, recovered_at=1100),
+    Record(
+        BROKERS[0],
+        State.RESTARTED,
+        stopped_at=1010,
+        gone_at=1015,
+        back_at=1040,
+        healthy_at=1050,
+        recovered_at=1100,
+    ),
     *UNTOUCHED[1:],
 )
-SECOND_IN_HAND = (FIRST_DONE[0], replace(UNTOUCHED[1], state=State.IN_HAND, stopped_at=1100), UNTOUCHED[2])
+SECOND_IN_HAND = (
+    FIRST_DONE[0],
+    replace(UNTOUCHED[1], state=State.IN_HAND, stopped_at=1100),
+    UNTOUCHED[2],
+)
 WAITING = Progress(1000, 1000, UNTOUCHED, Step.WAITING, step_began=1000, count=12)
 STOPPING = Progress(
-    1110, 1000, SECOND_IN_HAND, Step.STOPPING, step_began=1100, brokers=(BROKERS[1],), count=12, rolling_since=1010
+    1110,
+    1000,
+    SECOND_IN_HAND,
+    Step.STOPPING,
+    step_began=1100,
+    brokers=(BROKERS[1],),
+    count=12,
+    rolling_since=1010,
 )
 PLAN = Sheet(
     ("#", "id", "host", "rack", "up since", "preflight"),
@@ -53,9 +87,12 @@ def entry(text: str, level: Level = Level.NEWS, about: str = "lab/main", **optio
 
 
 class Seen:
-    """A pseudo-terminal and what it shows. Nothing that is written to it waits: it is read after each step."""
+    """A pseudo-terminal and what it shows. Nothing that is written to it waits: it is read after
+    each step."""
 
-    def __init__(self, columns: int = 80, lines: int = 24, verbose: bool = False, stderr: int | None = None) -> None:
+    def __init__(
+        self, columns: int = 80, lines: int = 24, verbose: bool = False, stderr: int | None = None
+    ) -> None:
         self.master, self.slave = os.openpty()
         self.emulator = pyte.HistoryScreen(columns, lines, history=100, ratio=0.1)
         self.raw = b""
@@ -67,7 +104,8 @@ class Seen:
         self.screen = TerminalScreen(verbose, self.clock.now, terminal)
 
     def show(self, *items: object) -> list[str]:
-        """Hand things over, one after the other, then let the screen be idle; return what can be seen."""
+        """Hand things over, one after the other, then let the screen be idle; return what can be
+        seen."""
         for item in items:
             self.screen.take(item)
         self.screen.idle()
@@ -115,7 +153,10 @@ def test_while_it_waits_it_says_how_many_checks_were_healthy_and_what_comes_next
 
 
 def test_while_the_cluster_is_not_healthy_it_says_why() -> None:
-    reasons = (Reason("a", "broker 2 is not registered"), Reason("b", "6 under-replicated partitions", lasting=75))
+    reasons = (
+        Reason("a", "broker 2 is not registered"),
+        Reason("b", "6 under-replicated partitions", lasting=75),
+    )
     assert said(replace(WAITING, health=Health.UNHEALTHY, reasons=reasons), 1080)[1] == (
         "not healthy: broker 2 is not registered; 6 under-replicated partitions, for 75 s"
     )
@@ -123,11 +164,15 @@ def test_while_the_cluster_is_not_healthy_it_says_why() -> None:
 
 def test_what_is_not_known_to_be_healthy_is_not_called_unhealthy() -> None:
     reasons = (Reason("a", "the metrics of broker 1 are those of the last check"),)
-    assert said(replace(WAITING, health=Health.UNKNOWN, reasons=reasons), 1000)[1].startswith("not known: the metrics")
+    assert said(replace(WAITING, health=Health.UNKNOWN, reasons=reasons), 1000)[1].startswith(
+        "not known: the metrics"
+    )
 
 
 def test_many_reasons_are_cut_so_that_they_do_not_fill_the_screen() -> None:
-    reasons = tuple(Reason(str(number), f"broker {number} is not registered") for number in range(90))
+    reasons = tuple(
+        Reason(str(number), f"broker {number} is not registered") for number in range(90)
+    )
     why = said(replace(WAITING, health=Health.UNHEALTHY, reasons=reasons), 1000, width=40)[1]
     assert len(why) == 3 * 40 - 1 and why.endswith("...")
 
@@ -141,7 +186,9 @@ def test_the_broker_in_hand_is_named_with_its_place_and_how_long_ago_it_was_stop
 
 
 def test_the_last_that_was_said_of_the_broker_in_hand_is_shown() -> None:
-    news = replace(STOPPING, step=Step.STARTING, step_began=1111, detail="still waiting until it is back, 60 s")
+    news = replace(
+        STOPPING, step=Step.STARTING, step_began=1111, detail="still waiting until it is back, 60 s"
+    )
     assert said(news, 1160)[:2] == [
         "broker 2 (kafka2), 2 of 3: starting, 1 min 00 s since the stop",
         "still waiting until it is back, 60 s",
@@ -149,7 +196,11 @@ def test_the_last_that_was_said_of_the_broker_in_hand_is_shown() -> None:
 
 
 def test_a_broker_that_is_back_is_not_said_to_be_starting() -> None:
-    back = (FIRST_DONE[0], replace(SECOND_IN_HAND[1], state=State.RESTARTED, back_at=1130), UNTOUCHED[2])
+    back = (
+        FIRST_DONE[0],
+        replace(SECOND_IN_HAND[1], state=State.RESTARTED, back_at=1130),
+        UNTOUCHED[2],
+    )
     at = replace(STOPPING, records=back, step=Step.STARTING, step_began=1112)
     assert said(at, 1131)[0] == "broker 2 (kafka2), 2 of 3: back, 19 s"
 
@@ -201,7 +252,8 @@ def test_a_column_that_is_empty_is_left_out_however_wide_the_terminal_is() -> No
 def test_optional_columns_are_left_out_one_by_one_where_it_is_narrow() -> None:
     racks = replace(PLAN, rows=tuple((*row[:3], "rack-a", *row[4:]) for row in PLAN.rows))
     widths = {
-        width: [racks.columns[place] for place in columns_that_fit(racks, width)] for width in (80, 53, 52, 45, 44)
+        width: [racks.columns[place] for place in columns_that_fit(racks, width)]
+        for width in (80, 53, 52, 45, 44)
     }
     assert widths[80] == widths[53] == ["#", "id", "host", "rack", "up since", "preflight"]
     assert widths[52] == widths[45] == ["#", "id", "host", "up since", "preflight"]
@@ -210,15 +262,20 @@ def test_optional_columns_are_left_out_one_by_one_where_it_is_narrow() -> None:
 
 def test_what_is_needed_is_folded_and_not_cut_where_it_does_not_fit() -> None:
     with terminal(columns=30) as seen:
-        shown = seen.show(replace(PLAN, rows=(("1", "1", "kafka-1.us-east.example.com", "", "", "ok"),)))
+        shown = seen.show(
+            replace(PLAN, rows=(("1", "1", "kafka-1.us-east.example.com", "", "", "ok"),))
+        )
     begin, end = shown[0].index("host"), shown[0].index("preflight")
     assert "".join(line[begin:end].strip() for line in shown[1:]) == "kafka-1.us-east.example.com"
 
 
-def test_a_line_has_the_time_once_the_roll_goes_on_and_a_warning_is_one_without_colours_too() -> None:
+def test_a_line_has_the_time_once_the_roll_goes_on_and_a_warning_is_one_without_colours_too() -> (
+    None
+):
     assert words(entry("the plan"), has_begun=False) == "the plan"
     assert (
-        words(entry("restarted", about="1/3 broker 1 (n1)"), has_begun=True) == "12:00:00 1/3 broker 1 (n1): restarted"
+        words(entry("restarted", about="1/3 broker 1 (n1)"), has_begun=True)
+        == "12:00:00 1/3 broker 1 (n1): restarted"
     )
     assert words(entry("beware", Level.WARNING), has_begun=True) == "12:00:00 WARNING beware"
     assert words(entry("no", Level.ERROR), has_begun=True) == "kafka-rolling-restart: no"
@@ -264,8 +321,13 @@ def test_lines_that_scroll_away_at_the_top_are_not_torn() -> None:
         for number in range(20):
             seen.show(entry(f"line {number}"), STOPPING)
         assert seen.lines[0] == "12:00:00 line 19"
-        top = ["".join(line[column].data for column in range(80)).rstrip() for line in seen.emulator.history.top]
-    assert [line for line in top if line] == ["line 0"] + [f"12:00:00 line {number}" for number in range(1, 19)]
+        top = [
+            "".join(line[column].data for column in range(80)).rstrip()
+            for line in seen.emulator.history.top
+        ]
+    assert [line for line in top if line] == ["line 0"] + [
+        f"12:00:00 line {number}" for number in range(1, 19)
+    ]
 
 
 def test_an_area_that_is_higher_than_the_terminal_is_cut() -> None:
@@ -306,16 +368,26 @@ def test_prose_is_wrapped_between_words_and_a_command_or_a_path_is_not_broken() 
     with terminal(columns=40) as seen:
         seen.show(
             entry(f"cluster lab/main, configured in {path}, ZooKeeper zk1:2181"),
-            entry(f"to go on: kafka-rolling-restart --broker-ids 2,3 --discovery-base-path {path}", has_command=True),
-            entry(f"the stop command failed: `sudo -n service kafka stop --with {path}`", about="1/3 broker 1 (n1)"),
+            entry(
+                f"to go on: kafka-rolling-restart --broker-ids 2,3 --discovery-base-path {path}",
+                has_command=True,
+            ),
+            entry(
+                f"the stop command failed: `sudo -n service kafka stop --with {path}`",
+                about="1/3 broker 1 (n1)",
+            ),
             replace(entry("broker 1 (n1) is DOWN", Level.ERROR), code="broker-down"),
             Raw(f"ssh n1 'service kafka start {path}'\n", STDERR),
         )
         assert seen.raw.count(path.encode()) == 4
         lines = seen.raw.decode().split("\r\n")
-    assert lines[0] == "cluster lab/main, configured in" and lines[2].startswith("ZooKeeper zk1:2181")
+    assert lines[0] == "cluster lab/main, configured in" and lines[2].startswith(
+        "ZooKeeper zk1:2181"
+    )
     assert f"to go on: kafka-rolling-restart --broker-ids 2,3 --discovery-base-path {path}" in lines
-    down = next(number for number, line in enumerate(lines) if "broker 1 (n1) is DOWN [broker-down]" in line)
+    down = next(
+        number for number, line in enumerate(lines) if "broker 1 (n1) is DOWN [broker-down]" in line
+    )
     assert lines[down + 1] == f"ssh n1 'service kafka start {path}'"
 
 
@@ -324,7 +396,10 @@ def test_what_a_task_printed_without_a_line_end_is_not_eaten(half: str) -> None:
     with terminal() as seen:
         seen.show(STOPPING, HandOver(True))
         seen.write(half)
-        assert seen.show(HandOver(False))[:2] == [half, "broker 2 (kafka2), 2 of 3: stopping, 0 s since the stop"]
+        assert seen.show(HandOver(False))[:2] == [
+            half,
+            "broker 2 (kafka2), 2 of 3: stopping, 0 s since the stop",
+        ]
 
 
 def test_no_empty_line_is_left_where_a_task_ended_its_line_or_printed_nothing() -> None:
@@ -341,7 +416,10 @@ def test_while_others_have_the_terminal_there_is_no_area_and_steps_are_lines_of_
     with terminal() as seen:
         seen.show(STOPPING, HandOver(True))
         seen.write("copying ...")
-        assert seen.show(entry("still at it", Level.STEP)) == ["copying ...", "12:00:00 still at it"]
+        assert seen.show(entry("still at it", Level.STEP)) == [
+            "copying ...",
+            "12:00:00 still at it",
+        ]
 
 
 def test_ctrl_z_while_a_task_has_the_terminal_does_not_take_it_from_the_task() -> None:
@@ -382,11 +460,17 @@ class Slow(Terminal):
         self._clock.sleep(self._seconds)
 
 
-def test_what_goes_to_a_stderr_elsewhere_is_a_plain_line_there_and_nothing_here(tmp_path: Path) -> None:
+def test_what_goes_to_a_stderr_elsewhere_is_a_plain_line_there_and_nothing_here(
+    tmp_path: Path,
+) -> None:
     with (tmp_path / "err").open("wb") as file, terminal(stderr=file.fileno()) as seen:
-        shown = seen.show(STOPPING, entry("beware", Level.WARNING, "1/3 broker 1 (n1)", descriptor=STDERR))
+        shown = seen.show(
+            STOPPING, entry("beware", Level.WARNING, "1/3 broker 1 (n1)", descriptor=STDERR)
+        )
     assert len(shown) == 3
-    assert (tmp_path / "err").read_text() == "2026-11-24T12:00:00+00:00 WARNING 1/3 broker 1 (n1): beware\n"
+    assert (
+        tmp_path / "err"
+    ).read_text() == "2026-11-24T12:00:00+00:00 WARNING 1/3 broker 1 (n1): beware\n"
 
 
 def test_a_traceback_goes_above_the_area_as_it_is() -> None:
@@ -406,7 +490,11 @@ def test_a_put_off_signal_is_noted_in_the_area() -> None:
 def test_everything_we_write_is_ascii_and_the_cursor_is_never_hidden() -> None:
     with terminal(columns=30) as seen:
         seen.show(
-            PLAN, STOPPING, entry("x" * 100), entry("beware " * 20, Level.WARNING), replace(STOPPING, step=Step.ENDED)
+            PLAN,
+            STOPPING,
+            entry("x" * 100),
+            entry("beware " * 20, Level.WARNING),
+            replace(STOPPING, step=Step.ENDED),
         )
         seen.show(Heard("SIGTERM"), WAITING)
         assert seen.raw.isascii() and b"\x1b[?25l" not in seen.raw

@@ -23,7 +23,9 @@ def test_a_password_of_the_environment_is_not_left_for_tasks_to_inherit() -> Non
 
 
 def test_a_password_that_is_not_in_the_environment_is_asked_for() -> None:
-    assert Secrets({}, asking("x")).need("SSH_PASSWORD", "SSH password").reveal() == "SSH password: x"
+    assert (
+        Secrets({}, asking("x")).need("SSH_PASSWORD", "SSH password").reveal() == "SSH password: x"
+    )
     assert Secrets({}, asking("x")).given("SSH_PASSWORD") is None
 
 
@@ -40,7 +42,9 @@ def test_a_terminal_that_is_closed_is_said() -> None:
         Secrets({}, close).need("SSH_PASSWORD", "SSH password")
 
 
-def test_all_passwords_leave_the_environment_and_only_those_that_are_not_there_are_asked_for() -> None:
+def test_all_passwords_leave_the_environment_and_only_those_that_are_not_there_are_asked_for() -> (
+    None
+):
     names = ("SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE")
     environ = {f"KAFKA_ROLLING_RESTART_{name}": name.lower() for name in names}
     found = Secrets(environ, None).passwords(ask_ssh=True, ask_sudo=False)
@@ -64,7 +68,9 @@ def refused(call: Callable[[], object]) -> UsageError:
     return raised.value
 
 
-@pytest.mark.parametrize("name", ["JMXPROXY_PASSWORD", "SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE"])
+@pytest.mark.parametrize(
+    "name", ["JMXPROXY_PASSWORD", "SSH_PASSWORD", "SUDO_PASSWORD", "KEY_PASSPHRASE"]
+)
 def test_a_password_that_is_not_utf_8_is_refused_where_it_is_given_and_not_told(name: str) -> None:
     secrets = Secrets({f"KAFKA_ROLLING_RESTART_{name}": NOT_UTF_8}, None)
     assert f"KAFKA_ROLLING_RESTART_{name}" in str(refused(lambda: secrets.given(name)))
@@ -75,7 +81,9 @@ def test_a_password_that_is_typed_in_another_encoding_is_refused_and_not_told() 
         return b"hunter2\xff".decode()
 
     assert "SSH password" in str(refused(lambda: Secrets({}, decode).ask("SSH password")))
-    assert "SSH password" in str(refused(lambda: Secrets({}, lambda _prompt: NOT_UTF_8).ask("SSH password")))
+    assert "SSH password" in str(
+        refused(lambda: Secrets({}, lambda _prompt: NOT_UTF_8).ask("SSH password"))
+    )
 
 
 def test_a_password_that_nothing_wants_leaves_the_environment_whatever_it_is() -> None:

@@ -33,8 +33,12 @@ def test_a_second_signal_ends_the_critical_section_at_once() -> None:
         raise AssertionError("the second signal did not end it")
 
 
-@pytest.mark.parametrize(("second", "after"), [(signal.SIGHUP, 0.0), (signal.SIGHUP, 60.0), (signal.SIGINT, 0.5)])
-def test_a_terminal_that_closes_or_a_key_that_bounces_is_no_second_signal(second: int, after: float) -> None:
+@pytest.mark.parametrize(
+    ("second", "after"), [(signal.SIGHUP, 0.0), (signal.SIGHUP, 60.0), (signal.SIGINT, 0.5)]
+)
+def test_a_terminal_that_closes_or_a_key_that_bounces_is_no_second_signal(
+    second: int, after: float
+) -> None:
     clock, finished = FakeClock(), False
     signals = Signals(lambda _name: None, clock)
     with pytest.raises(Interrupted), signals.put_off():

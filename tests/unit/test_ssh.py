@@ -13,7 +13,8 @@ from kafka_rolling_restart.settings.secret import Secret
 
 
 class FakeHost:
-    """A host that lets us in or not, and whose sessions break on demand: before a command is sent, or after."""
+    """A host that lets us in or not, and whose sessions break on demand: before a command is sent,
+    or after."""
 
     def __init__(self) -> None:
         self.sessions: list[FakeSession] = []
@@ -107,7 +108,9 @@ def test_a_command_that_may_have_been_run_is_not_sent_again(host: FakeHost) -> N
     assert raised.value.sent and host.ran == ["ps", "stop"] and host.open == 0
 
 
-def test_a_command_that_was_not_sent_over_a_broken_connection_is_sent_over_a_new_one(host: FakeHost) -> None:
+def test_a_command_that_was_not_sent_over_a_broken_connection_is_sent_over_a_new_one(
+    host: FakeHost,
+) -> None:
     connections = connections_to(host)
     connections.ask("ps", 1)
     host.breaks_before = True
@@ -123,9 +126,13 @@ def test_a_command_needs_no_login_where_a_connection_is_open(host: FakeHost) -> 
     assert host.ran == ["ps", "start"]
 
 
-def test_a_command_that_is_not_to_wait_for_a_login_is_not_sent_without_a_connection(host: FakeHost) -> None:
+def test_a_command_that_is_not_to_wait_for_a_login_is_not_sent_without_a_connection(
+    host: FakeHost,
+) -> None:
     connections = connections_to(host)
-    with pytest.raises(SshError, match="no connection is open over which `stop` could be sent") as raised:
+    with pytest.raises(
+        SshError, match="no connection is open over which `stop` could be sent"
+    ) as raised:
         connections.run("stop", 1, may_log_in=False)
     connections.ask("ps", 1)
     host.breaks_before = True
@@ -155,7 +162,9 @@ def test_a_host_that_does_not_let_us_in_is_not_asked_again_at_once(host: FakeHos
     assert host.logins == 1
 
 
-def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now(host: FakeHost) -> None:
+def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now(
+    host: FakeHost,
+) -> None:
     connections, host.refuses = connections_to(host), True
     with pytest.raises(SshError):
         connections.ask("ps", 1)
@@ -163,7 +172,9 @@ def test_the_start_of_a_broker_is_tried_although_a_question_was_refused_just_now
     assert connections.run("start", 1).status == 0
 
 
-def test_after_a_break_the_other_connections_are_not_tried_one_after_the_other(host: FakeHost) -> None:
+def test_after_a_break_the_other_connections_are_not_tried_one_after_the_other(
+    host: FakeHost,
+) -> None:
     connections = connections_to(host)
     slow = started_slow(host, connections)
     connections.ask("ps", 1)
@@ -213,7 +224,8 @@ class FakeTransport:
 
 def test_a_secret_is_not_sent_to_a_host_whose_key_nobody_has_compared() -> None:
     transport = FakeTransport()
-    session = SshSession(transport, Links(), "n1", "no password was sent, because")  # type: ignore[arg-type]
+    fake: Any = transport
+    session = SshSession(fake, Links(), "n1", "no password was sent, because")
     with pytest.raises(SshError, match="n1: no password was sent, because") as raised:
         session.run("sudo -S -v", 1, Secret("hunter2"))
     assert not raised.value.sent and transport.timeout is None

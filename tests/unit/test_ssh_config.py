@@ -1,4 +1,5 @@
-"""What an SSH configuration says of a host; tests/lab/test_openssh_says_so.py holds the same against `ssh -G`."""
+"""What an SSH configuration says of a host; tests/lab/test_openssh_says_so.py holds the same
+against `ssh -G`."""
 
 from pathlib import Path
 
@@ -38,7 +39,13 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_host_that_nothing_is_said_of_is_reached_by_its_name(home: Home) -> None:
     target = home.config().host("n1")
-    assert (target.address, target.port, target.user, target.via, target.proxy_command) == ("n1", 22, "me", (), "")
+    assert (target.address, target.port, target.user, target.via, target.proxy_command) == (
+        "n1",
+        22,
+        "me",
+        (),
+        "",
+    )
     assert target.keys == tuple(home.ssh / name for name in ("id_rsa", "id_ecdsa", "id_ed25519"))
     assert target.known_hosts == (home.ssh / "known_hosts", home.ssh / "known_hosts2")
     assert not target.names_keys and not target.adds_unknown
@@ -57,7 +64,10 @@ def test_a_host_that_nothing_is_said_of_is_reached_by_its_name(home: Home) -> No
         ("Match host N1\n Port 6", 6),
         ("Match originalhost N1\n Port 6", 6),
         ("Match user ME\n Port 6", 22),
-        ("Host n1,n2\n Port 6", 22),  # a comma is a part of a name here, and separates names for Match
+        (
+            "Host n1,n2\n Port 6",
+            22,
+        ),  # a comma is a part of a name here, and separates names for Match
         ("Match host n1,n2\n Port 6", 6),
         ("Match host=n1 user = me\n Port 6", 6),
         ("# said\x0cPort 6", 22),  # lines end at \n alone
@@ -95,11 +105,20 @@ def test_a_block_holds_as_a_whole_although_it_changes_what_it_asked_for(home: Ho
         " UserKnownHostsFile /mine\n ProxyJump bastion\n"
         "Host *\n User root\n StrictHostKeyChecking accept-new\n ProxyJump none\n Port 22"
     )
-    assert (target.address, target.user, target.port, target.adds_unknown) == ("real", "you", 7, False)
-    assert target.known_hosts == (Path("/mine"),) and [hop.name for hop in target.via] == ["bastion"]
+    assert (target.address, target.user, target.port, target.adds_unknown) == (
+        "real",
+        "you",
+        7,
+        False,
+    )
+    assert target.known_hosts == (Path("/mine"),) and [hop.name for hop in target.via] == [
+        "bastion"
+    ]
 
 
-def test_a_block_that_does_not_hold_at_its_head_does_not_begin_to_hold_further_down(home: Home) -> None:
+def test_a_block_that_does_not_hold_at_its_head_does_not_begin_to_hold_further_down(
+    home: Home,
+) -> None:
     home.write("HostName real", "some.conf")
     text = "Match host real\n Port 1\nHost n1\n Include some.conf\n Port 2"
     assert home.host(text).port == 2
@@ -110,7 +129,9 @@ def test_a_block_that_does_not_hold_at_its_head_does_not_begin_to_hold_further_d
 def test_include_is_followed_within_the_conditions_around_it(home: Home) -> None:
     home.write("Port 1\nHost n2\n User included", "some.conf")
     home.write("Host n1\n User all", "other.conf")
-    text = "Host n2\n Include some.conf\n User own\nHost *\n Include ~/.ssh/o*.conf\n IdentityFile x"
+    text = (
+        "Host n2\n Include some.conf\n User own\nHost *\n Include ~/.ssh/o*.conf\n IdentityFile x"
+    )
     assert [home.host(text, name).port for name in ("n1", "n2")] == [22, 1]
     assert [home.host(text, name).user for name in ("n1", "n2", "n3")] == ["all", "included", "me"]
     assert [home.host(text, name).names_keys for name in ("n1", "n3")] == [True, True]
@@ -130,7 +151,9 @@ def test_a_file_that_includes_itself_is_an_error(home: Home) -> None:
         "Match !tagged some\n Port 1",
     ],
 )
-def test_a_criterion_that_is_not_supported_is_an_error_where_it_decides(home: Home, text: str) -> None:
+def test_a_criterion_that_is_not_supported_is_an_error_where_it_decides(
+    home: Home, text: str
+) -> None:
     with pytest.raises(
         UsageError, match=r"line 1: Match \w+ is not supported, and decides here what holds for n1"
     ) as raised:
@@ -146,8 +169,12 @@ def test_a_criterion_that_is_not_supported_is_an_error_where_it_decides(home: Ho
         ("CanonicalizeHostname yes\nCanonicalizePermittedCNAMEs *:*", "n1.a.b"),
     ],
 )
-def test_a_name_that_ssh_would_look_up_and_replace_is_an_error(home: Home, text: str, name: str) -> None:
-    with pytest.raises(UsageError, match="CanonicalizeHostname is not supported where it may replace the name"):
+def test_a_name_that_ssh_would_look_up_and_replace_is_an_error(
+    home: Home, text: str, name: str
+) -> None:
+    with pytest.raises(
+        UsageError, match="CanonicalizeHostname is not supported where it may replace the name"
+    ):
         home.host(text, name)
 
 
@@ -158,7 +185,10 @@ def test_a_name_that_ssh_leaves_as_it_is_needs_no_name_service(home: Home, name:
 
 
 def test_files_are_expanded(home: Home) -> None:
-    text = 'IdentityFile ~/.ssh/%r@%h\nIdentityFile "${KEYS}/a b"\nIdentityFile none\nUserKnownHostsFile ~/one /two%%'
+    text = (
+        'IdentityFile ~/.ssh/%r@%h\nIdentityFile "${KEYS}/a b"\nIdentityFile '
+        "none\nUserKnownHostsFile ~/one /two%%"
+    )
     target = home.host(text)
     assert target.keys == (home.ssh / "me@n1", Path("/keys/a b"))
     assert target.known_hosts == (home.folder / "one", Path("/two%"))
@@ -186,7 +216,10 @@ def test_files_are_expanded(home: Home) -> None:
         ('Host ""', "line 1: Host has no pattern"),
         ("Port 5 6", "line 1: port has more than one value: '5 6'"),
         ('User ""', "line 1: user has no value"),
-        ("UserKnownHostsFile none /x", "line 1: userknownhostsfile has 'none' beside another value"),
+        (
+            "UserKnownHostsFile none /x",
+            "line 1: userknownhostsfile has 'none' beside another value",
+        ),
         ("IdentitiesOnly maybe", "identitiesonly 'maybe' is neither yes nor no"),
         ("StrictHostKeyChecking maybe", "StrictHostKeyChecking 'maybe' is none of yes, "),
     ],
@@ -195,7 +228,9 @@ def test_what_makes_no_sense_is_said_in_one_line(home: Home, text: str, said: st
     with pytest.raises(UsageError) as raised:
         home.host(text)
     assert said in str(raised.value) and "\n" not in str(raised.value)
-    assert raised.value.code == ("ssh-config-unsupported" if "not supported" in said else "ssh-config-invalid")
+    assert raised.value.code == (
+        "ssh-config-unsupported" if "not supported" in said else "ssh-config-invalid"
+    )
 
 
 def test_a_file_that_others_may_write_is_refused_as_ssh_does(home: Home) -> None:
@@ -207,7 +242,9 @@ def test_a_file_that_others_may_write_is_refused_as_ssh_does(home: Home) -> None
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_an_included_file_that_others_may_write_is_refused_wherever_it_is_included(home: Home, mode: int) -> None:
+def test_an_included_file_that_others_may_write_is_refused_wherever_it_is_included(
+    home: Home, mode: int
+) -> None:
     home.write("Port 1", "some.conf").chmod(mode)
     (home.folder / "etc").mkdir()
     (home.folder / "etc" / "ssh_config").write_text(f"Host n2\n Include {home.ssh}/some.conf")
@@ -222,7 +259,9 @@ def test_an_included_file_that_others_may_write_is_refused_wherever_it_is_includ
 
 def test_the_systems_configuration_comes_after_the_users(home: Home) -> None:
     (home.folder / "etc").mkdir()
-    (home.folder / "etc" / "ssh_config").write_text("Host *\n Port 2\n User root\n Include more.conf")
+    (home.folder / "etc" / "ssh_config").write_text(
+        "Host *\n Port 2\n User root\n Include more.conf"
+    )
     (home.folder / "etc" / "more.conf").write_text("HostKeyAlias alias")
     target = home.host("Host n1\n Port 1")
     assert (target.port, target.user, target.alias) == (1, "root", "alias")
@@ -232,18 +271,29 @@ def test_the_systems_configuration_comes_after_the_users(home: Home) -> None:
 
 
 def test_the_hops_are_looked_up_themselves_and_the_command_line_is_not_for_them(home: Home) -> None:
-    text = "Host n1\n ProxyJump a,you@[fd00::1]:7\nHost a\n ProxyCommand nc %h %p %r %n\n Port 5\n HostName a.example\n"
+    text = (
+        "Host n1\n ProxyJump a,you@[fd00::1]:7\nHost a\n ProxyCommand nc %h %p %r %n\n Port 5\n "
+        "HostName a.example\n"
+    )
     target = home.host(text, options=SshOptions(user="admin", port=9))
     first, second = target.via
     assert (target.user, target.port, target.proxy_command) == ("admin", 9, "")
     assert (first.user, first.port, first.proxy_command) == ("me", 5, "nc a.example 5 me a")
-    assert (second.user, second.address, second.port, second.proxy_command) == ("you", "fd00::1", 7, "")
+    assert (second.user, second.address, second.port, second.proxy_command) == (
+        "you",
+        "fd00::1",
+        7,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "way"),
     [
-        ("ProxyJump none\nProxyCommand nc", ((), "nc")),  # a jump that is none leaves room for a command
+        (
+            "ProxyJump none\nProxyCommand nc",
+            ((), "nc"),
+        ),  # a jump that is none leaves room for a command
         ("ProxyJump none\nProxyJump a", ((), "")),
         ("Host n1\n ProxyJump a # b", (("a",), "")),
         ("ProxyCommand none\nProxyJump a", ((), "")),
@@ -253,7 +303,9 @@ def test_the_hops_are_looked_up_themselves_and_the_command_line_is_not_for_them(
         ("Host n1\n ProxyJump a,b\nHost b\n ProxyJump c", (("a", "b"), "")),
     ],
 )
-def test_whichever_proxy_comes_first_is_taken(home: Home, text: str, way: tuple[tuple[str, ...], str]) -> None:
+def test_whichever_proxy_comes_first_is_taken(
+    home: Home, text: str, way: tuple[tuple[str, ...], str]
+) -> None:
     target = home.host(text)
     assert (tuple(hop.name for hop in target.via), target.proxy_command) == way
 
@@ -273,10 +325,15 @@ def test_a_host_is_known_by_its_alias_or_its_address_and_port(home: Home) -> Non
         ("ChallengeResponseAuthentication no", {"publickey", "password"}),
         ("PubkeyAuthentication no", {"password", "keyboard-interactive"}),
         ("PreferredAuthentications publickey", {"publickey"}),
-        ("PreferredAuthentications gssapi-with-mic,password\nPubkeyAuthentication unbound", {"password"}),
+        (
+            "PreferredAuthentications gssapi-with-mic,password\nPubkeyAuthentication unbound",
+            {"password"},
+        ),
     ],
 )
-def test_the_ways_to_log_in_are_those_that_the_configuration_leaves(home: Home, text: str, methods: set[str]) -> None:
+def test_the_ways_to_log_in_are_those_that_the_configuration_leaves(
+    home: Home, text: str, methods: set[str]
+) -> None:
     assert home.host(text).methods == methods
 
 
@@ -285,8 +342,12 @@ def test_revoked_host_keys_are_in_the_file_that_is_named(home: Home) -> None:
     assert home.host("RevokedHostKeys none").revoked_keys is None is home.host("").revoked_keys
 
 
-@pytest.mark.parametrize(("checking", "adds"), [("accept-new", True), ("no", True), ("ask", False), ("yes", False)])
-def test_unknown_keys_are_added_only_where_that_is_configured(home: Home, checking: str, adds: bool) -> None:
+@pytest.mark.parametrize(
+    ("checking", "adds"), [("accept-new", True), ("no", True), ("ask", False), ("yes", False)]
+)
+def test_unknown_keys_are_added_only_where_that_is_configured(
+    home: Home, checking: str, adds: bool
+) -> None:
     assert home.host(f"StrictHostKeyChecking {checking}").adds_unknown is adds
 
 
@@ -297,7 +358,9 @@ def test_the_line_that_a_person_types_is_quoted_and_has_the_same_options(home: H
     assert home.config().host("n1").typed(terminal=True) == "ssh -t n1"
 
 
-@pytest.mark.parametrize("name", ["-oProxyCommand=x", "a;b", "a b", "a\x1bb", "$(x)", "", "a\n", "`x`"])
+@pytest.mark.parametrize(
+    "name", ["-oProxyCommand=x", "a;b", "a b", "a\x1bb", "$(x)", "", "a\n", "`x`"]
+)
 def test_no_name_reaches_a_shell_unless_it_is_a_host_name(home: Home, name: str) -> None:
     with pytest.raises(UsageError, match="is no host name"):
         home.host(f"Match exec 'touch {home.folder}/%n'\n Port 1", name)

@@ -5,7 +5,8 @@ import pytest
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password
 
 HEAD = (
-    "Matching Defaults entries for me on n1:\n    env_reset, secure_path=/usr/bin{}\n\nUser me may run the following:\n"
+    "Matching Defaults entries for me on n1:\n    env_reset, secure_path=/usr/bin{}\n\nUser me "
+    "may run the following:\n"
 )
 STOP = "/usr/sbin/service kafka stop"
 FREE, ASKS, UNKNOWN = Answer.FREE, Answer.ASKS, Answer.UNKNOWN
@@ -28,14 +29,20 @@ SERVICE = (STOP, "/bin/sh -c *")
 DIGEST = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
 
-def answer(entries: str, command: str = STOP, defaults: str = "", is_validated: bool = False) -> Answer:
+def answer(
+    entries: str, command: str = STOP, defaults: str = "", is_validated: bool = False
+) -> Answer:
     return asks_for_password(HEAD.format(defaults) + entries, command, is_validated)
 
 
 @pytest.mark.parametrize(
     ("entries", "command", "expected"),
     [
-        (free("/usr/bin/true") + ALL, STOP, ASKS),  # `sudo -n -l` lets this one pass, and `sudo -n` then asks
+        (
+            free("/usr/bin/true") + ALL,
+            STOP,
+            ASKS,
+        ),  # `sudo -n -l` lets this one pass, and `sudo -n` then asks
         (ALL + free("/usr/bin/true"), STOP, ASKS),
         (ALL + free(*SERVICE), STOP, FREE),
         (free(*SERVICE) + ALL, STOP, ASKS),  # the last match decides
@@ -54,7 +61,9 @@ def answer(entries: str, command: str = STOP, defaults: str = "", is_validated: 
         (ALL + free("/*/service"), STOP, UNKNOWN),  # the wildcard is in no slash, and a link may be
     ],
 )
-def test_the_last_matching_entry_says_whether_sudo_asks(entries: str, command: str, expected: Answer) -> None:
+def test_the_last_matching_entry_says_whether_sudo_asks(
+    entries: str, command: str, expected: Answer
+) -> None:
     assert answer(entries, command) is expected
 
 
@@ -80,7 +89,9 @@ def test_entries_of_which_any_may_decide_count_where_they_agree() -> None:
     assert answer(ALL + entry("^/usr/sbin/service .*$")) is ASKS
     assert answer(free("ALL") + free("^/usr/sbin/service .*$")) is FREE
     assert answer(ALL + free("^/usr/sbin/service .*$") + free(STOP)) is FREE
-    assert answer(free("^/usr/sbin/service .*$")) is FREE  # nothing else is there that could allow it
+    assert (
+        answer(free("^/usr/sbin/service .*$")) is FREE
+    )  # nothing else is there that could allow it
     assert answer("") is UNKNOWN
 
 
@@ -91,7 +102,9 @@ def test_a_long_command_is_put_together_again() -> None:
     assert answer(ALL + free(broken), command) is FREE
 
 
-@pytest.mark.parametrize("source", ["LDAP Role: kafka", "SSSD Role: kafka", "Sudoers entry: /etc/sudoers.d/kafka"])
+@pytest.mark.parametrize(
+    "source", ["LDAP Role: kafka", "SSSD Role: kafka", "Sudoers entry: /etc/sudoers.d/kafka"]
+)
 def test_an_entry_from_elsewhere_is_an_entry(source: str) -> None:
     assert answer(free("/usr/bin/true") + ALL.replace("Sudoers entry:", source)) is ASKS
 
@@ -112,4 +125,6 @@ def test_settings_that_override_the_entries_leave_it_unknown(defaults: str) -> N
 def test_a_validation_without_a_password_is_an_answer_unless_sudo_validates_otherwise() -> None:
     assert answer(ALL, is_validated=True) is FREE
     assert answer(free("/usr/bin/true") + ALL, defaults=", verifypw=any", is_validated=True) is ASKS
-    assert answer(ALL, defaults=", verifypw=never, exempt_group=wheel", is_validated=True) is UNKNOWN
+    assert (
+        answer(ALL, defaults=", verifypw=never, exempt_group=wheel", is_validated=True) is UNKNOWN
+    )

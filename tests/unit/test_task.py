@@ -58,7 +58,8 @@ def test_an_installed_kafka_utils_is_used_and_its_classes_are_taken(here: Path) 
     (here / "kafka_utils" / "__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "task.py").write_text(
-        "class PreStopTask:\n    def __init__(self, args):\n        raise RuntimeError('takes text')\n"
+        "class PreStopTask:\n    def __init__(self, args):\n        raise RuntimeError('takes "
+        "text')\n"
         "class PostStopTask:\n    pass\n"
     )
     tasks = load_text(here, SEED, "--to 4")
@@ -83,7 +84,9 @@ def test_an_installed_kafka_utils_is_used_and_its_classes_are_taken(here: Path) 
         ),
     ],
 )
-def test_whatever_is_wrong_with_a_task_is_one_line(here: Path, text: str, arguments: list[str], said: str) -> None:
+def test_whatever_is_wrong_with_a_task_is_one_line(
+    here: Path, text: str, arguments: list[str], said: str
+) -> None:
     with pytest.raises(UsageError) as error:
         load_text(here, text, *arguments)
     assert said in str(error.value) and "\n" not in str(error.value)
@@ -102,7 +105,9 @@ def test_a_library_comes_before_a_module_of_its_name_in_the_current_directory(he
     assert sys.path[-1] == str(here) and sys.path.count(str(here)) == 1 and "" not in sys.path
 
 
-@pytest.mark.parametrize("arguments", ["--token hunter2 '", "--token hunter2", "--password=hunter2"])
+@pytest.mark.parametrize(
+    "arguments", ["--token hunter2 '", "--token hunter2", "--password=hunter2"]
+)
 def test_a_secret_among_the_arguments_of_a_task_is_in_no_error(here: Path, arguments: str) -> None:
     with pytest.raises(UsageError, match="--task-args") as raised:
         load_text(here, SEED, arguments)
@@ -129,7 +134,11 @@ BOTH = (
 def test_a_module_of_the_older_tool_may_have_a_post_start_task_too(here: Path) -> None:
     tasks = load_text(here, BOTH)
     kinds = (tasks.pre_stop, tasks.post_stop, tasks.post_start)
-    assert [[type(one).__name__ for one in kind] for kind in kinds] == [["Before"], ["After"], ["Last"]]
+    assert [[type(one).__name__ for one in kind] for kind in kinds] == [
+        ["Before"],
+        ["After"],
+        ["Last"],
+    ]
 
 
 def test_a_post_start_task_goes_together_with_those_of_an_installed_kafka_utils(here: Path) -> None:
@@ -137,6 +146,8 @@ def test_a_post_start_task_goes_together_with_those_of_an_installed_kafka_utils(
     package.mkdir(parents=True)
     (here / "kafka_utils" / "__init__.py").touch()
     (package / "__init__.py").touch()
-    (package / "task.py").write_text("class PreStopTask:\n    pass\nclass PostStopTask:\n    pass\n")
+    (package / "task.py").write_text(
+        "class PreStopTask:\n    pass\nclass PostStopTask:\n    pass\n"
+    )
     tasks = load_text(here, BOTH)
     assert (len(tasks.pre_stop), len(tasks.post_stop), len(tasks.post_start)) == (1, 1, 1)

@@ -19,14 +19,24 @@ from kafka_rolling_restart.model.verdict import Health, Reason
 from kafka_rolling_restart.output.report import Entry, Level, Report, plain
 from kafka_rolling_restart.output.report_file import document
 from kafka_rolling_restart.output.screen import view, words
-from kafka_rolling_restart.text import CUT, MAX_LINE, MAX_SAID, clean, clean_all, describe, describe_all, said
+from kafka_rolling_restart.text import (
+    CUT,
+    MAX_LINE,
+    MAX_SAID,
+    clean,
+    clean_all,
+    describe,
+    describe_all,
+    said,
+)
 from tests.fakes import Collector
 from tests.unit.test_report_file import BEGAN, RUN
 
 HOSTILE = "\x1b[2J\x1b]52;c;aGk=\x07\x9b1m\rall healthy\n\u202edlrow\u2028"
 HOST = Broker(1, f"n1{HOSTILE}", 10, f"a{HOSTILE}")
 RECORDS = tuple(
-    Record(HOST, state, trouble=HOSTILE, start_line=f"ssh n1 {HOSTILE}", stopped_at=1001.0) for state in State
+    Record(HOST, state, trouble=HOSTILE, start_line=f"ssh n1 {HOSTILE}", stopped_at=1001.0)
+    for state in State
 )
 PROGRESS = Progress(
     1000.0,
@@ -70,7 +80,9 @@ def test_the_live_view_shows_nothing_that_a_terminal_acts_on(step: Step) -> None
 
 
 @pytest.mark.parametrize("level", Level)
-def test_neither_a_line_at_a_terminal_nor_one_in_a_pipe_has_anything_that_a_terminal_acts_on(level: Level) -> None:
+def test_neither_a_line_at_a_terminal_nor_one_in_a_pipe_has_anything_that_a_terminal_acts_on(
+    level: Level,
+) -> None:
     entry = Entry(BEGAN, level, f"broker 1 {HOSTILE}", HOSTILE)
     ((_descriptor, line),) = plain(entry)
     assert line.endswith("\n") and line[:-1].isprintable()
@@ -88,8 +100,13 @@ def test_the_report_file_holds_nothing_that_a_terminal_acts_on_once_it_is_decode
 
 def test_what_was_typed_is_in_the_report_file_as_it_was_typed() -> None:
     run = replace(RUN, command=["kafka-rolling-restart", "--task-args", "a\tb"])
-    found = document(run, replace(PROGRESS, resume="kafka-rolling-restart --task-args 'a\tb'"), None)
-    assert found["command"][2] == "a\tb" and found["resume"] == "kafka-rolling-restart --task-args 'a\tb'"
+    found = document(
+        run, replace(PROGRESS, resume="kafka-rolling-restart --task-args 'a\tb'"), None
+    )
+    assert (
+        found["command"][2] == "a\tb"
+        and found["resume"] == "kafka-rolling-restart --task-args 'a\tb'"
+    )
 
 
 def test_what_a_host_and_a_proxy_command_print_has_nothing_that_a_terminal_acts_on() -> None:
@@ -116,9 +133,10 @@ def failing(text: str) -> Exception:
 def test_an_exception_that_holds_a_password_does_not_tell_it() -> None:
     error = failing("hunter2\udcff")
     assert "hunter2" in repr(error)  # why describe is needed
-    assert describe(
-        error
-    ) == "UnicodeEncodeError: surrogates not allowed, at position 7" and "hunter2" not in describe_all(error)
+    assert (
+        describe(error) == "UnicodeEncodeError: surrogates not allowed, at position 7"
+        and "hunter2" not in describe_all(error)
+    )
     assert describe(RuntimeError("password=hunter2")) == "RuntimeError: password=***"
     assert describe(RuntimeError()) == "RuntimeError"
     assert describe(RuntimeError(HOSTILE)).isprintable()
@@ -135,7 +153,9 @@ def test_a_traceback_names_where_it_happened_and_has_nothing_that_a_terminal_act
         Report(writer).traceback(error)
     told = "".join(writer.errors)
     assert is_harmless(told) and "ValueError: ?[2J" in told and "AssertionError: plain" in told
-    assert told.count("test_text.py") >= 3 and told.index("AssertionError") < told.index("ValueError:")
+    assert told.count("test_text.py") >= 3 and told.index("AssertionError") < told.index(
+        "ValueError:"
+    )
 
 
 def test_a_defect_that_nothing_caught_is_shown_in_the_same_way() -> None:
@@ -147,12 +167,15 @@ def test_a_defect_that_nothing_caught_is_shown_in_the_same_way() -> None:
         "command.run()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == describe(failing("hunter2\udcff"))
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == describe(
+        failing("hunter2\udcff")
+    )
 
 
 def test_a_defect_of_a_thread_is_shown_in_the_same_way() -> None:
     code = (
-        "import kafka_rolling_restart.main as main, kafka_rolling_restart.__main__ as command, threading\n"
+        "import kafka_rolling_restart.main as main, kafka_rolling_restart.__main__ as command, "
+        "threading\n"
         "def break_off(): raise RuntimeError('\\x1b[2Jpassword=hunter2')\n"
         "def run(argv, options):\n"
         "    thread = threading.Thread(target=break_off)\n"

@@ -1,4 +1,5 @@
-"""TLS against a real server with throwaway certificates: what is trusted, and what is said where it fails."""
+"""TLS against a real server with throwaway certificates: what is trusted, and what is said where it
+fails."""
 
 import socket
 import ssl
@@ -26,7 +27,9 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @contextmanager
-def serving(certificate: Path | None, clients: Path | None = None, oldest: bool = False) -> Iterator[int]:
+def serving(
+    certificate: Path | None, clients: Path | None = None, oldest: bool = False
+) -> Iterator[int]:
     """Serve 1 over TLS, or in plain where there is no certificate; yield the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if certificate is not None:
@@ -40,7 +43,9 @@ def serving(certificate: Path | None, clients: Path | None = None, oldest: bool 
     def serve(connection: socket.socket) -> None:
         with suppress(OSError), connection:
             plain = certificate is None
-            with connection if plain else context.wrap_socket(connection, server_side=True) as secure:
+            with (
+                connection if plain else context.wrap_socket(connection, server_side=True) as secure
+            ):
                 while secure.recv(65536):
                     secure.sendall(ONE)
 
@@ -49,7 +54,9 @@ def serving(certificate: Path | None, clients: Path | None = None, oldest: bool 
 
 
 def read(port: int, tls: Tls | None) -> Sample:
-    return JmxProxy("127.0.0.1", MetricsAccess(port, "jmxproxy/n", 5, tls=tls), SystemClock()).read()
+    return JmxProxy(
+        "127.0.0.1", MetricsAccess(port, "jmxproxy/n", 5, tls=tls), SystemClock()
+    ).read()
 
 
 def trusting(ca: Path, cert: Path | None = None) -> Tls:
@@ -57,7 +64,9 @@ def trusting(ca: Path, cert: Path | None = None) -> Tls:
 
 
 @pytest.mark.parametrize("oldest", [False, True])
-def test_an_authority_and_a_client_certificate_are_enough(authority: Authority, oldest: bool) -> None:
+def test_an_authority_and_a_client_certificate_are_enough(
+    authority: Authority, oldest: bool
+) -> None:
     server, client = authority.issue("server", "127.0.0.1"), authority.issue("client")
     with serving(server, authority.file, oldest) as port:
         found = read(port, trusting(authority.file, client))
@@ -72,7 +81,9 @@ def test_a_key_may_be_in_a_file_of_its_own(authority: Authority, tmp_path: Path)
     assert load_tls("--jmxproxy", None, str(certificate), str(key)).has_cert
 
 
-def test_an_authority_that_is_given_is_the_only_one(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_authority_that_is_given_is_the_only_one(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     other = Authority(authority.folder, "other")
     with serving(authority.issue("server", "127.0.0.1")) as port:
@@ -94,13 +105,17 @@ def test_a_certificate_that_has_expired_is_said(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("oldest", [False, True])
-def test_a_server_that_wants_a_client_certificate_is_said(authority: Authority, oldest: bool) -> None:
+def test_a_server_that_wants_a_client_certificate_is_said(
+    authority: Authority, oldest: bool
+) -> None:
     with serving(authority.issue("server", "127.0.0.1"), authority.file, oldest) as port:
         reason = read(port, trusting(authority.file)).reason
     assert "want" in reason and "a client certificate" in reason and "--jmxproxy-cert" in reason
 
 
-def test_a_client_certificate_of_an_authority_that_the_server_does_not_know_is_said(authority: Authority) -> None:
+def test_a_client_certificate_of_an_authority_that_the_server_does_not_know_is_said(
+    authority: Authority,
+) -> None:
     stranger = Authority(authority.folder, "other").issue("client")
     with serving(authority.issue("server", "127.0.0.1"), authority.file) as port:
         reason = read(port, trusting(authority.file, stranger)).reason
@@ -117,11 +132,26 @@ def test_a_server_without_tls_is_said(authority: Authority) -> None:
     [
         ("none.pem", None, None, "--jmxproxy-ca {folder}/none.pem: No such file or directory"),
         (".", None, None, "--jmxproxy-ca {folder}/.: Is a directory"),
-        ("junk.pem", None, None, "--jmxproxy-ca {folder}/junk.pem: it holds no certificate in PEM format"),
-        ("empty.pem", None, None, "--jmxproxy-ca {folder}/empty.pem: it holds no certificate in PEM format"),
+        (
+            "junk.pem",
+            None,
+            None,
+            "--jmxproxy-ca {folder}/junk.pem: it holds no certificate in PEM format",
+        ),
+        (
+            "empty.pem",
+            None,
+            None,
+            "--jmxproxy-ca {folder}/empty.pem: it holds no certificate in PEM format",
+        ),
         ("ca.pem", "none.pem", None, "--jmxproxy-cert {folder}/none.pem: No such file"),
         ("ca.pem", "client.pem", "none.pem", "--jmxproxy-key {folder}/none.pem: No such file"),
-        ("ca.pem", "ca.pem", None, "no certificate with its key in PEM format (is the key in another file?"),
+        (
+            "ca.pem",
+            "ca.pem",
+            None,
+            "no certificate with its key in PEM format (is the key in another file?",
+        ),
         (
             "ca.pem",
             "ca.pem",
@@ -174,4 +204,6 @@ def test_a_server_that_wants_a_client_certificate_is_said_whatever_it_calls_that
 )
 def test_a_server_that_hangs_up_may_not_speak_tls_at_all(authority: Authority, found: str) -> None:
     said = trusting(authority.file).explain(found)
-    assert said.startswith(f"{found}: does it speak TLS on this port, and want a client certificate")
+    assert said.startswith(
+        f"{found}: does it speak TLS on this port, and want a client certificate"
+    )

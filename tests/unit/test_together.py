@@ -17,7 +17,9 @@ def steps(clock: FakeClock, told: list[tuple[str, float]], name: str, *rests: fl
 
 def test_whoever_is_due_first_goes_on_first_and_all_results_are_there() -> None:
     clock, told = FakeClock(), list[tuple[str, float]]()
-    ended = together(clock, {"a": steps(clock, told, "a", 3, 3), "b": steps(clock, told, "b", 1, 1, 5)})
+    ended = together(
+        clock, {"a": steps(clock, told, "a", 3, 3), "b": steps(clock, told, "b", 1, 1, 5)}
+    )
     assert told == [("a", 0), ("b", 0), ("b", 1), ("b", 2), ("a", 3), ("a", 6), ("b", 7)]
     assert {name: result() for name, result in ended.items()} == {"a": "A", "b": "B"}
 
@@ -38,7 +40,9 @@ def test_one_that_fails_does_not_keep_the_others_from_their_ends() -> None:
 def test_a_signal_ends_all_at_once() -> None:
     clock, told = FakeClock(), list[tuple[str, float]]()
     with pytest.raises(Interrupted):
-        together(clock, {"a": failing(Interrupted(15, "SIGTERM")), "b": steps(clock, told, "b", 2, 2)})
+        together(
+            clock, {"a": failing(Interrupted(15, "SIGTERM")), "b": steps(clock, told, "b", 2, 2)}
+        )
     assert len(told) == 1
 
 

@@ -1,4 +1,5 @@
-"""The catalogue of codes against the source that says them, and against the page that is made of it."""
+"""The catalogue of codes against the source that says them, and against the page that is made of
+it."""
 
 import ast
 import re
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 import kafka_rolling_restart
-from kafka_rolling_restart.codes.catalogue import CHAPTERS, entries, explained, find, listed, page, suggestions
+from kafka_rolling_restart.codes.catalogue import (
+    CHAPTERS,
+    entries,
+    explained,
+    find,
+    listed,
+    page,
+    suggestions,
+)
 from kafka_rolling_restart.codes.entry import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +55,8 @@ def strings(node: ast.AST, named: dict[str, str]) -> Iterator[str]:
 
 
 def givers(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the expressions that a node of the syntax tree takes as a code: an argument, a name, a result."""
+    """Yield the expressions that a node of the syntax tree takes as a code: an argument, a name, a
+    result."""
     if isinstance(node, ast.keyword) and node.arg == "code":
         yield node.value
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "with_code":
@@ -54,7 +64,11 @@ def givers(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Assign):
         yield from assigned(node)
     elif isinstance(node, ast.FunctionDef) and node.name in RETURNING:
-        yield from (one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None)
+        yield from (
+            one.value
+            for one in ast.walk(node)
+            if isinstance(one, ast.Return) and one.value is not None
+        )
 
 
 def assigned(node: ast.Assign) -> Iterator[ast.AST]:
@@ -63,7 +77,9 @@ def assigned(node: ast.Assign) -> Iterator[ast.AST]:
     pairs: list[tuple[ast.AST, ast.AST]] = [(target, value)]
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         pairs = list(zip(target.elts, value.elts, strict=True))
-    yield from (given for name, given in pairs if getattr(name, "id", getattr(name, "attr", "")) == "code")
+    yield from (
+        given for name, given in pairs if getattr(name, "id", getattr(name, "attr", "")) == "code"
+    )
 
 
 def said() -> set[str]:
@@ -89,7 +105,9 @@ def test_no_entry_is_dead() -> None:
 
 def test_the_page_is_made_of_the_catalogue() -> None:
     written = (ROOT / "docs" / "troubleshooting.rst").read_text(encoding="utf-8")
-    assert written == page(), "run: python -m kafka_rolling_restart.codes > docs/troubleshooting.rst"
+    assert written == page(), (
+        "run: python -m kafka_rolling_restart.codes > docs/troubleshooting.rst"
+    )
 
 
 def test_no_code_has_two_entries() -> None:
@@ -104,7 +122,9 @@ def test_an_entry_is_written_as_the_page_needs_it(entry: Entry) -> None:
     for text in (entry.title, entry.means, entry.look):
         assert text.count("`") % 2 == 0
         plain = re.sub(r"`[^`]+`", "", text)
-        assert "--" not in plain and not re.search(r"[*_|]", plain), "mark what is typed with backticks"
+        assert "--" not in plain and not re.search(r"[*_|]", plain), (
+            "mark what is typed with backticks"
+        )
 
 
 def test_an_entry_tells_what_it_means_what_to_look_at_and_what_to_type() -> None:
@@ -112,7 +132,9 @@ def test_an_entry_tells_what_it_means_what_to_look_at_and_what_to_type() -> None
     assert entry is not None
     text = explained(entry)
     assert text.startswith("stop-had-no-effect: ")
-    assert [head in text for head in ("What it means:", "What to look at:", "What to type:")] == [True] * 3
+    assert [head in text for head in ("What it means:", "What to look at:", "What to type:")] == [
+        True
+    ] * 3
     assert "    ssh HOST sudo service kafka stop\n" in text
 
 
@@ -130,17 +152,33 @@ def test_a_code_that_does_not_exist_leads_to_the_nearest() -> None:
 def test_the_list_has_one_line_for_each_code() -> None:
     lines = listed().splitlines()
     assert len([line for line in lines if line.startswith("  ")]) == len(CATALOGUE)
-    assert [line for line in lines if line and not line.startswith("  ")] == [f"{one.title}:" for one in CHAPTERS]
+    assert [line for line in lines if line and not line.startswith("  ")] == [
+        f"{one.title}:" for one in CHAPTERS
+    ]
 
 
-# What ends a run or becomes a problem, a note or a reason; and what is told, though the run goes on.
+# What ends a run or becomes a problem, a note or a reason; and what is told, though the run goes
+# on.
 TELLING = {
-    *("UsageError", "Refused", "Stopped", "BrokerDown", "LockHeld", "Defect", "SshError", "ZooKeeperUnavailable"),
+    *(
+        "UsageError",
+        "Refused",
+        "Stopped",
+        "BrokerDown",
+        "LockHeld",
+        "Defect",
+        "SshError",
+        "ZooKeeperUnavailable",
+    ),
     *("ZooKeeperDenied", "Problem", "Reason", "warn", "_warn", "error"),
 }
 # Receivers that have no codes: argparse's own, of which there is one code, and logging.
 OTHERS = {"parser", "LOG", "super"}
-PLACES = {"Reason": 4, "Problem": 2, "Outcome": 3}  # how many arguments there are where the code is one by its place
+PLACES = {
+    "Reason": 4,
+    "Problem": 2,
+    "Outcome": 3,
+}  # how many arguments there are where the code is one by its place
 
 
 def is_without_code(call: ast.Call) -> bool:

@@ -39,7 +39,10 @@ class Registry:
     def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:
         if self._found is None:
             return dict.fromkeys(ids, Observation(Presence.UNKNOWN))
-        return {one: Observation(Presence.PRESENT if one in self._found else Presence.ABSENT) for one in ids}
+        return {
+            one: Observation(Presence.PRESENT if one in self._found else Presence.ABSENT)
+            for one in ids
+        }
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,9 @@ def test_a_broker_is_gone_there_or_not_to_be_told(
     assert watch.missing([ONE], 5) == (gone, unseen)
 
 
-def test_where_zookeeper_is_away_an_answer_out_of_a_cache_does_not_say_that_a_broker_is_there() -> None:
+def test_where_zookeeper_is_away_an_answer_out_of_a_cache_does_not_say_that_a_broker_is_there() -> (
+    None
+):
     watch = ClusterWatch({1: ONE}, Registry(None), {1: Source(ANSWERS)}, FakeClock())
     watch.look_first()
     assert watch.missing([ONE], 5) == ([], [ONE])
@@ -83,14 +88,19 @@ class Silence:
 def test_a_look_ends_in_time_though_some_never_answer_and_says_who_was_not_even_asked() -> None:
     over = threading.Event()
     silent = {number: Silence(over) for number in range(1, 500)}
-    watch = ClusterWatch({}, Registry({}), {**silent, 500: Source(ANSWERS)}, FakeClock(), patience=0.5)
+    watch = ClusterWatch(
+        {}, Registry({}), {**silent, 500: Source(ANSWERS)}, FakeClock(), patience=0.5
+    )
     try:
         readings = watch.read_all()
     finally:
         over.set()
     assert list(readings) == list(range(1, 501))
     reasons = {one: reading.reason for one, reading in readings.items()}
-    assert "not all there within 0.5 s" in reasons[1] and "Give a longer --metrics-timeout" in reasons[500]
+    assert (
+        "not all there within 0.5 s" in reasons[1]
+        and "Give a longer --metrics-timeout" in reasons[500]
+    )
     assert all(reading.jvm is None and not reading.silent for reading in readings.values())
 
 
@@ -104,7 +114,9 @@ def test_zookeeper_tells_of_hundreds_whose_metrics_cannot_all_be_read_in_time() 
     brokers = [Broker(number, f"n{number}", number) for number in range(1, 301)]
     registered = {one.id: one.id for one in brokers}
     sources = {one.id: Silence(over) for one in brokers}
-    watch = ClusterWatch({one.id: one for one in brokers}, Registry(registered), sources, FakeClock())
+    watch = ClusterWatch(
+        {one.id: one for one in brokers}, Registry(registered), sources, FakeClock()
+    )
     try:
         assert watch.missing(brokers, 0.5) == ([], [])
     finally:
@@ -131,14 +143,20 @@ def no_more(*_args: object, **_options: object) -> None:
 
 
 def test_a_look_that_could_not_be_made_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1)
+    watch = ClusterWatch(
+        {1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1
+    )
     monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
     assert watch.check().health is Health.UNHEALTHY
     assert watch.read_all()[1].reason == "they could not be asked for: can't start new thread"
 
 
-def test_one_broker_is_read_on_threads_that_were_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = ClusterWatch({1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1)
+def test_one_broker_is_read_on_threads_that_were_made_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = ClusterWatch(
+        {1: ONE}, Registry({1: 10}), {1: Source(ANSWERS)}, SystemClock(), patience=1
+    )
     with watch.source(ONE) as source:
         monkeypatch.setattr("kafka_rolling_restart.parallel.threading.Thread", no_more)
         assert source.read() == ANSWERS

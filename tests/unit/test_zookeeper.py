@@ -55,45 +55,65 @@ def test_a_registration_without_a_usable_host_is_refused_with_its_path(registrat
 def test_a_controller_that_is_none_is_told_in_one_line(data: str) -> None:
     with pytest.raises(ValueError) as raised:
         controller_id(data.encode())
-    assert type(raised.value) is ValueError and str(raised.value).isprintable() and len(str(raised.value)) <= 80
+    assert (
+        type(raised.value) is ValueError
+        and str(raised.value).isprintable()
+        and len(str(raised.value)) <= 80
+    )
     assert controller_id(b'{"version": 1, "brokerid": 2}') == 2
 
 
 def test_who_holds_the_lock_is_said_without_what_a_terminal_acts_on() -> None:
-    holder = '{"user": "\\u001b[2Jme", "host": "%s", "pid": 1, "since": "now", "broker": "\\u009b"}' % ("x" * 100_000)
+    holder = (
+        '{"user": "\\u001b[2Jme", "host": "%s", "pid": 1, "since": "now", "broker": "\\u009b"}'
+        % ("x" * 100_000)
+    )
     said = _who([holder])
     assert said.startswith("?[2Jme on xxx") and said.isprintable() and len(said) < 500
-    assert _who(["[" * 100_000]) == _who([]) == "who it is, /kafka-rolling-restart/lock does not tell"
+    assert (
+        _who(["[" * 100_000]) == _who([]) == "who it is, /kafka-rolling-restart/lock does not tell"
+    )
 
 
 LONG = "x" * 2**20
 
 
 @pytest.mark.parametrize(
-    "registration", ['{"host": "\\u001b[2J' + LONG[:60_000] + '"}', '{"host": "' + LONG + '"}', LONG]
+    "registration",
+    ['{"host": "\\u001b[2J' + LONG[:60_000] + '"}', '{"host": "' + LONG + '"}', LONG],
 )
-def test_a_registration_of_any_size_is_shown_in_bounds_and_without_control_characters(registration: str) -> None:
+def test_a_registration_of_any_size_is_shown_in_bounds_and_without_control_characters(
+    registration: str,
+) -> None:
     began = time.monotonic()
     with pytest.raises(Refused) as raised:
         host_of(7, registration.encode())
     assert raised.value.code == "registration-invalid"
     assert (" bytes" in str(raised.value)) is (len(registration) > 64 * 1024)
-    assert len(str(raised.value)) < 250 and str(raised.value).isprintable() and time.monotonic() - began < 1
+    assert (
+        len(str(raised.value)) < 250
+        and str(raised.value).isprintable()
+        and time.monotonic() - began < 1
+    )
 
 
 ENDPOINTS = b'{"host": "n1", "endpoints": ["PLAINTEXT://n1:9092", "INTERNAL://n1.internal:9093", "V6://[fd00::1]:1"]}'
 
 
 @pytest.mark.parametrize(
-    ("listener", "host"), [(None, "n1"), ("INTERNAL", "n1.internal"), ("internal", "n1.internal"), ("V6", "fd00::1")]
+    ("listener", "host"),
+    [(None, "n1"), ("INTERNAL", "n1.internal"), ("internal", "n1.internal"), ("V6", "fd00::1")],
 )
-def test_the_host_of_a_listener_is_taken_where_one_is_named(listener: str | None, host: str) -> None:
+def test_the_host_of_a_listener_is_taken_where_one_is_named(
+    listener: str | None, host: str
+) -> None:
     assert host_of(1, ENDPOINTS, listener) == host
 
 
 def test_a_broker_without_the_listener_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(
-        Refused, match="broker 1 has no listener 'SSL' in /brokers/ids/1; it has: 'INTERNAL, PLAINTEXT, V6'"
+        Refused,
+        match="broker 1 has no listener 'SSL' in /brokers/ids/1; it has: 'INTERNAL, PLAINTEXT, V6'",
     ):
         host_of(1, ENDPOINTS, "SSL")
     hostile = b'{"endpoints": ["\\u001b[2J://x:1"]}'
@@ -114,7 +134,10 @@ UNKNOWN = ".".join(["a" * 60] * 5)  # too long for any name server to be asked
     ("hosts", "said"),
     [
         ("127.0.0.1:1/kafka", "127.0.0.1:1: Connection refused"),
-        ("127.0.0.1:1,127.0.0.1:2", "127.0.0.1:1: Connection refused, 127.0.0.1:2: Connection refused"),
+        (
+            "127.0.0.1:1,127.0.0.1:2",
+            "127.0.0.1:1: Connection refused, 127.0.0.1:2: Connection refused",
+        ),
         (f"{UNKNOWN}:2181", f"{UNKNOWN}:2181: "),
     ],
 )
@@ -132,7 +155,10 @@ def test_a_server_that_is_silent_is_waited_for_though_the_others_refuse() -> Non
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         zookeeper = ZooKeeper(f"127.0.0.1:1,{address}", timeout=0.5)
-        with pytest.raises(RegistryUnavailable, match="not answer within 0.5 s: 127.0.0.1:1: "), closing(zookeeper):
+        with (
+            pytest.raises(RegistryUnavailable, match="not answer within 0.5 s: 127.0.0.1:1: "),
+            closing(zookeeper),
+        ):
             zookeeper.connect()
     assert 0.5 <= time.monotonic() - began < 10
 

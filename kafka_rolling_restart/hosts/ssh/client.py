@@ -19,11 +19,14 @@ from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
-GRACE_S = 10.0  # beyond the limit of a command, for opening its channel and for the end of its output
+GRACE_S = (
+    10.0  # beyond the limit of a command, for opening its channel and for the end of its output
+)
 OPEN_S = 10.0  # for the answer of a host that we are logged in to: may a command be sent?
 COOL_DOWN_S = 10.0
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
-DRAIN_S = 0.3  # a daemon that inherited the streams keeps them open for ever: its output is not waited for
+# a daemon that inherited the streams keeps them open for ever: its output is not waited for
+DRAIN_S = 0.3
 LOOK_S = 0.02
 
 
@@ -48,25 +51,33 @@ class SshHost:
         began, limit = time.monotonic(), self._login_s
         login = Connecting(self._target, self._access)
         try:
-            transport = call_in_thread(login.connect, limit)  # an agent that has gone silent is waited for without a bound
+            transport = call_in_thread(
+                login.connect, limit
+            )  # an agent that has gone silent is waited for without a bound
         except NotInTime as error:
             login.links.close()
             raise SshError(
-                f"{self._target}: not logged in after {limit:g} s. Try: `{self.typed()} true`", code="ssh-unreachable"
+                f"{self._target}: not logged in after {limit:g} s. Try: `{self.typed()} true`",
+                code="ssh-unreachable",
             ) from error
         except RuntimeError as error:  # no more threads
             login.links.close()
-            raise SshError(f"{self._target}: not logged in: {error}", code="no-more-threads") from error
+            raise SshError(
+                f"{self._target}: not logged in: {error}", code="no-more-threads"
+            ) from error
         except BaseException as error:
             login.links.close()
-            LOG.debug("%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error)
+            LOG.debug(
+                "%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error
+            )
             raise
         LOG.debug("%s: logged in after %.2f s", self._target, time.monotonic() - began)
         return SshSession(transport, login.links, str(self._target), login.no_secrets)
 
     @contextmanager
     def session(self) -> Iterator["SshSession"]:
-        """Connect, and disconnect at the end of the block. Raises `SshError` with what to do next."""
+        """Connect, and disconnect at the end of the block. Raises `SshError` with what to do
+        next."""
         with closing(self.connect()) as session:
             yield session
 
@@ -78,7 +89,8 @@ class SshHost:
 class SshConnections:
     """Connections to one host that are kept for what is next: each does one thing at a time.
 
-    So a broker is started over a login that was made while it still ran: none has to succeed while it is down.
+    So a broker is started over a login that was made while it still ran: none has to succeed while
+    it is down.
     """
 
     def __init__(self, host: SshHost) -> None:
@@ -89,10 +101,11 @@ class SshConnections:
         self._refused_at = 0.0
 
     def ask(self, command: str, limit: float, secret: Secret | None = None) -> CommandResult:
-        """Run a command whose repetition does no harm: where the connection broke, it is run again. Raises `SshError`.
+        """Run a command whose repetition does no harm: where the connection broke, it is run again.
+        Raises `SshError`.
 
-        A host that does not let us in is not asked again for `COOL_DOWN_S`: firewalls count logins, and lock out who
-        tries too often.
+        A host that does not let us in is not asked again for `COOL_DOWN_S`: firewalls count logins,
+        and lock out who tries too often.
         """
         with suppress(SshError):
             if session := self._take():
@@ -111,7 +124,8 @@ class SshConnections:
     ) -> CommandResult:
         """Run a command once. Raises `SshError`, with ``sent`` where it may have been run.
 
-        What was seen before a login is old after it, so a command that rests on that may be kept from logging in. For
+        What was seen before a login is old after it, so a command that rests on that may be kept
+        from logging in. For
         ``shown`` and ``objection`` see `SshSession.run`.
         """
         if session := self._take():
@@ -122,7 +136,8 @@ class SshConnections:
                     raise
         if not may_log_in:
             raise SshError(
-                f"no connection is open over which `{shown or command}` could be sent at once", code="stop-not-sent"
+                f"no connection is open over which `{shown or command}` could be sent at once",
+                code="stop-not-sent",
             )
         return self._on(self._host.connect(), command, limit, secret, shown, objection)
 
@@ -151,7 +166,8 @@ class SshConnections:
             result = session.run(command, limit, secret, shown=shown, objection=objection)
         except BaseException:
             session.close()
-            self._hang_up()  # the others may have broken with it, and trying each of them takes its time
+            # the others may have broken with it, and trying each of them takes its time
+            self._hang_up()
             raise
         self._idle.append(session)
         if self._closed:
@@ -174,9 +190,12 @@ class SshConnections:
 
 
 class SshSession:
-    """An open connection to a host; ``no_secrets`` says why no password may be sent over it, if it may not."""
+    """An open connection to a host; ``no_secrets`` says why no password may be sent over it, if it
+    may not."""
 
-    def __init__(self, transport: paramiko.Transport, links: Links, where: str, no_secrets: str = "") -> None:
+    def __init__(
+        self, transport: paramiko.Transport, links: Links, where: str, no_secrets: str = ""
+    ) -> None:
         self._transport = transport
         self._links = links
         self._where = where
@@ -197,9 +216,10 @@ class SshSession:
     ) -> CommandResult:
         """Run a command without a terminal, reading both streams, for ``limit`` s at most.
 
-        Its input is ``secret`` in a line of its own, or nothing; messages call it ``shown``. ``objection`` is asked right
-        before the command is sent, and what it says against it keeps it from being sent. Raises `SshError`, with ``sent``
-        where the command may have been run, and its end was not seen.
+        Its input is ``secret`` in a line of its own, or nothing; messages call it ``shown``.
+        ``objection`` is asked right before the command is sent, and what it says against it keeps
+        it from being sent. Raises `SshError`, with ``sent`` where the command may have been run,
+        and its end was not seen.
         """
         if secret is not None and self._no_secrets:
             raise SshError(f"{self._where}: {self._no_secrets}", code="password-not-sent")
@@ -225,24 +245,31 @@ class SshSession:
             why = str(error) or type(error).__name__
             LOG.debug("%s: `%s` broke off: %s", self._where, name, why)
             seen = (
-                f"the connection broke while `{name}` ran" if sent else f"the connection broke before `{name}` was sent"
+                f"the connection broke while `{name}` ran"
+                if sent
+                else f"the connection broke before `{name}` was sent"
             )
             raise SshError(
-                f"{seen}: {why}", sent=sent, code="command-end-not-seen" if sent else "ssh-unreachable"
+                f"{seen}: {why}",
+                sent=sent,
+                code="command-end-not-seen" if sent else "ssh-unreachable",
             ) from error
         finally:
             watchdog.cancel()
         if status is None:
             after = time.monotonic() - began
             LOG.debug("%s: `%s` did not end within %.0f s", self._where, name, after)
-            raise SshError(f"`{name}` did not end within {after:.0f} s", sent=True, code="command-end-not-seen")
+            raise SshError(
+                f"`{name}` did not end within {after:.0f} s", sent=True, code="command-end-not-seen"
+            )
         result = CommandResult(name, status, output, time.monotonic() - began)
         LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
         return result
 
 
 def _follow(channel: Any, deadline: float) -> tuple[int | None, str]:
-    """Read both streams until the command has ended; return its status (None: not seen) and their last lines."""
+    """Read both streams until the command has ended; return its status (None: not seen) and their
+    last lines."""
     tails = {"out": b"", "err": b""}
     ended_at = None
     while True:

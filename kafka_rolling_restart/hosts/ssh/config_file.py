@@ -1,7 +1,8 @@
-"""Read OpenSSH's client configuration (ssh_config(5)): Host, Match and Include, and what they say of a host.
+"""Read OpenSSH's client configuration (ssh_config(5)): Host, Match and Include, and what they say
+of a host.
 
-Not by paramiko's reader, which ignores Include, takes a Match criterion that it does not know (or one in capitals) as
-matched, and lets `Match exec` read our standard input.
+Not by paramiko's reader, which ignores Include, takes a Match criterion that it does not know (or
+one in capitals) as matched, and lets `Match exec` read our standard input.
 """
 
 import glob
@@ -19,19 +20,49 @@ from kafka_rolling_restart.errors import UsageError
 
 MAX_DEPTH = 16  # of Include, as in OpenSSH
 EXEC_S = 10.0
-# Lines end at \n alone, and what separates words is not Python's idea of a space: a form feed or U+2028 in a comment would
+# Lines end at \n alone, and what separates words is not Python's idea of a space: a form feed or
+# U+2028 in a comment would
 # make a setting of its rest.
 SPACE = " \t\r\n"
 LINE = re.compile(r"([A-Za-z0-9]+)(?:[ \t\r]*=[ \t\r]*|[ \t\r]+)(.+)", re.DOTALL)
 TOKEN = re.compile(r"%(.)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
-RAW = ("proxycommand", "proxyjump", "localcommand", "remotecommand", "knownhostscommand")  # taken as they are written
+RAW = (
+    "proxycommand",
+    "proxyjump",
+    "localcommand",
+    "remotecommand",
+    "knownhostscommand",
+)  # taken as they are written
 REPEATABLE = ("identityfile", "certificatefile")
-SEVERAL = ("userknownhostsfile", "globalknownhostsfile", "canonicaldomains", "canonicalizepermittedcnames")
+SEVERAL = (
+    "userknownhostsfile",
+    "globalknownhostsfile",
+    "canonicaldomains",
+    "canonicalizepermittedcnames",
+)
 SINGLE = (
-    *("hostname", "user", "port", "identityfile", "identitiesonly", "hostkeyalias", "hashknownhosts"),
-    *("stricthostkeychecking", "revokedhostkeys", "preferredauthentications", "passwordauthentication"),
-    *("kbdinteractiveauthentication", "pubkeyauthentication", "canonicalizehostname", "canonicalizemaxdots"),
+    *(
+        "hostname",
+        "user",
+        "port",
+        "identityfile",
+        "identitiesonly",
+        "hostkeyalias",
+        "hashknownhosts",
+    ),
+    *(
+        "stricthostkeychecking",
+        "revokedhostkeys",
+        "preferredauthentications",
+        "passwordauthentication",
+    ),
+    *(
+        "kbdinteractiveauthentication",
+        "pubkeyauthentication",
+        "canonicalizehostname",
+        "canonicalizemaxdots",
+    ),
 )
 ALIASES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
@@ -44,7 +75,13 @@ HOST_LINE = "Host"  # differs from Match host and Match originalhost
 LAST_PASS = ("final", "canonical")  # hold in the second pass, whatever was the cause of that
 ALONE = ("all", *LAST_PASS)
 CRITERIA = ("host", "originalhost", "user", "localuser", "exec")
-UNSUPPORTED = ("localnetwork", "tagged", "command", "sessiontype", "version")  # each has an argument
+UNSUPPORTED = (
+    "localnetwork",
+    "tagged",
+    "command",
+    "sessiontype",
+    "version",
+)  # each has an argument
 
 
 @dataclass(frozen=True)
@@ -59,7 +96,8 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A Host or Match line. ``outer`` is the block in which its file is included, ``where`` its file and line."""
+    """A Host or Match line. ``outer`` is the block in which its file is included, ``where`` its
+    file and line."""
 
     conditions: tuple[Condition, ...]
     where: str
@@ -68,7 +106,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Setting:
-    """A line that says something of the hosts that meet the conditions of its block; None: of all."""
+    """A line that says something of the hosts that meet the conditions of its block; None: of
+    all."""
 
     keyword: str
     words: tuple[str, ...]
@@ -77,7 +116,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Query:
-    """A host that is looked up: its name, the user and port of the command line, and who asks from where."""
+    """A host that is looked up: its name, the user and port of the command line, and who asks from
+    where."""
 
     name: str
     login: str
@@ -89,9 +129,11 @@ Found = dict[str, tuple[str, ...]]
 
 
 class SettingsReader:
-    """Reads a file and those that it includes. ``base`` is where relative names are, ``home`` is ``~``.
+    """Reads a file and those that it includes. ``base`` is where relative names are, ``home`` is
+    ``~``.
 
-    ``strict``: refuse a file that others may write; what is included is always refused then, as in OpenSSH.
+    ``strict``: refuse a file that others may write; what is included is always refused then, as in
+    OpenSSH.
     """
 
     def __init__(self, base: Path, home: Path, strict: bool) -> None:
@@ -99,8 +141,11 @@ class SettingsReader:
         self._home = home
         self._strict = strict
 
-    def read(self, path: Path, outer: Block | None = None, depth: int = 0) -> Iterator[Block | Setting]:
-        """Return the blocks and settings in their order. Raises `UsageError` for a file that makes no sense."""
+    def read(
+        self, path: Path, outer: Block | None = None, depth: int = 0
+    ) -> Iterator[Block | Setting]:
+        """Return the blocks and settings in their order. Raises `UsageError` for a file that makes
+        no sense."""
         if depth > MAX_DEPTH:
             raise UsageError(
                 f"{path}: Include goes deeper than {MAX_DEPTH} files: does it include itself?",
@@ -128,7 +173,9 @@ class SettingsReader:
                 _require_ours(path)
             return path.read_bytes().decode("utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: cannot be used: {error}", code="ssh-config-invalid") from error
+            raise UsageError(
+                f"{path}: cannot be used: {error}", code="ssh-config-invalid"
+            ) from error
 
     def _files(self, patterns: tuple[str, ...]) -> Iterator[Path]:
         for pattern in patterns:
@@ -146,19 +193,23 @@ class Lookup:
         self._has_final = any(one.kind == "final" for block in blocks for one in block.conditions)
 
     def find(self, query: Query) -> Found:
-        """Return the settings of a host, not yet expanded. Raises `UsageError` for what only ssh itself can tell."""
+        """Return the settings of a host, not yet expanded. Raises `UsageError` for what only ssh
+        itself can tell."""
         found: Found = {key: tuple(words) for key, words in query.given.items()}
         self._pass(query, found, final=False)
         canonical = flag(found, "canonicalizehostname", also=("always",))
         if canonical:
             _require_whole_name(query, found)
         if self._has_final or canonical:
-            found["hostname"] = (address(query, found).replace("%", "%%"),)  # which nothing can change any more
+            found["hostname"] = (
+                address(query, found).replace("%", "%%"),
+            )  # which nothing can change any more
             self._pass(query, found, final=True)
         return found
 
     def _pass(self, query: Query, found: Found, final: bool) -> None:
-        """Go through all lines. Whether a block holds is decided at its head, before what it says changes the answer."""
+        """Go through all lines. Whether a block holds is decided at its head, before what it says
+        changes the answer."""
         holds: dict[Block | None, bool] = {None: True}
         for line in self._lines:
             if isinstance(line, Block):
@@ -175,7 +226,8 @@ class Lookup:
         for condition in block.conditions:
             if condition.kind in UNSUPPORTED:
                 raise UsageError(
-                    f"{block.where}: Match {condition.kind} is not supported, and decides here what holds for {query.name}. "
+                    f"{block.where}: Match {condition.kind} is not supported, and decides here "
+                    f"what holds for {query.name}. "
                     "Write a file without it, and name that file with --ssh-config",
                     code="ssh-config-unsupported",
                 )
@@ -189,7 +241,9 @@ class Lookup:
         if condition.kind == HOST_LINE:
             return matches(condition.patterns, address(query, found) if final else query.name)
         if condition.kind == "exec":
-            host = _spelled(query, found)  # for Match exec as it is written, and the alias of what has none
+            host = _spelled(
+                query, found
+            )  # for Match exec as it is written, and the alias of what has none
             values = {**tokens(query, found), "h": host, "k": first(found, "hostkeyalias", host)}
             return self._run(expanded(condition.argument, values))
         patterns = condition.argument.split(",")
@@ -203,7 +257,8 @@ class Lookup:
 
 
 def _is_open(keyword: str, found: Found) -> bool:
-    """Tell whether a setting may still say something. A proxy that comes first keeps the other kind out."""
+    """Tell whether a setting may still say something. A proxy that comes first keeps the other kind
+    out."""
     if keyword == "proxyjump":
         return "proxyjump" not in found and "proxycommand" not in found
     if keyword == "proxycommand" and first(found, "proxyjump", NONE).lower() != NONE:
@@ -221,7 +276,8 @@ def _require_whole_name(query: Query, found: Found) -> None:
     if _is_none(found, "canonicaldomains") and _is_none(found, "canonicalizepermittedcnames"):
         return
     raise UsageError(
-        f"CanonicalizeHostname is not supported where it may replace the name {name}. Give the whole name with "
+        f"CanonicalizeHostname is not supported where it may replace the name {name}. Give the "
+        "whole name with "
         "--ssh-host, or set CanonicalizeHostname no for this host",
         code="ssh-config-unsupported",
     )
@@ -232,7 +288,8 @@ def _is_none(found: Found, keyword: str) -> bool:
 
 
 def flag(found: Found, keyword: str, default: bool = False, also: Sequence[str] = ()) -> bool:
-    """Return what a setting says, which is yes or no; ``also`` are further words for yes. Raises `UsageError`."""
+    """Return what a setting says, which is yes or no; ``also`` are further words for yes. Raises
+    `UsageError`."""
     word = first(found, keyword, "yes" if default else "no").lower()
     if word in ("yes", "true", *also):
         return True
@@ -289,30 +346,37 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
         if match[1] == "%":
             return "%"
         if match[1] not in values:
-            raise UsageError(f"%{match[1]} in {text!r} is not supported", code="ssh-config-unsupported")
+            raise UsageError(
+                f"%{match[1]} in {text!r} is not supported", code="ssh-config-unsupported"
+            )
         return values[match[1]]
 
     return TOKEN.sub(value, text)
 
 
 def with_variables(text: str, environ: Mapping[str, str]) -> str:
-    """Return a text with each ``${NAME}`` replaced. Raises `UsageError` for a variable that is not set."""
+    """Return a text with each ``${NAME}`` replaced. Raises `UsageError` for a variable that is not
+    set."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            raise UsageError(f"{text!r}: the environment has no {match[1]}", code="ssh-config-invalid")
+            raise UsageError(
+                f"{text!r}: the environment has no {match[1]}", code="ssh-config-invalid"
+            )
         return environ[match[1]]
 
     return VARIABLE.sub(value, text)
 
 
 def host_matches(patterns: Sequence[str], name: str) -> bool:
-    """Tell whether a host name matches a list of patterns, in capitals or not: as Match host, and as in known_hosts."""
+    """Tell whether a host name matches a list of patterns, in capitals or not: as Match host, and
+    as in known_hosts."""
     return matches([pattern.lower() for pattern in patterns], name.lower())
 
 
 def matches(patterns: Sequence[str], text: str) -> bool:
-    """Tell whether a text matches a list of patterns with ``*``, ``?`` and ``!``, as in ssh_config(5)."""
+    """Tell whether a text matches a list of patterns with ``*``, ``?`` and ``!``, as in
+    ssh_config(5)."""
     met = False
     for pattern in patterns:
         if _pattern(pattern.removeprefix("!")).fullmatch(text):
@@ -341,7 +405,9 @@ def runner(shell: str) -> Callable[[str], bool]:
                 timeout=EXEC_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"Match exec in the SSH configuration: {error}", code="ssh-config-invalid") from error
+            raise UsageError(
+                f"Match exec in the SSH configuration: {error}", code="ssh-config-invalid"
+            ) from error
         return ended.returncode == 0
 
     return succeeds
@@ -353,7 +419,9 @@ def _keyword(line: str, where: str) -> tuple[str, str]:
         return "", ""
     match = LINE.fullmatch(line)
     if not match:
-        raise UsageError(f"{where}: {line[:80]!r} is no setting with a value", code="ssh-config-invalid")
+        raise UsageError(
+            f"{where}: {line[:80]!r} is no setting with a value", code="ssh-config-invalid"
+        )
     keyword = match[1].lower()
     return ALIASES.get(keyword, keyword), match[2]
 
@@ -368,9 +436,13 @@ def _values(keyword: str, text: str, where: str) -> tuple[str, ...]:
     if keyword in (*SINGLE, *SEVERAL) and not all(words or ("",)):
         raise UsageError(f"{where}: {keyword} has no value", code="ssh-config-invalid")
     if keyword in SINGLE and len(words) > 1:
-        raise UsageError(f"{where}: {keyword} has more than one value: {text[:80]!r}", code="ssh-config-invalid")
+        raise UsageError(
+            f"{where}: {keyword} has more than one value: {text[:80]!r}", code="ssh-config-invalid"
+        )
     if keyword in SEVERAL and len(words) > 1 and NONE in map(str.lower, words):
-        raise UsageError(f"{where}: {keyword} has {NONE!r} beside another value", code="ssh-config-invalid")
+        raise UsageError(
+            f"{where}: {keyword} has {NONE!r} beside another value", code="ssh-config-invalid"
+        )
     return words
 
 
@@ -388,27 +460,37 @@ def _conditions(words: tuple[str, ...], where: str) -> Iterator[Condition]:
         raise UsageError(f"{where}: Match has no criterion", code="ssh-config-invalid")
     found = 0
     while rest:
-        word, _, value = rest.pop(0).partition("=")  # Match host=NAME is the same as Match host NAME
+        word, _, value = rest.pop(0).partition(
+            "="
+        )  # Match host=NAME is the same as Match host NAME
         if value:
             rest.insert(0, value)
         kind, negated = word.removeprefix("!").lower(), word.startswith("!")
         if kind == "all" and (rest or found > 1):
-            raise UsageError(f"{where}: Match all stands beside other criteria", code="ssh-config-invalid")
+            raise UsageError(
+                f"{where}: Match all stands beside other criteria", code="ssh-config-invalid"
+            )
         if kind not in (*ALONE, *CRITERIA, *UNSUPPORTED):
-            raise UsageError(f"{where}: Match {kind[:80]!r} is no criterion that is known", code="ssh-config-invalid")
+            raise UsageError(
+                f"{where}: Match {kind[:80]!r} is no criterion that is known",
+                code="ssh-config-invalid",
+            )
         argument = ""
         if kind not in ALONE:
             if rest[:1] == ["="]:
                 rest.pop(0)
             if not rest or not rest[0]:
-                raise UsageError(f"{where}: Match {kind} has no argument", code="ssh-config-invalid")
+                raise UsageError(
+                    f"{where}: Match {kind} has no argument", code="ssh-config-invalid"
+                )
             argument = rest.pop(0)
         found += 1
         yield Condition(kind, argument, negated)
 
 
 def _words(text: str, where: str) -> tuple[str, ...]:
-    """Split at spaces outside quotes, up to a comment; unlike in a shell most backslashes are backslashes (DOMAIN\\user)."""
+    """Split at spaces outside quotes, up to a comment; unlike in a shell most backslashes are
+    backslashes (DOMAIN\\user)."""
     words: list[str] = []
     word: str | None = None  # None: between two words
     quote, at = "", 0
@@ -433,20 +515,25 @@ def _words(text: str, where: str) -> tuple[str, ...]:
         else:
             word += one
     if quote:
-        raise UsageError(f"{where}: {text[:80]!r} has a quote without its partner", code="ssh-config-invalid")
+        raise UsageError(
+            f"{where}: {text[:80]!r} has a quote without its partner", code="ssh-config-invalid"
+        )
     return tuple(words) if word is None else (*words, word)
 
 
 def _require_ours(path: Path) -> None:
-    """Refuse a file that others may write: it names commands that we run. OpenSSH refuses it, too."""
+    """Refuse a file that others may write: it names commands that we run. OpenSSH refuses it,
+    too."""
     status = path.stat()
     if status.st_uid not in (0, os.getuid()):
         raise UsageError(
-            f"{path}: belongs to uid {status.st_uid}, so ssh refuses it, too: it must be yours or root's",
+            f"{path}: belongs to uid {status.st_uid}, so ssh refuses it, too: it must be yours or "
+            "root's",
             code="ssh-config-permissions",
         )
     if status.st_mode & 0o022:
         raise UsageError(
-            f"{path}: others may write it, so ssh refuses it, too: chmod go-w {shlex.quote(str(path))}",
+            f"{path}: others may write it, so ssh refuses it, too: chmod go-w "
+            f"{shlex.quote(str(path))}",
             code="ssh-config-permissions",
         )

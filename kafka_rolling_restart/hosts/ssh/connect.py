@@ -21,8 +21,13 @@ CONNECT_S = 15.0
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
 KEEPALIVE_S = 10
 SILENCE = ("No existing session", "Error reading SSH protocol banner")
-ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}  # the others are called as their keys are
-SCANNED = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}  # what ssh-keyscan -t calls them; the others are ecdsa
+ALGORITHMS = {
+    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")
+}  # the others are called as their keys are
+SCANNED = {
+    "ssh-ed25519": "ed25519",
+    "ssh-rsa": "rsa",
+}  # what ssh-keyscan -t calls them; the others are ecdsa
 
 
 class Link(Protocol):
@@ -35,7 +40,8 @@ L = TypeVar("L", bound=Link)
 
 
 class Links:
-    """What a connection is made of: sockets, programs, connections through others. Closed as a whole, at any time."""
+    """What a connection is made of: sockets, programs, connections through others. Closed as a
+    whole, at any time."""
 
     def __init__(self) -> None:
         self._links: list[Any] = []
@@ -53,7 +59,9 @@ class Links:
         """Close the links, the last one first."""
         self._closed.set()
         while self._links:
-            with suppress(IndexError, OSError, EOFError):  # another thread may close them, too; or they are broken
+            with suppress(
+                IndexError, OSError, EOFError
+            ):  # another thread may close them, too; or they are broken
                 self._links.pop().close()
 
     @property
@@ -63,7 +71,8 @@ class Links:
 
 
 class AddedKeys:
-    """The host keys that this run has added to known_hosts. Nobody has compared them: no password goes there."""
+    """The host keys that this run has added to known_hosts. Nobody has compared them: no password
+    goes there."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +95,8 @@ class AddedKeys:
 
 @dataclass(frozen=True)
 class Access:
-    """What all logins have in common: who we are, the shell of ProxyCommand, and who is warned of a new host key."""
+    """What all logins have in common: who we are, the shell of ProxyCommand, and who is warned of a
+    new host key."""
 
     credentials: Credentials
     shell: str
@@ -104,7 +114,8 @@ class Connecting:
         self.no_secrets = ""  # why no password may be sent to the host; empty: it may
 
     def connect(self) -> Any:
-        """Log in to each host on the way, and last to ours; return the connection to that. Raises `SshError`."""
+        """Log in to each host on the way, and last to ours; return the connection to that. Raises
+        `SshError`."""
         transport = None
         for target in (*self._target.via, self._target):
             try:
@@ -113,7 +124,9 @@ class Connecting:
                 self._log_in(transport, target)
             except SshError:
                 raise
-            except Exception as error:  # a peer that talks nonsense makes paramiko raise whatever its parsing hits
+            except (
+                Exception
+            ) as error:  # a peer that talks nonsense makes paramiko raise whatever its parsing hits
                 raise self._error(target, error) from error
         return transport
 
@@ -147,26 +160,36 @@ class Connecting:
     def _verify(self, target: Target, entries: Sequence[Entry], key: HostKey) -> None:
         revoked = known_hosts.revoked_in(target.revoked_keys, key) if target.revoked_keys else ""
         if revoked:
-            raise SshError(f"{self._place(target)}: {_revoked(key, revoked)}", code="host-key-revoked")
+            raise SshError(
+                f"{self._place(target)}: {_revoked(key, revoked)}", code="host-key-revoked"
+            )
         found = known_hosts.judge(entries, target.known_as, key)
         if found.trust is Trust.UNKNOWN and target.adds_unknown and target.known_hosts:
             found = self._access.added.add(target, key)
             if found.entry is None:
                 self._access.warn(
-                    f"{target}: its host key was not known, and is now in {target.known_hosts[0]}: {key}",
+                    f"{target}: its host key was not known, and is now in {target.known_hosts[0]}: "
+                    f"{key}",
                     code="host-key-added",
                 )
         if found.trust is not Trust.KNOWN:
-            raise SshError(f"{self._place(target)}: {_distrust(target, found, key)}", code=_code(found.trust))
+            raise SshError(
+                f"{self._place(target)}: {_distrust(target, found, key)}", code=_code(found.trust)
+            )
 
     def _error(self, target: Target, error: Exception) -> SshError:
         why, code = _why_not(error), "ssh-unreachable"
         if isinstance(error, paramiko.ChannelException):
-            why = f"{self._before(target)} does not lead there: {error.text} (does its sshd allow it, and reach it?)"
+            why = (
+                f"{self._before(target)} does not lead there: {error.text} (does its sshd allow "
+                "it, and reach it?)"
+            )
         elif isinstance(error, paramiko.AuthenticationException):
             why, code = f"login refused: {why}", "login-refused"
         elif target.proxy_command:
-            why = f"{why}; by `{target.proxy_command}`{f', which said: {said}' if (said := self.links.said) else ''}"
+            why = f"{why}; by `{target.proxy_command}`"
+            if self.links.said:
+                why = f"{why}, which said: {self.links.said}"
         return SshError(f"{self._place(target)}: {why}. Try: `{target.typed()} true`", code=code)
 
     def _before(self, target: Target) -> Target:
@@ -175,11 +198,16 @@ class Connecting:
 
     def _place(self, target: Target) -> str:
         """Say which host it was: ours, or one on the way."""
-        return str(target) if target is self._target else f"{target} (on the way to {self._target.name})"
+        return (
+            str(target)
+            if target is self._target
+            else f"{target} (on the way to {self._target.name})"
+        )
 
 
 def _why_not(error: Exception) -> str:
-    """Say why there is no connection, as the system says it; paramiko's words for a silent server mislead."""
+    """Say why there is no connection, as the system says it; paramiko's words for a silent server
+    mislead."""
     said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
     return "no SSH server answers there, though the port is open" if said in SILENCE else said
 
@@ -200,13 +228,16 @@ def _distrust(target: Target, found: Judgement, key: HostKey) -> str:
         return _revoked(key, line)
     if found.trust is Trust.CHANGED:
         return (
-            f"its host key ({key}) is not the one in {line}: the host was installed again, or somebody intercepts the "
+            f"its host key ({key}) is not the one in {line}: the host was installed again, or "
+            "somebody intercepts the "
             "connection. Find out which. If the new key is right, run: "
-            f"`ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && {_add(target, file, key)}`"
+            f"`ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && "
+            f"{_add(target, file, key)}`"
         )
     authority = f" ({AUTHORITY} lines are not supported)" if found.has_authority else ""
     return (
-        f"its host key is not known{authority} ({key}). Compare it with the host's own, then add it: "
+        f"its host key is not known{authority} ({key}). Compare it with the host's own, then add "
+        "it: "
         f"`{_add(target, file, key)}`"
     )
 
@@ -217,17 +248,23 @@ def _revoked(key: HostKey, where: str) -> str:
 
 def _unseen(target: Target, key: HostKey) -> str:
     return (
-        f"no password was sent, because this run has added the host key ({key}) and nobody has compared it. Compare it with "
-        f"the host's own; if it is the same, and is in {target.known_hosts[0]}, run the command again"
+        f"no password was sent, because this run has added the host key ({key}) and nobody has "
+        "compared it. Compare it with "
+        f"the host's own; if it is the same, and is in {target.known_hosts[0]}, run the command "
+        "again"
     )
 
 
 def _add(target: Target, file: object, key: HostKey) -> str:
-    """Return what adds the host key that was seen, and none of another kind; ssh-keyscan knows neither hops nor aliases."""
+    """Return what adds the host key that was seen, and none of another kind; ssh-keyscan knows
+    neither hops nor aliases."""
     if target.via or target.proxy_command or target.alias:
         algorithms = ",".join(ALGORITHMS.get(key.kind, (key.kind,)))
         only = f"-o HostKeyAlgorithms={algorithms} -o UpdateHostKeys=no"
-        return f"ssh -o StrictHostKeyChecking=accept-new {only} {target.typed().removeprefix('ssh ')} true"
+        return (
+            f"ssh -o StrictHostKeyChecking=accept-new {only} "
+            f"{target.typed().removeprefix('ssh ')} true"
+        )
     kind = SCANNED.get(key.kind, "ecdsa")
     return f"ssh-keyscan -t {kind} -p {target.port} {target.address} >> {shlex.quote(str(file))}"
 
@@ -235,13 +272,20 @@ def _add(target: Target, file: object, key: HostKey) -> str:
 def _prefer(transport: Any, known: Sequence[str]) -> None:
     """Have the host show a key of a kind that we know of it."""
     options = transport.get_security_options()
-    wanted = [name for kind in known for name in ALGORITHMS.get(kind, (kind,)) if name in options.key_types]
+    wanted = [
+        name
+        for kind in known
+        for name in ALGORITHMS.get(kind, (kind,))
+        if name in options.key_types
+    ]
     options.key_types = tuple(dict.fromkeys((*wanted, *options.key_types)))
 
 
 def _connected(address: str, port: int) -> socket.socket:
     connection = socket.create_connection((address, port), timeout=CONNECT_S)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # keepalives alone do not notice that nobody acknowledges them
+    if hasattr(
+        socket, "TCP_USER_TIMEOUT"
+    ):  # keepalives alone do not notice that nobody acknowledges them
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return connection

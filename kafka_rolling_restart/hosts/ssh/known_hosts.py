@@ -1,6 +1,8 @@
-"""The host keys that we know (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): hashed names, patterns, revoked keys.
+"""The host keys that we know (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): hashed names, patterns,
+revoked keys.
 
-Not by paramiko's reader, which knows neither patterns nor markers, and takes no file that has a marker.
+Not by paramiko's reader, which knows neither patterns nor markers, and takes no file that has a
+marker.
 """
 
 import base64
@@ -65,7 +67,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of a host's key; ``entry`` is the line that says so, or that is contradicted."""
+    """What is known of a host's key; ``entry`` is the line that says so, or that is
+    contradicted."""
 
     trust: Trust
     entry: Entry | None = None
@@ -73,14 +76,17 @@ class Judgement:
 
 
 def read(files: Iterable[Path]) -> list[Entry]:
-    """Return the lines of those files that are there; a line that makes no sense is left out, as in OpenSSH."""
+    """Return the lines of those files that are there; a line that makes no sense is left out, as in
+    OpenSSH."""
     return [entry for file in files if file.exists() for entry in _entries(file, file.read_bytes())]
 
 
 def judge(entries: Sequence[Entry], names: Sequence[str], key: HostKey) -> Judgement:
-    """Say what is known of a key. The second name is looked up only where the first has no key at all, as in OpenSSH.
+    """Say what is known of a key. The second name is looked up only where the first has no key at
+    all, as in OpenSSH.
 
-    A fallback may know a key, and cannot contradict it. A key that is revoked under any of the names is revoked.
+    A fallback may know a key, and cannot contradict it. A key that is revoked under any of the
+    names is revoked.
     """
     here = [entry for entry in entries if any(entry.is_of(name) for name in names)]
     revoked = next((one for one in here if one.marker == REVOKED and one.key == key), None)
@@ -98,7 +104,8 @@ def judge(entries: Sequence[Entry], names: Sequence[str], key: HostKey) -> Judge
 
 
 def kinds(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
-    """Return the kinds of the keys that are known of a host, so that it is asked for one of those."""
+    """Return the kinds of the keys that are known of a host, so that it is asked for one of
+    those."""
     for name in names:
         if found := [one.key.kind for one in entries if not one.marker and one.is_of(name)]:
             return found
@@ -106,9 +113,11 @@ def kinds(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
 
 
 def revoked_in(file: Path, key: HostKey) -> str:
-    """Return the line of a file of RevokedHostKeys that has a key, empty where none has. Raises `SshError`.
+    """Return the line of a file of RevokedHostKeys that has a key, empty where none has. Raises
+    `SshError`.
 
-    As in OpenSSH a file that cannot be read, or that has a line which is no key, lets nobody log in anywhere.
+    As in OpenSSH a file that cannot be read, or that has a line which is no key, lets nobody log in
+    anywhere.
     """
     try:
         content = file.read_bytes()
@@ -119,7 +128,8 @@ def revoked_in(file: Path, key: HostKey) -> str:
         ) from error
     if content.startswith(REVOCATION_LIST):
         raise SshError(
-            f"RevokedHostKeys {file}: is a KRL, which is not supported. Name a text file there, with one public key a line",
+            f"RevokedHostKeys {file}: is a KRL, which is not supported. Name a text file there, "
+            "with one public key a line",
             code="host-keys-unreadable",
         )
     for number, line in enumerate(_lines(content), 1):
@@ -129,7 +139,8 @@ def revoked_in(file: Path, key: HostKey) -> str:
         revoked = _key(text)
         if revoked is None:
             raise SshError(
-                f"RevokedHostKeys {file}, line {number}: is no public key, so ssh refuses all hosts",
+                f"RevokedHostKeys {file}, line {number}: is no public key, so ssh refuses all "
+                "hosts",
                 code="host-keys-unreadable",
             )
         if revoked.blob == key.blob:
@@ -138,7 +149,8 @@ def revoked_in(file: Path, key: HostKey) -> str:
 
 
 def add(file: Path, name: str, key: HostKey, hash_name: bool) -> Judgement:
-    """Add a key to a file, unless another login or program has just added one for this name; return what holds now."""
+    """Add a key to a file, unless another login or program has just added one for this name; return
+    what holds now."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with open(descriptor, "rb+") as stream:
@@ -148,13 +160,17 @@ def add(file: Path, name: str, key: HostKey, hash_name: bool) -> Judgement:
         if now.trust is Trust.UNKNOWN:
             gap = b"" if not present or present.endswith(b"\n") else b"\n"
             shown = hashed(name) if hash_name else name
-            os.write(descriptor, gap + f"{shown} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode())
+            os.write(
+                descriptor,
+                gap + f"{shown} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode(),
+            )
             return Judgement(Trust.KNOWN)
         return now
 
 
 def hashed(name: str, like: str = "") -> str:
-    """Return a name as it stands in a file with hashed names; with the salt of ``like``, or a new one."""
+    """Return a name as it stands in a file with hashed names; with the salt of ``like``, or a new
+    one."""
     try:
         salt = base64.b64decode(like.split("|")[2]) if like else os.urandom(20)
     except (ValueError, IndexError):
@@ -190,7 +206,8 @@ def _word(text: str) -> tuple[str, str]:
 
 
 def _key(text: str) -> HostKey | None:
-    """Return the public key with which a text begins, None where there is none: its kind is in it once more."""
+    """Return the public key with which a text begins, None where there is none: its kind is in it
+    once more."""
     kind, rest = _word(text)
     encoded = _word(rest)[0].strip("\r\f\v")
     try:

@@ -1,4 +1,5 @@
-"""Prove who we are to a host: the agent's keys, key files and a password, in an order that wastes no try."""
+"""Prove who we are to a host: the agent's keys, key files and a password, in an order that wastes
+no try."""
 
 import base64
 import os
@@ -17,7 +18,11 @@ from kafka_rolling_restart.hosts.ssh.config import KEYBOARD, PASSWORD, PUBLIC_KE
 from kafka_rolling_restart.parallel import NotInTime, call_in_thread
 from kafka_rolling_restart.settings.secret import KEY_PASSPHRASE, PREFIX, Passwords, Secret, Secrets
 
-KINDS = {b"ssh-ed25519": paramiko.Ed25519Key, b"ecdsa-sha2": paramiko.ECDSAKey, b"ssh-rsa": paramiko.RSAKey}
+KINDS = {
+    b"ssh-ed25519": paramiko.Ed25519Key,
+    b"ecdsa-sha2": paramiko.ECDSAKey,
+    b"ssh-rsa": paramiko.RSAKey,
+}
 OPENSSH = b"openssh-key-v1\0"
 AGENT_S = 5.0
 TRIES = 3  # for a passphrase that is typed
@@ -38,7 +43,8 @@ class Offer:
 
 
 class Credentials:
-    """The keys of the files, opened once and before the first login, and the password, if there is one."""
+    """The keys of the files, opened once and before the first login, and the password, if there is
+    one."""
 
     def __init__(self, secrets: Secrets, passwords: Passwords) -> None:
         self._secrets = secrets
@@ -48,28 +54,41 @@ class Credentials:
         self._closed: dict[Path, str] = {}
 
     def open(self, targets: Iterable[Target]) -> None:
-        """Open the keys of hosts and of the hops to them; ask for a passphrase, once for a key, where one is needed.
+        """Open the keys of hosts and of the hops to them; ask for a passphrase, once for a key,
+        where one is needed.
 
-        A key that the agent holds is not asked for, nor one that was named for no host where another may do.
+        A key that the agent holds is not asked for, nor one that was named for no host where
+        another may do.
         """
         hosts = list(dict.fromkeys(hop for target in targets for hop in (*target.via, target)))
         held = _held_by_agent()
-        locked = [path for path in dict.fromkeys(key for host in hosts for key in host.keys) if not self._try(path)]
+        locked = [
+            path
+            for path in dict.fromkeys(key for host in hosts for key in host.keys)
+            if not self._try(path)
+        ]
         for path in locked:
             if _public(path) not in held:
-                self._unlock(path, any(path in host.keys and self._needs(host, held) for host in hosts))
+                self._unlock(
+                    path, any(path in host.keys and self._needs(host, held) for host in hosts)
+                )
 
-    def log_in(self, transport: Any, target: Target, is_last: bool = True, no_password: str = "") -> None:
-        """Log in on a connection whose host key was verified. Raises `paramiko.SSHException` with what was tried.
+    def log_in(
+        self, transport: Any, target: Target, is_last: bool = True, no_password: str = ""
+    ) -> None:
+        """Log in on a connection whose host key was verified. Raises `paramiko.SSHException` with
+        what was tried.
 
-        The password is for the last host alone, never for one on the way; ``no_password`` says why it must not be sent
-        there either.
+        The password is for the last host alone, never for one on the way; ``no_password`` says why
+        it must not be sent there either.
         """
         refused: list[str] = []
         allowed: Sequence[str] = ()
         if PUBLIC_KEY in target.methods:
             with closing(paramiko.Agent()) as agent:
-                allowed = _offer_keys(transport, target.user, self._offers(target, agent.get_keys()), refused)
+                allowed = _offer_keys(
+                    transport, target.user, self._offers(target, agent.get_keys()), refused
+                )
         if transport.is_authenticated():
             return
         kept_back = ""
@@ -84,10 +103,13 @@ class Credentials:
     def _offers(self, target: Target, held: Sequence[Any]) -> list[Offer]:
         """Return the keys in the order in which they are tried, each of them once.
 
-        Keys that were named for the host come before the others of the agent, unlike in OpenSSH: a server hangs up
-        after a few tries.
+        Keys that were named for the host come before the others of the agent, unlike in OpenSSH: a
+        server hangs up after a few tries.
         """
-        agent = {key.blob: Offer(f"the agent's {key.comment or key.get_name()}", key, key.blob) for key in held}
+        agent = {
+            key.blob: Offer(f"the agent's {key.comment or key.get_name()}", key, key.blob)
+            for key in held
+        }
         mine = [agent[blob] for path in target.keys if (blob := _public(path)) in agent]
         files = [offer for path in target.keys for offer in self._keys.get(path, ())]
         others = [] if target.identities_only else list(agent.values())
@@ -104,7 +126,8 @@ class Credentials:
         return host.names_keys or not others
 
     def _try(self, path: Path, passphrases: Sequence[Secret | None] | None = None) -> bool:
-        """Open a key file as far as we can; return whether it is settled: open, not there, or of no use."""
+        """Open a key file as far as we can; return whether it is settled: open, not there, or of no
+        use."""
         for passphrase in passphrases or (None, *self._passphrases):
             try:
                 self._keys[path] = _load(path, passphrase)
@@ -129,23 +152,34 @@ class Credentials:
                 return
         if tries:
             raise UsageError(
-                f"{path}: the passphrase does not open it. Try: `ssh-add {path}`", code="key-passphrase-wrong"
+                f"{path}: the passphrase does not open it. Try: `ssh-add {path}`",
+                code="key-passphrase-wrong",
             )
 
-    def _why(self, transport: Any, target: Target, refused: Sequence[str], allowed: Sequence[str]) -> str:
+    def _why(
+        self, transport: Any, target: Target, refused: Sequence[str], allowed: Sequence[str]
+    ) -> str:
         if not transport.is_active() and refused:
             return (
-                f"the server hung up after {', '.join(refused)} (too many authentication failures?). "
+                f"the server hung up after {', '.join(refused)} (too many authentication "
+                "failures?). "
                 f"Name the right key with IdentityFile, and set IdentitiesOnly yes"
             )
         closed = [self._closed[path] for path in target.keys if path in self._closed]
-        shown = f"it refused {', '.join(refused)}" if refused else "there was no key and no password to offer"
+        shown = (
+            f"it refused {', '.join(refused)}"
+            if refused
+            else "there was no key and no password to offer"
+        )
         wants = f"it allows {', '.join(allowed)}" if allowed else ""
         return "; ".join(filter(None, [shown, wants, *closed]))
 
 
-def _offer_keys(transport: Any, user: str, offers: Iterable[Offer], refused: list[str]) -> Sequence[str]:
-    """Try keys until one is taken; return the ways to log in that the server allows, where it says so."""
+def _offer_keys(
+    transport: Any, user: str, offers: Iterable[Offer], refused: list[str]
+) -> Sequence[str]:
+    """Try keys until one is taken; return the ways to log in that the server allows, where it says
+    so."""
     for offer in offers:
         if transport.is_authenticated() or not transport.is_active():
             break
@@ -164,14 +198,24 @@ def _switched_off(target: Target) -> str:
     """Say why a host is given no password by its configuration; empty where it is."""
     if target.methods & {PASSWORD, KEYBOARD}:
         return ""
-    return "no password was sent, because PasswordAuthentication or PreferredAuthentications excludes it"
+    return (
+        "no password was sent, because PasswordAuthentication or PreferredAuthentications "
+        "excludes it"
+    )
 
 
-def _offer_password(transport: Any, target: Target, password: Secret, refused: list[str]) -> Sequence[str]:
-    """Try the password by the ways that the configuration leaves; return those that the server allows, where it says so."""
+def _offer_password(
+    transport: Any, target: Target, password: Secret, refused: list[str]
+) -> Sequence[str]:
+    """Try the password by the ways that the configuration leaves; return those that the server
+    allows, where it says so."""
     allowed: Sequence[str] = ()
     for method in (PASSWORD, KEYBOARD):
-        if method not in target.methods or transport.is_authenticated() or not transport.is_active():
+        if (
+            method not in target.methods
+            or transport.is_authenticated()
+            or not transport.is_active()
+        ):
             continue
         try:
             if method == PASSWORD:
@@ -188,21 +232,28 @@ def _offer_password(transport: Any, target: Target, password: Secret, refused: l
     return allowed
 
 
-def _answers(password: Secret, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
-    """Answer one question whose answer is not to be shown, which is the one for the password; none of another kind."""
+def _answers(
+    password: Secret, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]
+) -> list[str]:
+    """Answer one question whose answer is not to be shown, which is the one for the password; none
+    of another kind."""
     questions = [shows for _, shows in prompts]
     return [password.reveal()] if questions == [False] else ["" for _ in questions]
 
 
 def _held_by_agent() -> set[bytes]:
     """Return the keys that the agent has, none where it does not answer."""
-    with suppress(NotInTime, paramiko.SSHException, OSError), closing(call_in_thread(paramiko.Agent, AGENT_S)) as agent:
+    with (
+        suppress(NotInTime, paramiko.SSHException, OSError),
+        closing(call_in_thread(paramiko.Agent, AGENT_S)) as agent,
+    ):
         return {key.blob for key in agent.get_keys()}
     return set()
 
 
 def _load(path: Path, passphrase: Secret | None) -> tuple[Offer, ...]:
-    """Read a key, and the certificate beside it, which is tried first. Raises `Locked`, and what paramiko raises."""
+    """Read a key, and the certificate beside it, which is tried first. Raises `Locked`, and what
+    paramiko raises."""
     read = partial(_private, path, passphrase)
     plain = read()
     offers = [Offer(str(path), plain, plain.asbytes())]
@@ -219,17 +270,25 @@ def _private(path: Path, passphrase: Secret | None) -> Any:
     why: Exception | None = None
     for kind in _kinds(path):
         try:
-            return kind.from_private_key_file(str(path), passphrase.reveal() if passphrase else None)
+            return kind.from_private_key_file(
+                str(path), passphrase.reveal() if passphrase else None
+            )
         except OSError:
             raise
         except paramiko.PasswordRequiredException as error:
             fix = f"run ssh-add {path}, or set {PREFIX}{KEY_PASSPHRASE}"
             raise Locked(f"{path} is encrypted: {fix}") from error
-        except Exception as error:  # of another kind, or the passphrase is wrong: paramiko does not tell which
+        except (
+            Exception
+        ) as error:  # of another kind, or the passphrase is wrong: paramiko does not tell which
             why = error
     if passphrase is not None:
-        raise Locked(f"{path} is encrypted, and not opened by the passphrase: run ssh-add {path}") from why
-    raise paramiko.SSHException(f"it is no key of a kind that is supported (ed25519, ECDSA, RSA): {why}") from why
+        raise Locked(
+            f"{path} is encrypted, and not opened by the passphrase: run ssh-add {path}"
+        ) from why
+    raise paramiko.SSHException(
+        f"it is no key of a kind that is supported (ed25519, ECDSA, RSA): {why}"
+    ) from why
 
 
 def _require_unshared(path: Path) -> None:
@@ -238,24 +297,31 @@ def _require_unshared(path: Path) -> None:
     if status.st_uid == os.getuid() and status.st_mode & 0o077 and PRIVATE in path.read_bytes():
         mode = f"{status.st_mode & 0o777:04o}"
         raise ValueError(
-            f"others may use it (its mode is {mode}), so ssh refuses it, too: chmod 600 {quote(str(path))}"
+            f"others may use it (its mode is {mode}), so ssh refuses it, too: chmod 600 "
+            f"{quote(str(path))}"
         )
 
 
 def _kinds(path: Path) -> list[Any]:
-    """Return the kinds that a key may be of: one where the file tells, because trying takes about a second."""
+    """Return the kinds that a key may be of: one where the file tells, because trying takes about a
+    second."""
     with suppress(OSError, ValueError):
         blob = _public_part(path.read_text(encoding="utf-8"))
-        return [kind for name, kind in KINDS.items() if blob[4:].startswith(name)] or list(KINDS.values())
+        return [kind for name, kind in KINDS.items() if blob[4:].startswith(name)] or list(
+            KINDS.values()
+        )
     return list(KINDS.values())
 
 
 def _public(path: Path) -> bytes:
-    """Return the public key that belongs to a key file, out of FILE.pub or the file itself; empty where it is in neither."""
+    """Return the public key that belongs to a key file, out of FILE.pub or the file itself; empty
+    where it is in neither."""
     reads: tuple[Callable[[], bytes], ...] = (
         lambda: base64.b64decode(Path(f"{path}.pub").read_text(encoding="utf-8").split()[1]),
         lambda: _public_part(path.read_text(encoding="utf-8")),
-        lambda: base64.b64decode(path.read_text(encoding="utf-8").split()[1]),  # IdentityFile may name FILE.pub itself
+        lambda: base64.b64decode(
+            path.read_text(encoding="utf-8").split()[1]
+        ),  # IdentityFile may name FILE.pub itself
     )
     for read in reads:
         with suppress(OSError, ValueError, IndexError):
@@ -265,7 +331,8 @@ def _public(path: Path) -> bytes:
 
 
 def _public_part(text: str) -> bytes:
-    """Return the public key out of a private one in OpenSSH's format, where it is not encrypted (PROTOCOL.key)."""
+    """Return the public key out of a private one in OpenSSH's format, where it is not encrypted
+    (PROTOCOL.key)."""
     data = base64.b64decode("".join(line for line in text.splitlines() if "-----" not in line))
     if not data.startswith(OPENSSH):
         return b""

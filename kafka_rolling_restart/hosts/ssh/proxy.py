@@ -1,4 +1,5 @@
-"""The program of a ProxyCommand, as a socket: it has its own session, and is gone when the connection is closed."""
+"""The program of a ProxyCommand, as a socket: it has its own session, and is gone when the
+connection is closed."""
 
 import os
 import signal
@@ -21,7 +22,8 @@ class ProxyProcess:
         self._said = b""
         try:
             with theirs:
-                # In a session of its own, because Ctrl-C is not to cut the connection while a broker is down.
+                # In a session of its own, because Ctrl-C is not to cut the connection while a
+                # broker is down.
                 self._child = subprocess.Popen(
                     [shell, "-c", f"exec {command}"],
                     stdin=theirs.fileno(),
@@ -49,7 +51,9 @@ class ProxyProcess:
     def close(self) -> None:
         """End it and whatever it started."""
         self.socket.close()
-        self._signal(signal.SIGTERM)  # before it is waited for: until then nobody else can have its pid
+        self._signal(
+            signal.SIGTERM
+        )  # before it is waited for: until then nobody else can have its pid
         try:
             self._child.wait(KIND_S)
         except subprocess.TimeoutExpired:
@@ -59,7 +63,9 @@ class ProxyProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._child.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):  # it has ended; or it is another user's, as under sudo
+            with suppress(
+                ProcessLookupError, PermissionError
+            ):  # it has ended; or it is another user's, as under sudo
                 os.killpg(self._child.pid, number)
 
     def _listen(self) -> None:

@@ -31,7 +31,8 @@ def record(name: str, arguments: list[str]) -> None:
 
 
 def fault(name: str, default: str) -> str:
-    """Read how this call is to behave; of several modes this call takes the first, and the last one stays."""
+    """Read how this call is to behave; of several modes this call takes the first, and the last one
+    stays."""
     path = folder() / FAULTS / name
     if not path.exists():
         return default

@@ -1,7 +1,8 @@
 """Starting and ending the broker of a host, by the files in its folder.
 
-`launch` runs the broker in the foreground, writes its pid to `pid` and waits for it, so that no zombie is left even
-where nobody reaps orphans. The scripts and the lab itself use these same functions.
+`launch` runs the broker in the foreground, writes its pid to `pid` and waits for it, so that no
+zombie is left even where nobody reaps orphans. The scripts and the lab itself use these same
+functions.
 """
 
 from __future__ import annotations

@@ -17,7 +17,11 @@ def main(arguments: list[str]) -> int:
     host.record("sudo", arguments)
     mode = host.fault("sudo", "free")
     options, command = split(arguments)
-    unknown = [option for option in options if option not in ("-n", "-l", "-ll", "-v", "-k", "-S", "-p", "")]
+    unknown = [
+        option
+        for option in options
+        if option not in ("-n", "-l", "-ll", "-v", "-k", "-S", "-p", "")
+    ]
     if unknown:
         print(f"sudo: the lab's stand-in does not know {' '.join(unknown)}", file=sys.stderr)
         return 1
@@ -25,7 +29,10 @@ def main(arguments: list[str]) -> int:
         print("sudo: a password is required", file=sys.stderr)
         return 1
     if mode == "denied":
-        print(f"Sorry, user {getpass.getuser()} may not run sudo on {os.uname().nodename}.", file=sys.stderr)
+        print(
+            f"Sorry, user {getpass.getuser()} may not run sudo on {os.uname().nodename}.",
+            file=sys.stderr,
+        )
         return 1
     if mode == "asks" and "-l" not in options and "-ll" not in options:
         print("sudo: a password is required", file=sys.stderr)
@@ -66,7 +73,10 @@ def list_command(command: list[str]) -> int:
     """Print the command with its path resolved; without a command, all that may be run."""
     if not command:
         print(f"User {getpass.getuser()} may run the following commands on {os.uname().nodename}:")
-        print("\nSudoers entry:\n    RunAsUsers: root\n    Options: !authenticate\n    Commands:\n\t/usr/bin/true")
+        print(
+            "\nSudoers entry:\n    RunAsUsers: root\n    Options: !authenticate\n    "
+            "Commands:\n\t/usr/bin/true"
+        )
         print("\nSudoers entry:\n    RunAsUsers: ALL\n    Commands:\n\tALL")
         return 0
     path = shutil.which(command[0])
@@ -80,6 +90,8 @@ def run(command: list[str]) -> int:
     """Go on as the command, or say why not."""
     if command and shutil.which(command[0]):
         os.execvp(command[0], command)
-    problem = f"sudo: {command[0]}: command not found" if command else "usage: sudo -h | -K | -k | -V"
+    problem = (
+        f"sudo: {command[0]}: command not found" if command else "usage: sudo -h | -K | -k | -V"
+    )
     print(problem, file=sys.stderr)
     return 1
