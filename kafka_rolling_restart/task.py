@@ -18,9 +18,8 @@ from typing import Any
 from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.text import describe, masked, said
 
-SEED = (
-    "kafka_utils.kafka_rolling_restart.task"  # where tasks written for the older tool import from
-)
+# where tasks written for the older tool import from
+SEED = "kafka_utils.kafka_rolling_restart.task"
 
 
 class Task(ABC):

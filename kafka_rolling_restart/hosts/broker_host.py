@@ -38,9 +38,8 @@ ASKING = (
 )  # -k, so that it asks: what it does not read would be read by the command
 SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
-AGE_TOLERANCE_S = (
-    30.0  # between the uptime and the age that ps shows; many partitions take long to be read
-)
+# between the uptime and the age that ps shows; many partitions take long to be read
+AGE_TOLERANCE_S = 30.0
 UNTOLD = (
     "it is not clear from sudo's listing whether it would ask for a password (an entry with a "
     "regular expression, a digest "

@@ -158,9 +158,8 @@ class JmxProxy:
 
     def _set_up(self, session: requests.Session) -> None:
         session.trust_env = False  # no proxies, no .netrc
-        session.headers["Accept-Encoding"] = (
-            "identity"  # what is compressed may be a thousand times as long
-        )
+        # what is compressed may be a thousand times as long
+        session.headers["Accept-Encoding"] = "identity"
         if self._access.login is not None:
             user, password = self._access.login.user, self._access.login.password.reveal()
             session.auth = requests.auth.HTTPBasicAuth(user.encode(), password.encode())

@@ -176,9 +176,8 @@ class _Sink:
         if isinstance(item, Outcome):
             self._outcome, self._progress = item, self._last or self._progress
         elif item.step is Step.ENDED:
-            self._last = (
-                item  # it is written together with the status, without which it tells nothing
-            )
+            # it is written together with the status, without which it tells nothing
+            self._last = item
             return
         else:
             self._progress = item

@@ -57,13 +57,11 @@ class Limits:
     # before a start that ended well, and of which nothing is seen, is sent again; as above
     again_unseen: float = 60.0
     longest: float = 240.0
-    start_gives_up: float = (
-        120.0  # a start command may give up after so long or after ``waiting`` (systemd: 90 s)
-    )
+    # a start command may give up after so long or after ``waiting`` (systemd: 90 s)
+    start_gives_up: float = 120.0
     resend: float = 10.0  # before a start command that did not reach the host is sent again
-    last_chance: float = (
-        60.0  # a broker that took the whole limit to go is given this long to come back
-    )
+    # a broker that took the whole limit to go is given this long to come back
+    last_chance: float = 60.0
     news: float = 60.0  # from one line about what is still waited for to the next
 
 
@@ -96,9 +94,8 @@ class Restart:
         self._is_extended = False  # the deadline was put off once
         self._missing_since: float | None = None
         self._was_seen_alive = False  # a new process, since the last start
-        self._was_away_after_the_stop = (
-            False  # nothing of it was there when its stop command was over
-        )
+        # nothing of it was there when its stop command was over
+        self._was_away_after_the_stop = False
         self._is_blind = False  # its process could not be looked for the last time
         self._unsent = ""  # why a start command did not reach the host, as it was told last
         self.has_begun = False  # the stop command was sent, or may have been

@@ -5,9 +5,8 @@ from kafka_rolling_restart.hosts.base import HostCommand
 from kafka_rolling_restart.model.broker import CommandResult
 from kafka_rolling_restart.text import describe
 
-ASK_AFTER_S = (
-    60.0  # a connection may be dead without our knowing: then the host is asked all the same
-)
+# a connection may be dead without our knowing: then the host is asked all the same
+ASK_AFTER_S = 60.0
 ASK_EVERY_S = 10.0
 
 

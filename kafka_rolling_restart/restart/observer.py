@@ -11,9 +11,8 @@ from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.restart.evidence import Before, Evidence
 
 PATIENCE_S = 3.0  # for the registry: a broker that is down does not wait long for one that is away
-PROCESS_TOLERANCE_S = (
-    30.0  # between the uptime and the age on the host; many partitions take long to be read
-)
+# between the uptime and the age on the host; many partitions take long to be read
+PROCESS_TOLERANCE_S = 30.0
 NOT_LOOKED_FOR = Observation(Presence.UNKNOWN)
 HIDDEN = Observation(Presence.BLIND, words="its process cannot be seen")
 
@@ -31,9 +30,8 @@ class Observer:
         self._clock = clock
         self._freshness = Freshness()
         self._jvm: Jvm | None = None
-        self._born: float | None = (
-            None  # on our clock; None: the process cannot be seen on its host
-        )
+        # on our clock; None: the process cannot be seen on its host
+        self._born: float | None = None
         self.gone_at: float | None = None  # when the old process was first proven to be gone
         self.why_blind = ""  # why the process could not be looked for the last time
 

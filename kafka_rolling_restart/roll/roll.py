@@ -33,9 +33,8 @@ from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.text import describe
 
-SEND_WITHIN_S = (
-    8.0  # of the last look at lock and health; a lock may be lost with its session after 10 s
-)
+# of the last look at lock and health; a lock may be lost with its session after 10 s
+SEND_WITHIN_S = 8.0
 FORKED = 70  # exit status of a task's child process that took itself for us
 # when a broker is stopped, the news of the health may be older than the interval by this much
 MARGIN_S = 10.0

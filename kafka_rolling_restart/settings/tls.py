@@ -9,9 +9,8 @@ from kafka_rolling_restart.errors import UsageError
 from kafka_rolling_restart.settings.paths import expanded
 
 NO_CERT = ("CERTIFICATE_REQUIRED", "certificate required", "BAD_CERTIFICATE", "bad certificate")
-REFUSED = (
-    "alert handshake failure"  # older servers send that for want of a certificate, and for ciphers
-)
+# older servers send that for want of a certificate, and for ciphers
+REFUSED = "alert handshake failure"
 HUNG_UP = (
     "EOF occurred",
     "(EOF)",

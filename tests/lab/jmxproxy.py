@@ -83,13 +83,11 @@ class Faults:
     status: int | None = None  # every request gets this HTTP status
     garbage: str | None = None  # every GET of a value gets this instead: a key of GARBAGE
     reset: bool = False  # the connection is reset instead of answered
-    flip_order: bool = (
-        False  # MBeans have the order of properties of older brokers: name first, then type
-    )
+    # MBeans have the order of properties of older brokers: name first, then type
+    flip_order: bool = False
     first_read_delay: float = 0.0  # s that a snapshot takes longer
-    login: tuple[str, str] | None = (
-        None  # HTTP basic auth that every request needs: name and password
-    )
+    # HTTP basic auth that every request needs: name and password
+    login: tuple[str, str] | None = None
     jmx_login: tuple[str, str] | None = None  # credentials that the JVM wants
 
 

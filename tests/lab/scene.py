@@ -34,9 +34,8 @@ PATIENT = 40.0  # s, where the run is to outlive the fault
 MOMENT_TIMEOUT = 60.0  # s, until a step is reached
 AT_ONCE = 10.0  # s
 STALE = 2.0  # s
-IMPATIENCE = (
-    0.01  # s from one signal to the next: one of them meets the last moment of the interpreter
-)
+# s from one signal to the next: one of them meets the last moment of the interpreter
+IMPATIENCE = 0.01
 END_TIMEOUT = 240.0  # s
 TASK = """
     import time

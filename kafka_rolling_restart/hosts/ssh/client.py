@@ -19,9 +19,8 @@ from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
-GRACE_S = (
-    10.0  # beyond the limit of a command, for opening its channel and for the end of its output
-)
+# beyond the limit of a command, for opening its channel and for the end of its output
+GRACE_S = 10.0
 OPEN_S = 10.0  # for the answer of a host that we are logged in to: may a command be sent?
 COOL_DOWN_S = 10.0
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
