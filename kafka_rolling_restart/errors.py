@@ -115,9 +115,8 @@ class SshError(Exception):
         self.code = code
 
 
-Objection = Callable[
-    [], str
-]  # what there is against sending a command at this moment; nothing: it may be sent
+# what there is against sending a command at this moment; nothing: it may be sent
+Objection = Callable[[], str]
 
 
 def no_objection() -> str:

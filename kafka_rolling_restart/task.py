@@ -67,9 +67,8 @@ class Tasks:
         self.pre_stop = tuple(pre_stop)
         self.post_stop = tuple(post_stop)
         self.post_start = tuple(post_start)
-        self.sources = tuple(
-            sources
-        )  # a line for each module: its name, and the file that it was loaded from
+        # a line for each module: its name, and the file that it was loaded from
+        self.sources = tuple(sources)
 
     @property
     def any(self) -> bool:
@@ -106,9 +105,8 @@ def _find_modules_here() -> None:
     """Find modules in the current folder, too, but nothing of it in place of a library that we or a
     task imports."""
     here = os.getcwd()
-    sys.path[:] = [
-        folder for folder in sys.path if folder not in ("", here)
-    ]  # python -m has put it first
+    # python -m has put it first
+    sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]
     sys.path.append(here)
 
 

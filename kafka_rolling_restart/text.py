@@ -80,9 +80,8 @@ def describe(error: BaseException) -> str:
     """Say what an exception is. Its repr may hold a password: that of a UnicodeEncodeError has the
     whole text."""
     kind = type(error).__name__
-    if isinstance(
-        error, UnicodeEncodeError | UnicodeDecodeError
-    ):  # its message has a character, maybe of a password
+    # its message has a character, maybe of a password
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):
         return f"{kind}: {error.reason}, at position {error.start}"
     message = said(masked(str(error)))
     if not message:

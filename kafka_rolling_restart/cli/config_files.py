@@ -195,9 +195,8 @@ def _size(node: Any, known: dict[int, int | None]) -> int:
     size = 1
     if isinstance(node.value, list):
         for child in node.value:
-            parts = (
-                child if isinstance(child, tuple) else (child,)
-            )  # a mapping has pairs of key and value
+            # a mapping has pairs of key and value
+            parts = child if isinstance(child, tuple) else (child,)
             size += sum(_size(part, known) for part in parts)
     known[key] = size
     return size

@@ -58,9 +58,10 @@ class Parts:
         self, brokers: Mapping[int, Broker], clock: SystemClock
     ) -> dict[int, MetricsSource]:
         """Return the source of each broker's metrics."""
+        # here: --help does not wait for the library
         from kafka_rolling_restart.metrics.jmxproxy import (
             JmxProxy,
-        )  # here: --help does not wait for the library
+        )
 
         return {one.id: JmxProxy(one.host, self.metrics_access, clock) for one in brokers.values()}
 
@@ -86,9 +87,8 @@ def make(
     ``ask`` prompts for a password; it is None where there is no terminal.
     """
     began = datetime.now().astimezone()
-    call = arguments.how_called(
-        sys.argv[0], argv, _folder()
-    )  # now, because a task may go to another folder
+    # now, because a task may go to another folder
+    call = arguments.how_called(sys.argv[0], argv, _folder())
     cluster = _cluster(options, environ)
     report.about = cluster.label
     hosts = _host_factory(options, environ, ask, report.warn)
@@ -162,9 +162,10 @@ def _cluster(options: argparse.Namespace, environ: Mapping[str, str]) -> Cluster
 
 
 def _registry(cluster: ClusterConfig, access: ZooKeeperAccess) -> Registry:
+    # here: --help does not wait for the library
     from kafka_rolling_restart.registry.zookeeper import (
         ZooKeeper,
-    )  # here: --help does not wait for the library
+    )
 
     return ZooKeeper(cluster.zookeeper, access=access)
 

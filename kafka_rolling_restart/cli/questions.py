@@ -100,8 +100,7 @@ def _says_yes(report: Report, question: str) -> bool:
         text = f"no answer could be read ({describe(error)}); no broker was touched"
         raise Refused(text, code="not-confirmed") from error
     finally:
-        if not answer.endswith(
-            "\n"
-        ):  # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
+        # Ctrl-C, Ctrl-D: what follows is not to stand behind the question
+        if not answer.endswith("\n"):
             report.end_line()
     return answer.strip().lower() in ("y", "yes")

@@ -76,9 +76,8 @@ def _of_ssh(passwords: Passwords, ssh: SshOptions, broker: Broker) -> Recipient:
     name = ssh.name(broker.host, broker.id)
     names = [name]
     if "{host}" in ssh.template:
-        names.append(
-            broker.host
-        )  # who vouches for the registered host does so for the name that is made of it
+        # who vouches for the registered host does so for the name that is made of it
+        names.append(broker.host)
     return Recipient(name, tuple(dict.fromkeys(names)), tuple(kinds))
 
 

@@ -29,13 +29,14 @@ STOP_MARK, START_MARK = "kafka-rolling-restart-stop-", "kafka-rolling-restart-st
 THREADS = 4
 JAVA = ("java", "jsvc")  # a container's pid may be that of something else on its host
 FREE = ("sudo", "-n")
+# -k, so that it asks: what it does not read would be read by the command
 ASKING = (
     "sudo",
     "-k",
     "-S",
     "-p",
     "",
-)  # -k, so that it asks: what it does not read would be read by the command
+)
 SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
 # between the uptime and the age that ps shows; many partitions take long to be read
@@ -286,9 +287,8 @@ class BrokerHost:
         if self._root and SHELL_SYNTAX.search(command):
             # the login shell, as root would type it
             line = f'"${{SHELL:-sh}}" -c {shlex.quote(command)}'
-        return shlex.join(
-            ["sh", "-c", f": {name}; {line}; exit $?"]
-        )  # the name first: pgrep may read only the beginning
+        # the name first: pgrep may read only the beginning
+        return shlex.join(["sh", "-c", f": {name}; {line}; exit $?"])
 
     def _is_there(self, name: str) -> bool:
         result = self._connections.ask(PGREP.format(name[:1], name[1:], MARK), QUESTION_S)

@@ -28,9 +28,10 @@ class HostFactory:
         Raises `UsageError` for a configuration that makes no sense, and where a passphrase cannot
         be had.
         """
+        # here, because --help does not wait for the library
         from kafka_rolling_restart.hosts.ssh.client import (
             SshHost,
-        )  # here, because --help does not wait for the library
+        )
         from kafka_rolling_restart.hosts.ssh.connect import Access
         from kafka_rolling_restart.hosts.ssh.login import Credentials
 

@@ -26,9 +26,8 @@ CHECKS_OTHERWISE, EXEMPTS = re.compile(r"\bverifypw\b"), re.compile(r"\bexempt_g
 # sudo breaks long lines; what follows begins with so many spaces, a command with a tab
 CONTINUED = " " * 8
 DIGEST = re.compile(r"sha\d+\s*:")
-MERGED = re.compile(
-    r"^(?:/usr)?/s?bin/"
-)  # on most systems these are one folder, or two with links between them
+# on most systems these are one folder, or two with links between them
+MERGED = re.compile(r"^(?:/usr)?/s?bin/")
 ROOT = ("root", "ALL", "#0")
 
 
@@ -65,9 +64,8 @@ class _Entry:
         answer = _Match.NO
         for pattern in reversed(self.commands):
             found = _matches(pattern.removeprefix("!").strip(), command)
-            is_denied = pattern.startswith(
-                "!"
-            )  # which sudo has said that it is not, so we do not understand this
+            # which sudo has said that it is not, so we do not understand this
+            is_denied = pattern.startswith("!")
             if found is _Match.YES and not is_denied and answer is _Match.NO:
                 return _Match.YES
             if found is not _Match.NO:
@@ -165,9 +163,8 @@ def _matches(pattern: str, command: str) -> _Match:
         or arguments.startswith("^")
         or "\\" in pattern
     ):
-        return (
-            _Match.MAYBE
-        )  # a digest, a regular expression, something escaped: sudo alone can tell
+        # a digest, a regular expression, something escaped: sudo alone can tell
+        return _Match.MAYBE
     place = _program_matches(path, program)
     if place is _Match.NO:
         return _Match.NO

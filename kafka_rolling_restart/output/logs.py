@@ -35,9 +35,8 @@ class Bridge(logging.Handler):
         """Tell a record as a detail."""
         try:
             self._report.detail(masked(record.getMessage()), _origin(record.name))
-        except (
-            Exception
-        ):  # a library's record that cannot be formatted is not to end what the library does for us
+        # a library's record that cannot be formatted is not to end what the library does for us
+        except Exception:
             self.handleError(record)
 
 

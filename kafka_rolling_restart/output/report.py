@@ -209,9 +209,8 @@ class Report:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the run has come, and have it written to the report file."""
-        shown = replace(
-            clean_all(progress), resume=progress.resume
-        )  # what was typed is to be typed again
+        # what was typed is to be typed again
+        shown = replace(clean_all(progress), resume=progress.resume)
         self._writer.put(shown)
         if self.file is not None:
             self.file.put(shown)

@@ -39,10 +39,11 @@ ROOT = 0
 MAX_LINKS = 40  # as Linux has it
 MAX_SIZE = 64 * 2**20  # bytes; one of 1,000 brokers has 411 kB
 MAX_HOST = 255
+# the command, and the module as in python -m
 NAMES = (
     "kafka-rolling-restart",
     "kafka_rolling_restart",
-)  # the command, and the module as in python -m
+)
 # for the first time it is written: a mount that does not answer is found out before anything is
 # touched
 OPEN_S = 10.0
@@ -200,9 +201,8 @@ class _Sink:
             )
 
     def _write(self) -> None:
-        if (
-            self._outcome is not None
-        ):  # two that began in the same moment share it: the one that goes on keeps it
+        # two that began in the same moment share it: the one that goes on keeps it
+        if self._outcome is not None:
             _require_nobody_writes(self._path)
         self._replace(
             self._path,
@@ -347,9 +347,8 @@ def document(run: Run, progress: Progress, outcome: Outcome | None) -> dict[str,
         "brokers": records,
         "may_be_down": _may_be_down(progress, outcome),
     }
-    typed = {
-        name: found[name] for name in ("command", "commands", "resume")
-    }  # what is typed stays as it is typed
+    # what is typed stays as it is typed
+    typed = {name: found[name] for name in ("command", "commands", "resume")}
     return {**clean_all(found), **typed}
 
 
@@ -427,9 +426,8 @@ def _require_nobody_writes(path: Path) -> None:
 def _own_content(path: Path) -> Any:
     """Return what is in a file that nobody but us can have written. Raises `OSError` for any other,
     and `ValueError`."""
-    handle = os.open(
-        path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    )  # a FIFO would be waited for
+    # a FIFO would be waited for
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         if (

@@ -152,10 +152,11 @@ class TerminalScreen:
             return
         self._handed_over -= 1
         self._others_wrote = True
+        # what a task printed without a line end is still in there
         for stream in (
             sys.stdout,
             sys.stderr,
-        ):  # what a task printed without a line end is still in there
+        ):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
 
@@ -182,9 +183,8 @@ class TerminalScreen:
         above = f"\r\x1b[{self._area}A\x1b[J" if self._area else self._new_line()
         self._terminal.write(f"{above}{text}")
         self._area, self._others_wrote = area, False
-        self._wrote_at = (
-            self._now()
-        )  # now: it may have taken long where the terminal was stopped (Ctrl-S)
+        # now: it may have taken long where the terminal was stopped (Ctrl-S)
+        self._wrote_at = self._now()
 
     def _new_line(self) -> str:
         """Return what begins a line unless the cursor is at the beginning of one: others may have
@@ -249,9 +249,8 @@ def words(entry: Entry, has_begun: bool) -> str:
 
     The code is at its end, as in a log.
     """
-    about = (
-        f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""
-    )  # a broker, or a module
+    # a broker, or a module
+    about = f"{entry.about}: " if " " in entry.about or entry.level is Level.DETAIL else ""
     return with_code(clean(_words(entry, about, has_begun)), entry.code)
 
 

@@ -21,14 +21,14 @@ from kafka_rolling_restart.settings.access import SASL, ZooKeeperAccess
 from kafka_rolling_restart.settings.tls import Tls
 from kafka_rolling_restart.text import said
 
+# by default kazoo soon waits for minutes between its tries
 RETRY = {
     "max_tries": -1,
     "delay": 0.1,
     "max_delay": 1.0,
-}  # by default kazoo soon waits for minutes between its tries
-MAX_ANSWER = (
-    16 * 2**20
-)  # bytes; ZooKeeper's own limit is 1 MiB unless jute.maxbuffer says otherwise
+}
+# bytes; ZooKeeper's own limit is 1 MiB unless jute.maxbuffer says otherwise
+MAX_ANSWER = 16 * 2**20
 PIECE = 64 * 1024  # bytes
 LOGIN_FAILED = "AUTH_FAILED"
 TELLING = ("Connection dropped: ", "Connection time-out", "Cannot resolve", LOGIN_FAILED)

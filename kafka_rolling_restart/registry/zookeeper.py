@@ -40,17 +40,17 @@ CLIENT_PORT = 2181
 ACCEPTS = "accepts connections, and says nothing"
 TIMED_OUT = "Connection time-out"  # as kazoo says it
 MAX_RACK = 40  # characters that are shown
-MAX_REGISTRATION = (
-    64 * 1024
-)  # bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+# bytes; a broker's are less than 2 KiB, and ZooKeeper takes 1 MiB from anybody
+MAX_REGISTRATION = 64 * 1024
 MAX_HOST = 255  # characters of a name in DNS
 SHOWN = 80  # characters of what somebody registered
+# kazoo raises the last for answers in disorder
 FAILURES = (
     KazooException,
     KazooTimeoutError,
     OSError,
     RuntimeError,
-)  # kazoo raises the last for answers in disorder
+)
 SEARCH_DEPTH = 3  # names in a chroot that is searched for: /kafka/prod/east
 SEARCH_WIDTH = 300  # nodes of one depth that are looked at
 NO_CHROOTS = {
@@ -116,9 +116,8 @@ class ZooKeeper:
         self._listener.heard = ""
         try:
             self._start()
-            self._client.sync_async("/").get(
-                timeout=self.timeout
-            )  # a login by SASL may fail only now
+            # a login by SASL may fail only now
+            self._client.sync_async("/").get(timeout=self.timeout)
         except (*FAILURES, NotInTime, ValueError) as error:
             raise self._not_connected(error) from error
         self._opened = True
@@ -419,9 +418,8 @@ class ZooKeeper:
             acls, _ = self._ask(self._client.get_acls_async(path), path=path)
         except (NoNodeError, RegistryDenied):  # it will be ours, or cannot be looked at
             return False
-        rights = (
-            Permissions.DELETE | Permissions.ADMIN
-        )  # who may change the ACL may give themselves the other
+        # who may change the ACL may give themselves the other
+        rights = Permissions.DELETE | Permissions.ADMIN
         return any(acl.id.scheme == "world" and acl.perms & rights for acl in acls)
 
     def lock_holder(self) -> str:
@@ -429,9 +427,8 @@ class ZooKeeper:
         names = self.children(LOCK)
         if not names:
             return ""
-        first = min(
-            names, key=lambda name: name.rpartition("__")[2]
-        )  # kazoo: the lowest of the sequence has it
+        # kazoo: the lowest of the sequence has it
+        first = min(names, key=lambda name: name.rpartition("__")[2])
         try:
             data, _ = self._ask(self._client.get_async(f"{LOCK}/{first}"), path=LOCK)
         except NoNodeError:  # it ended just now
@@ -596,9 +593,8 @@ class Lock:
         self._zookeeper._sync()
         self._lock = self._client.Lock(LOCK, json.dumps(self._holder))
         try:
-            others = call_in_thread(
-                self._try, self._zookeeper.timeout
-            )  # kazoo's lock waits without a bound
+            # kazoo's lock waits without a bound
+            others = call_in_thread(self._try, self._zookeeper.timeout)
         except NoAuthError as error:
             problem = self._zookeeper.lock_problem()
             why = problem.text if problem else f"ZooKeeper does not let us write {LOCK}"

@@ -203,8 +203,7 @@ class Restart:
         if command.ended_at is None:
             self._events.warn(
                 f"the stop command has not returned {gone_for:.0f} s after the broker was gone; "
-                "starting the broker, and "
-                "waiting for the stop command meanwhile",
+                "starting the broker, and waiting for the stop command meanwhile",
                 code="stop-hangs",
             )
         return True
@@ -410,9 +409,8 @@ class Restart:
         seen = self._observer.look(spare_metrics)
         if is_stop_over and is_gone(seen):
             self._was_away_after_the_stop = True
-        if (
-            self._observer.why_blind and not self._is_blind
-        ):  # it is tried again and again: that is said once
+        # it is tried again and again: that is said once
+        if self._observer.why_blind and not self._is_blind:
             text = f"its process cannot be looked for: {self._observer.why_blind}; trying again"
             self._events.warn(text, code="process-check-failed")
         self._is_blind = bool(self._observer.why_blind)

@@ -54,12 +54,10 @@ class Roll:
     clock: Clock
     report: Report
     signals: Signals
-    resume: Callable[[Sequence[int]], str] = lambda _ids: (
-        ""
-    )  # the command that goes on with these brokers
-    jvms: dict[int, Jvm] = field(
-        default_factory=dict
-    )  # each broker's own, as we saw it first or started it
+    # the command that goes on with these brokers
+    resume: Callable[[Sequence[int]], str] = lambda _ids: ""
+    # each broker's own, as we saw it first or started it
+    jvms: dict[int, Jvm] = field(default_factory=dict)
     progress: Progress = field(init=False)
     healthy_at: float = float("-inf")  # when the last check that was healthy began
     asked_for_lock_at: float = float("-inf")
@@ -475,9 +473,8 @@ def _run_tasks(roll: Roll, tasks: Sequence[Any], broker: Broker, consequence: st
             raise Stopped(f"{broker} {consequence} {failure}", code="task-failed") from error
         finally:
             if os.getpid() != process:
-                os._exit(
-                    FORKED
-                )  # a child of the task that came out of it here: it is not to restart brokers, too
+                # a child of the task that came out of it here: it is not to restart brokers, too
+                os._exit(FORKED)
             roll.signals.listen_again()
 
 

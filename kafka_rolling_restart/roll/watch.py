@@ -153,9 +153,10 @@ class ClusterWatch:
         if not brokers:
             return [], []
         ids = [one.id for one in brokers]
+        # the first
         calls: dict[int | None, Callable[[], Any]] = {
             None: partial(self.registry.observe, ids, limit)
-        }  # the first
+        }
         calls.update({one.id: self.metrics[one.id].read for one in brokers})
         answers = in_parallel(calls, limit=limit)
         unknown = dict.fromkeys(ids, Observation(Presence.UNKNOWN))

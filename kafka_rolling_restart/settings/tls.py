@@ -97,9 +97,8 @@ def load_tls(option: str, ca: str | None, cert: str | None, key: str | None) -> 
     Without an authority those of the system are trusted. The names in certificates are always
     checked. Raises `UsageError` where a file cannot be read or is not what it is to be.
     """
-    context = ssl.SSLContext(
-        ssl.PROTOCOL_TLS_CLIENT
-    )  # TLS 1.2 or later, with the server's name checked
+    # TLS 1.2 or later, with the server's name checked
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is None:
         context.load_default_certs()
     else:

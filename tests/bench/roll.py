@@ -28,10 +28,11 @@ BROKERS = 9
 INTERVAL_S, COUNT = 1.0, 3
 WINDOW_S = (COUNT - 1) * INTERVAL_S
 OPTIONS = ("--no-confirm", "--check-interval", f"{INTERVAL_S:g}", "--check-count", str(COUNT), "-v")
+# for how long a start command waits before it starts a JVM, which needs 1.8 s
 STARTS_S = (
     0.0,
     28.2,
-)  # for how long a start command waits before it starts a JVM, which needs 1.8 s
+)
 LIMIT = 1.10  # of the last of them
 PARTS = ("until it goes", "down", "until in sync", "until seen whole", "window", "until next stop")
 
@@ -45,9 +46,8 @@ class Roll:
     ended: float
     report: Mapping[str, Any]
     downs: Sequence[Down]
-    in_sync: Mapping[
-        int, float
-    ]  # when, after each broker was back, every replica was in sync again
+    # when, after each broker was back, every replica was in sync again
+    in_sync: Mapping[int, float]
 
     @property
     def seconds(self) -> float:

@@ -64,9 +64,8 @@ class Seen:
 
 def main() -> int:
     """Boot, write, roll, judge; return 0 when everything was as promised."""
-    logging.getLogger("kafka").setLevel(
-        logging.CRITICAL
-    )  # it reports each broker that goes: here they all go
+    # it reports each broker that goes: here they all go
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if problem := missing():
         print(problem, file=sys.stderr)
         return 1

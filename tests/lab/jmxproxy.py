@@ -45,9 +45,8 @@ GARBAGE = {
     "empty": b"",
     "list": b"[]",
 }
-BETWEEN_PROPERTIES = re.compile(
-    r',(?=(?:[^"]*"[^"]*")*[^"]*$)'
-)  # a comma that is not inside quotes
+# a comma that is not inside quotes
+BETWEEN_PROPERTIES = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 
 Snapshot = Mapping[str, Mapping[str, Any]]
 ReadBroker = Callable[[Mapping[str, object], float], dict[str, Any]]

@@ -45,9 +45,8 @@ class PasswordServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._listener.shutdown(
-            socket.SHUT_RDWR
-        )  # closing alone does not wake who waits for a connection
+        # closing alone does not wake who waits for a connection
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _serve(self) -> None:
@@ -92,9 +91,8 @@ def _result(is_right: bool) -> int:
 
 
 def _run(channel: paramiko.Channel, command: str) -> None:
-    while channel.recv(
-        1024
-    ):  # its end comes after our answer to the request, which a quick command would overtake
+    # its end comes after our answer to the request, which a quick command would overtake
+    while channel.recv(1024):
         pass
     ended = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     channel.sendall(ended.stdout)

@@ -159,9 +159,10 @@ def test_a_quiet_job_says_which_task_failed_where_and_what_became_of_each_broker
         and len(mail.commands) == 1
         and "--broker-ids 1,2,3" in mail.commands[0]
     )
+    # the untouched without trouble are in the line after it
     assert [line.text for line in lines if line.text.startswith("report: ")] == [
         f"report: untouched, {failure}",
-    ]  # the untouched without trouble are in the line after it
+    ]
 
 
 def ended(lab: Lab, host: Host, call: str, signals: int, *arguments: str) -> Mail:
@@ -216,6 +217,5 @@ def test_a_job_that_may_talk_says_events_on_stdout_and_what_went_wrong_on_stderr
         "paramiko",
         "urllib3",
     }
-    assert (
-        "passwd=***, " in mail.stdout
-    )  # of ZooKeeper's session: whoever has it can take the lock along
+    # of ZooKeeper's session: whoever has it can take the lock along
+    assert "passwd=***, " in mail.stdout

@@ -27,9 +27,8 @@ ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     ".venv/bin/tox": ".ci/run",
     ".venv/bin/tox -e demo": "the demo",
 }
-OF_THAT_CLUSTER = re.compile(
-    r"[/`]|kafka|^#|^restarting"
-)  # lines with its names, or said only without --dry-run
+# lines with its names, or said only without --dry-run
+OF_THAT_CLUSTER = re.compile(r"[/`]|kafka|^#|^restarting")
 SHIM = f"""#!/bin/sh
 exec {sys.executable} -m {MODULE} "$@" --check-interval 0.3 --check-count 2
 """
@@ -158,9 +157,8 @@ def test_the_line_of_the_readme_that_pages_somebody_does_so_for_status_5_alone(
     (shell.folder / "logger").chmod(0o755)
     lab.hosts[0].sshd.stop()
     assert "Connection refused" in shell.run(line).stderr and not (shell.folder / "paged").exists()
-    (shell.folder / "kafka-rolling-restart").write_text(
-        "#!/bin/sh\nexit 5\n"
-    )  # a real one takes 48 s
+    # a real one takes 48 s
+    (shell.folder / "kafka-rolling-restart").write_text("#!/bin/sh\nexit 5\n")
     shell.run(line)
     assert "Kafka: broker down" in (shell.folder / "paged").read_text()
 

@@ -198,9 +198,8 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     host.service.start_mode = "normal"
     type_at_a_shell(lab, down["start_command"])
     lab.wait_healthy()
-    wait_until(
-        lambda: not lab.observer.client.get_children(LOCK), MOMENT_TIMEOUT
-    )  # the session dies within 10 s
+    # the session dies within 10 s
+    wait_until(lambda: not lab.observer.client.get_children(LOCK), MOMENT_TIMEOUT)
     finished = type_elsewhere(left["resume"], lab.env, timeout=150)
     assert finished.status == 0, finished.stdout + finished.stderr
     found = valid(path.read_text())

@@ -611,9 +611,8 @@ def test_a_lock_that_a_run_without_a_login_left_open_to_all_is_noted_with_what_c
             client.set_acls(path, opened)
         client.stop()
         client.close()
-    assert (
-        "lock-open-to-all" not in roll(lab, "--dry-run").stdout
-    )  # without a login that is so in any case
+    # without a login that is so in any case
+    assert "lock-open-to-all" not in roll(lab, "--dry-run").stdout
 
 
 def test_one_proxy_serves_all_brokers_and_is_emptied_for_each(lab: Lab) -> None:

@@ -105,9 +105,8 @@ def test_every_hop_shows_a_key_that_is_known_and_the_error_names_the_hop(scene: 
     said = error(scene, "n3")
     assert f"@{scene.address(3)} port {SSH_PORT}: its host key is not known" in said
     only = "-o HostKeyAlgorithms=ssh-ed25519 -o UpdateHostKeys=no"
-    assert (
-        f"ssh -o StrictHostKeyChecking=accept-new {only} n3 true" in said
-    )  # ssh-keyscan does not go through hops
+    # ssh-keyscan does not go through hops
+    assert f"ssh -o StrictHostKeyChecking=accept-new {only} n3 true" in said
     assert logins(scene, 3) == 0
 
 

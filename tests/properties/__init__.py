@@ -1,5 +1,4 @@
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.properties.promises"
-)  # so that a broken promise shows its values
+# so that a broken promise shows its values
+pytest.register_assert_rewrite("tests.properties.promises")

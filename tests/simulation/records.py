@@ -36,7 +36,6 @@ class End:
     up: frozenset[int]  # brokers whose JVM is alive and registered
     registered: frozenset[int]  # brokers that have a registration, also one of a JVM that has ended
     zookeeper_away: bool  # for us
-    settled: frozenset[int] = (
-        frozenset()
-    )  # brokers that were up, after the world went on for a while
+    # brokers that were up, after the world went on for a while
+    settled: frozenset[int] = frozenset()
     defect: str = ""

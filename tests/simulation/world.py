@@ -62,9 +62,8 @@ class World:
     starts: list[Sent] = field(default_factory=list)
     checks: list[tuple[float, float]] = field(default_factory=list)
     signalled: list[tuple[float, int]] = field(default_factory=list)  # when, and which
-    tasks_done: list[tuple[Task, int]] = field(
-        default_factory=list
-    )  # in their order, with the broker's id
+    # in their order, with the broker's id
+    tasks_done: list[tuple[Task, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.began = self.clock.now()
@@ -93,9 +92,8 @@ class World:
         self.report.file = self.file  # type: ignore[assignment]
         self.signals = Signals(self.report.signal, self.clock)
         self._wholes: list[tuple[float, bool]] = [(0.0, True)]
-        self.excused = [
-            0.0 for _ in self.servers
-        ]  # when there was last a reason not to send a start
+        # when there was last a reason not to send a start
+        self.excused = [0.0 for _ in self.servers]
         self._anchor(0)
 
     # What is true

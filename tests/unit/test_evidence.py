@@ -23,9 +23,8 @@ from tests.fakes import SOUND
 OLD, NEW = Jvm(1000, 60_000, 100), Jvm(2000, 5_000, 200)
 BEFORE = Before(Observation(Presence.PRESENT, 10, "registered"), OLD, stopped_at=500.0)
 MEMBER, MEMBER_AGAIN = BEFORE.registration, Observation(Presence.PRESENT, 11, "registered")
-UNNAMED = Observation(
-    Presence.PRESENT, None, "a member"
-)  # a registry that cannot tell registrations apart
+# a registry that cannot tell registrations apart
+UNNAMED = Observation(Presence.PRESENT, None, "a member")
 ABSENT, UNKNOWN, BLIND = (
     Observation(one) for one in (Presence.ABSENT, Presence.UNKNOWN, Presence.BLIND)
 )
@@ -131,9 +130,8 @@ def test_a_later_process_is_told_by_its_uptime_where_the_clock_of_its_host_went_
     went_back = replace(NEW_RUNS, jvm=Jvm(start_ms=5, uptime_ms=5_000))
     assert is_new(went_back, BEFORE)
     assert not is_new(replace(went_back, jvm=Jvm(start_ms=5, uptime_ms=200_000)), BEFORE)
-    assert not is_new(
-        replace(went_back, max_age=300), BEFORE
-    )  # an old answer makes a process younger than it is
+    # an old answer makes a process younger than it is
+    assert not is_new(replace(went_back, max_age=300), BEFORE)
 
 
 def test_a_process_was_certainly_born_before_a_moment_or_not() -> None:

@@ -316,9 +316,8 @@ def test_a_defect_before_the_start_was_sent_sends_it_until_the_old_process_has_e
     scene.broker.stop = stop_and_break  # type: ignore[method-assign]
     scene.broker.sees_process = True
     assert "it was told to start 5 times" in scene.ends_with(1)
-    assert (
-        scene.broker.starts[0] - scene.broker.stops[0] < 1
-    )  # it found the old process, and did nothing
+    # it found the old process, and did nothing
+    assert scene.broker.starts[0] - scene.broker.stops[0] < 1
     assert scene.broker.process == 200
 
 
@@ -804,9 +803,8 @@ def test_a_defect_sends_no_start_to_a_broker_that_is_back(scene: Scene) -> None:
     scene.post_stop.append(Task(lambda: break_rest(scene, ZeroDivisionError())))
     scene.broker.ps_hidden = True
     scene.ends_with(1)
-    assert (
-        len(scene.broker.starts) == 2
-    )  # one by the run, one by the last resort, and then it was seen to be back
+    # one by the run, one by the last resort, and then it was seen to be back
+    assert len(scene.broker.starts) == 2
 
 
 def test_the_last_resort_ends_with_a_signal(scene: Scene) -> None:

@@ -74,9 +74,8 @@ def test_ssh_has_names_of_its_own_which_are_known_by_the_registered_host_they_ar
     assert [one.host for one in found] == ["kafka1.internal", "kafka2.internal"]
     assert all(Vouched(["kafka1:9092", "kafka2:9092"], []).has(one) for one in found)
     assert all(Vouched([], ["*.internal"]).has(one) for one in found)
-    by_id = of(
-        template="broker-{id}", sudo=PASSWORD
-    )  # the id is ZooKeeper's, and nothing of the listed host is in it
+    # the id is ZooKeeper's, and nothing of the listed host is in it
+    by_id = of(template="broker-{id}", sudo=PASSWORD)
     assert not any(Vouched(["kafka1:9092", "kafka2:9092"], []).has(one) for one in by_id)
 
 

@@ -64,10 +64,11 @@ def test_start_is_not_sent_while_the_registration_lingers(scene: Scene) -> None:
     scene.broker.process, scene.broker.stop_returns_after = 100, 0.0
     scene.clock.plan(0, lambda: None)
     scene.restart.look_before()
+    # killed: its session times out 18 s later
     scene.broker.process, scene.broker.metrics = (
         None,
         False,
-    )  # killed: its session times out 18 s later
+    )
     scene.clock.plan(18, scene.broker._unregister)
     scene.stop_now()
     assert scene.clock.now() - scene.broker.stops[0] >= 18
@@ -271,9 +272,8 @@ def test_a_stop_command_that_never_returns_does_not_hold_up_the_start_but_nothin
     ):
         scene.start()
     down = scene.broker.starts[0] - scene.broker.stops[0]
-    assert (
-        15 <= down < 20
-    )  # it has its settling time, because it might yet take the new process down too
+    # it has its settling time, because it might yet take the new process down too
+    assert 15 <= down < 20
     assert scene.broker.process == 200 and len(scene.broker.starts) == 1
     assert any(
         "the stop command has not returned 15 s after the broker was gone" in line

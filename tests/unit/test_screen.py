@@ -244,9 +244,14 @@ def test_the_last_broker_that_takes_longer_than_the_others_has_no_estimate() -> 
 
 
 def test_a_column_that_is_empty_is_left_out_however_wide_the_terminal_is() -> None:
+    # fmt: skip
     assert [PLAN.columns[place] for place in columns_that_fit(PLAN, 200)] == [
-        "#", "id", "host", "up since", "preflight"
-    ]  # fmt: skip
+        "#",
+        "id",
+        "host",
+        "up since",
+        "preflight",
+    ]
 
 
 def test_optional_columns_are_left_out_one_by_one_where_it_is_narrow() -> None:

@@ -89,9 +89,8 @@ def test_entries_of_which_any_may_decide_count_where_they_agree() -> None:
     assert answer(ALL + entry("^/usr/sbin/service .*$")) is ASKS
     assert answer(free("ALL") + free("^/usr/sbin/service .*$")) is FREE
     assert answer(ALL + free("^/usr/sbin/service .*$") + free(STOP)) is FREE
-    assert (
-        answer(free("^/usr/sbin/service .*$")) is FREE
-    )  # nothing else is there that could allow it
+    # nothing else is there that could allow it
+    assert answer(free("^/usr/sbin/service .*$")) is FREE
     assert answer("") is UNKNOWN
 
 

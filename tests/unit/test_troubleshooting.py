@@ -174,11 +174,12 @@ TELLING = {
 }
 # Receivers that have no codes: argparse's own, of which there is one code, and logging.
 OTHERS = {"parser", "LOG", "super"}
+# how many arguments there are where the code is one by its place
 PLACES = {
     "Reason": 4,
     "Problem": 2,
     "Outcome": 3,
-}  # how many arguments there are where the code is one by its place
+}
 
 
 def is_without_code(call: ast.Call) -> bool:

@@ -50,9 +50,8 @@ class SshHost:
         began, limit = time.monotonic(), self._login_s
         login = Connecting(self._target, self._access)
         try:
-            transport = call_in_thread(
-                login.connect, limit
-            )  # an agent that has gone silent is waited for without a bound
+            # an agent that has gone silent is waited for without a bound
+            transport = call_in_thread(login.connect, limit)
         except NotInTime as error:
             login.links.close()
             raise SshError(

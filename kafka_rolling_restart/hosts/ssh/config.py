@@ -39,9 +39,8 @@ METHODS = {
 HOP = re.compile(
     r"(?:ssh://)?(?:(?P<user>.+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@\[\]]+))(?::(?P<port>\d+))?/?"
 )
-USER = re.compile(
-    r"(?!-)[^\s'\"`$;&<>|(){}\x00-\x1f\x7f]+(?<!\\)"
-)  # what OpenSSH takes; it goes into shells by %r
+# what OpenSSH takes; it goes into shells by %r
+USER = re.compile(r"(?!-)[^\s'\"`$;&<>|(){}\x00-\x1f\x7f]+(?<!\\)")
 
 
 @dataclass(frozen=True)

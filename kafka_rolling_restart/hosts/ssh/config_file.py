@@ -27,13 +27,14 @@ SPACE = " \t\r\n"
 LINE = re.compile(r"([A-Za-z0-9]+)(?:[ \t\r]*=[ \t\r]*|[ \t\r]+)(.+)", re.DOTALL)
 TOKEN = re.compile(r"%(.)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
+# taken as they are written
 RAW = (
     "proxycommand",
     "proxyjump",
     "localcommand",
     "remotecommand",
     "knownhostscommand",
-)  # taken as they are written
+)
 REPEATABLE = ("identityfile", "certificatefile")
 SEVERAL = (
     "userknownhostsfile",
@@ -75,13 +76,14 @@ HOST_LINE = "Host"  # differs from Match host and Match originalhost
 LAST_PASS = ("final", "canonical")  # hold in the second pass, whatever was the cause of that
 ALONE = ("all", *LAST_PASS)
 CRITERIA = ("host", "originalhost", "user", "localuser", "exec")
+# each has an argument
 UNSUPPORTED = (
     "localnetwork",
     "tagged",
     "command",
     "sessiontype",
     "version",
-)  # each has an argument
+)
 
 
 @dataclass(frozen=True)
@@ -201,9 +203,8 @@ class Lookup:
         if canonical:
             _require_whole_name(query, found)
         if self._has_final or canonical:
-            found["hostname"] = (
-                address(query, found).replace("%", "%%"),
-            )  # which nothing can change any more
+            # which nothing can change any more
+            found["hostname"] = (address(query, found).replace("%", "%%"),)
             self._pass(query, found, final=True)
         return found
 
@@ -241,9 +242,8 @@ class Lookup:
         if condition.kind == HOST_LINE:
             return matches(condition.patterns, address(query, found) if final else query.name)
         if condition.kind == "exec":
-            host = _spelled(
-                query, found
-            )  # for Match exec as it is written, and the alias of what has none
+            # for Match exec as it is written, and the alias of what has none
+            host = _spelled(query, found)
             values = {**tokens(query, found), "h": host, "k": first(found, "hostkeyalias", host)}
             return self._run(expanded(condition.argument, values))
         patterns = condition.argument.split(",")
@@ -460,9 +460,8 @@ def _conditions(words: tuple[str, ...], where: str) -> Iterator[Condition]:
         raise UsageError(f"{where}: Match has no criterion", code="ssh-config-invalid")
     found = 0
     while rest:
-        word, _, value = rest.pop(0).partition(
-            "="
-        )  # Match host=NAME is the same as Match host NAME
+        # Match host=NAME is the same as Match host NAME
+        word, _, value = rest.pop(0).partition("=")
         if value:
             rest.insert(0, value)
         kind, negated = word.removeprefix("!").lower(), word.startswith("!")

@@ -21,13 +21,13 @@ CONNECT_S = 15.0
 SILENT_S = 30  # a peer that acknowledges nothing for so long is gone
 KEEPALIVE_S = 10
 SILENCE = ("No existing session", "Error reading SSH protocol banner")
-ALGORITHMS = {
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")
-}  # the others are called as their keys are
+# the others are called as their keys are
+ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+# what ssh-keyscan -t calls them; the others are ecdsa
 SCANNED = {
     "ssh-ed25519": "ed25519",
     "ssh-rsa": "rsa",
-}  # what ssh-keyscan -t calls them; the others are ecdsa
+}
 
 
 class Link(Protocol):
@@ -59,9 +59,8 @@ class Links:
         """Close the links, the last one first."""
         self._closed.set()
         while self._links:
-            with suppress(
-                IndexError, OSError, EOFError
-            ):  # another thread may close them, too; or they are broken
+            # another thread may close them, too; or they are broken
+            with suppress(IndexError, OSError, EOFError):
                 self._links.pop().close()
 
     @property
@@ -284,8 +283,7 @@ def _prefer(transport: Any, known: Sequence[str]) -> None:
 def _connected(address: str, port: int) -> socket.socket:
     connection = socket.create_connection((address, port), timeout=CONNECT_S)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(
-        socket, "TCP_USER_TIMEOUT"
-    ):  # keepalives alone do not notice that nobody acknowledges them
+    # keepalives alone do not notice that nobody acknowledges them
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return connection

@@ -51,9 +51,8 @@ class ProxyProcess:
     def close(self) -> None:
         """End it and whatever it started."""
         self.socket.close()
-        self._signal(
-            signal.SIGTERM
-        )  # before it is waited for: until then nobody else can have its pid
+        # before it is waited for: until then nobody else can have its pid
+        self._signal(signal.SIGTERM)
         try:
             self._child.wait(KIND_S)
         except subprocess.TimeoutExpired:
@@ -63,9 +62,8 @@ class ProxyProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._child.returncode is None:
-            with suppress(
-                ProcessLookupError, PermissionError
-            ):  # it has ended; or it is another user's, as under sudo
+            # it has ended; or it is another user's, as under sudo
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, number)
 
     def _listen(self) -> None:
