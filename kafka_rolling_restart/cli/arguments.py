@@ -65,8 +65,8 @@ signals:
 
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy
-  1      a defect of this program; the last line names the broker that was
-         stopped, if any
+  1      a defect of this program; the end names the broker that was stopped,
+         if any
   2      wrong usage or configuration; no broker was touched
   3      refused: the preflight, the first wait or you said no; no broker was
          touched

@@ -59,9 +59,7 @@ class Parts:
     ) -> dict[int, MetricsSource]:
         """Return the source of each broker's metrics."""
         # here: --help does not wait for the library
-        from kafka_rolling_restart.metrics.jmxproxy import (
-            JmxProxy,
-        )
+        from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
 
         return {one.id: JmxProxy(one.host, self.metrics_access, clock) for one in brokers.values()}
 
@@ -91,7 +89,7 @@ def make(
     call = arguments.how_called(sys.argv[0], argv, _folder())
     cluster = _cluster(options, environ)
     report.about = cluster.label
-    hosts = _host_factory(options, environ, ask, report.warn)
+    hosts = host_factory(options, environ, ask, report.warn)
     metrics = metrics_access(options, hosts.secrets)
     ensemble = zookeeper_access(options, hosts.secrets)
     # Only now: tasks get an environment without our passwords. Before any library: the current
@@ -163,14 +161,12 @@ def _cluster(options: argparse.Namespace, environ: Mapping[str, str]) -> Cluster
 
 def _registry(cluster: ClusterConfig, access: ZooKeeperAccess) -> Registry:
     # here: --help does not wait for the library
-    from kafka_rolling_restart.registry.zookeeper import (
-        ZooKeeper,
-    )
+    from kafka_rolling_restart.registry.zookeeper import ZooKeeper
 
     return ZooKeeper(cluster.zookeeper, access=access)
 
 
-def _host_factory(
+def host_factory(
     options: argparse.Namespace,
     environ: MutableMapping[str, str],
     ask: Callable[[str], str] | None,

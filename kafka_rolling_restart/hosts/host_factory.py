@@ -29,9 +29,7 @@ class HostFactory:
         be had.
         """
         # here, because --help does not wait for the library
-        from kafka_rolling_restart.hosts.ssh.client import (
-            SshHost,
-        )
+        from kafka_rolling_restart.hosts.ssh.client import SshHost
         from kafka_rolling_restart.hosts.ssh.connect import Access
         from kafka_rolling_restart.hosts.ssh.login import Credentials
 

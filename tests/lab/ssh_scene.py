@@ -34,7 +34,7 @@ START_TIMEOUT = 10.0  # s
 # process.
 PROBE = """
 import os, sys
-from kafka_rolling_restart.hosts import host_factory as reach
+from kafka_rolling_restart.cli.factory import host_factory
 from kafka_rolling_restart.cli.arguments import parse
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.errors import RollingRestartError, SshError
@@ -42,7 +42,7 @@ options = parse(["--zookeeper", "zk", *sys.argv[2:]])
 broker = Broker(1, sys.argv[1], 1)
 ask = (lambda prompt: print(prompt) or "wrong") if "PROBE_ASKS" in os.environ else None
 try:
-    way = reach.from_options(options, os.environ, ask, lambda text, code: print(text))
+    way = host_factory(options, os.environ, ask, lambda text, code: print(text))
     print(way.hosts({1: broker}, [broker])[1]._connections.run("echo logged in", 10).output)
 except (SshError, RollingRestartError) as error:
     print(error)

@@ -210,7 +210,7 @@ def test_the_file_of_a_run_that_was_killed_says_how_to_mend_it_and_how_to_go_on(
     assert (
         f"is kept as {kept}" in finished.stderr and f"broker 2 ({host.address})" in finished.stderr
     )
-    assert f"start it on its host, as root: {START}" in finished.stderr
+    assert f"start it on its host, as root: `{START}`" in finished.stderr
 
 
 def type_at_a_shell(lab: Lab, command: str) -> None:

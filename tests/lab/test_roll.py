@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import ssl
@@ -138,7 +139,7 @@ def test_a_stop_command_that_kills_whatever_runs_45_s_later_takes_no_second_brok
     finished = roll(lab, "--broker-ids", "1,2", "--unhealthy-time-limit", "120")
     assert finished.status == 0, finished.stdout + finished.stderr
     assert lab.observer.restarted() == [1, 1, 2] and lab.observer.most_down() == 1
-    assert "the stop command has not returned 15 s after the broker was gone" in finished.stderr
+    assert re.search(r"has not returned 1[5-9] s after the broker was gone", finished.stderr)
     assert lab.observer.downs()[-1].until is not None
     lab.wait_healthy()
 
@@ -164,7 +165,7 @@ def test_an_unhealthy_cluster_at_the_beginning_is_not_touched(lab: Lab) -> None:
 
 def test_a_proxy_that_pretends_to_empty_its_cache_cannot_get_a_broker_stopped(lab: Lab) -> None:
     lab.hosts[1].jmxproxy.pretend_emptying = True
-    refused(lab, roll(lab, "--unhealthy-time-limit", "3"), "its JMXProxy answers out of its cache")
+    refused(lab, roll(lab, "--unhealthy-time-limit", "3"), "s old: they come out of a cache")
 
 
 def test_a_cache_that_may_not_be_emptied_is_said_once_and_each_sample_counts_once(lab: Lab) -> None:
@@ -233,10 +234,7 @@ def test_broker_ids_restarts_just_those_in_that_order(lab: Lab) -> None:
     assert roll(lab, "--broker-ids", "3,1").status == 0
     assert lab.observer.restarted() == [3, 1]
     finished = roll(lab, "--broker-ids", "7")
-    assert (
-        finished.status == 2
-        and "7 not registered in /brokers/ids; there are: 1, 2, 3" in finished.stderr
-    )
+    assert finished.status == 2 and "7 not registered; registered: 1, 2, 3" in finished.stderr
 
 
 def test_a_run_that_was_ended_goes_on_with_the_line_that_it_printed(lab: Lab) -> None:

@@ -186,11 +186,11 @@ def test_a_whole_roll_at_80_columns_line_by_line(lab: Lab, at_terminal: AtTermin
             *before,
             "Restart 3 brokers of lab/main, one at a time? [y/N] y",
             *(restarted(lab, f"{number}/3", number) for number in (1, 2, 3)),
-            "id host result down healthy old start new start",
-            *(f"{host.id} {host.address} restarted 3 s 3 s DATE DATE" for host in lab.hosts),
+            "id host result down healthy new start",
+            *(f"{host.id} {host.address} restarted 3 s 3 s DATE" for host in lab.hosts),
             "TIME restarted: broker 1, broker 2, broker 3; stopped and not back: none; untouched: "
             "none",
-            "TIME all 3 brokers of the plan were restarted, and the cluster is healthy",
+            "TIME all 3 brokers of the plan were restarted, and the cluster is healthy [done]",
         ],
     )
     assert_no_frame_is_torn(terminal, highest=6)
@@ -316,7 +316,7 @@ def test_a_terminal_that_can_nothing_gets_plain_lines(
         "INFO lab/main: no broker is left to restart",
         "INFO lab/main: waiting until the cluster is healthy in 2 checks",
         "INFO lab/main: restarted: none; stopped and not back: none; untouched: none",
-        "INFO lab/main: no broker was left to restart; the cluster is healthy",
+        "INFO lab/main: no broker was left to restart; the cluster is healthy [nothing-to-restart]",
     ]
 
 
@@ -343,7 +343,7 @@ def test_a_terminal_that_is_resized_in_the_middle_loses_no_line(
             "id host result down healthy old start new start",
             f"3 {lab.hosts[2].address} restarted 3 s 3 s DATE DATE",
             "TIME restarted: broker 3; stopped and not back: none; untouched: none",
-            "TIME the 1 broker of the plan was restarted, and the cluster is healthy",
+            "TIME the 1 broker of the plan was restarted, and the cluster is healthy [done]",
         ],
     )
 
@@ -381,7 +381,7 @@ def test_a_stopped_terminal_does_not_hold_up_the_restart_and_shows_it_all_later(
     assert not any("restarted: down" in line for line in terminal.lines)
     terminal.type(CTRL_Q)
     assert terminal.finish(60) == 0
-    assert_shown(terminal.lines[-5:-4], [restarted(lab, "1/1", 3)])
+    assert_shown(terminal.lines[-6:-5], [restarted(lab, "1/1", 3)])
     assert area_of(terminal.lines) == []
 
 
@@ -414,7 +414,7 @@ def test_ctrl_z_hands_the_terminal_over_and_what_others_wrote_meanwhile_stays(
             "others",
             "wrote this",
             "TIME restarted: none; stopped and not back: none; untouched: none",
-            "TIME no broker was left to restart; the cluster is healthy",
+            "TIME no broker was left to restart; the cluster is healthy [nothing-to-restart]",
             "status 0",
         ],
     )
@@ -441,8 +441,8 @@ def test_a_stderr_that_is_a_file_gets_warnings_and_errors_as_plain_lines(
     lines = [line.split(" ", 1)[1] for line in (tmp_path / "err").read_text().splitlines()]
     assert lines == [
         f"WARNING lab/main: there is no lab.yaml in {tmp_path}; "
-        f"{lab.home}/.kafka_discovery/lab.yaml was found instead",
-        "ERROR lab/main: not confirmed; no broker was touched",
+        f"{lab.home}/.kafka_discovery/lab.yaml was found instead [cluster-type-elsewhere]",
+        "ERROR lab/main: not confirmed; no broker was touched [not-confirmed]",
     ]
     assert terminal.lines[-1].endswith("[y/N] n")
 
@@ -458,7 +458,7 @@ def test_a_stdout_that_is_a_file_gets_plain_lines_and_what_went_wrong_is_on_the_
     assert b"\x1b" not in out.read_bytes() + terminal.raw
     assert [line.split(" ", 1)[-1] for line in terminal.lines] == [
         "n",
-        "ERROR lab/main: not confirmed; no broker was touched",
+        "ERROR lab/main: not confirmed; no broker was touched [not-confirmed]",
     ]
 
 
