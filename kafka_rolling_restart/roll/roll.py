@@ -24,7 +24,8 @@ from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.parallel import reminding
 from kafka_rolling_restart.registry.base import RunLock
-from kafka_rolling_restart.restart.broker_restart import Limits, Restart
+from kafka_rolling_restart.restart.broker_restart import Restart
+from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
 from kafka_rolling_restart.roll.health import NeverHealthy, wait_until_healthy

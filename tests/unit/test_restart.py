@@ -5,7 +5,8 @@ import pytest
 
 from kafka_rolling_restart.errors import BrokerDown, Objection, Stopped, no_objection
 from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
-from kafka_rolling_restart.restart.broker_restart import Limits, Restart
+from kafka_rolling_restart.restart.broker_restart import Restart
+from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
 from tests.fakes import SOUND, FakeBroker, FakeClock, FakeEvents
