@@ -65,8 +65,7 @@ def held_by(holder: str) -> LockHeld:
     """Return the error of a cluster that another run restarts."""
     return LockHeld(
         f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try "
-        "again. If it was killed, "
-        "its lock disappears within 10 s",
+        "again. If it was killed, its lock disappears within 10 s",
         code="another-run",
     )
 

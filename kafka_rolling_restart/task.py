@@ -81,8 +81,7 @@ def load(modules: Sequence[str], arguments: Sequence[str]) -> Tasks:
     if len(arguments) > len(modules):
         raise UsageError(
             f"{len(arguments)} --task-args for {len(modules)} --task: each belongs to the --task "
-            "in the same place, "
-            "so there must not be more of them",
+            "in the same place, so there must not be more of them",
             code="wrong-usage",
         )
     if modules:
@@ -180,9 +179,8 @@ def _classes(name: str, bases: tuple[type, ...]) -> list[type]:
     ]
     if not ready:
         raise UsageError(
-            f"--task {name}: has no class derived from PreStopTask, PostStopTask or PostStartTask. "
-            "It was loaded from "
-            f"{_file(module)}",
+            f"--task {name}: has no class derived from PreStopTask, PostStopTask or "
+            f"PostStartTask. It was loaded from {_file(module)}",
             code="task-not-usable",
         )
     return ready

@@ -136,9 +136,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(1) from error
     if len(options.task_args) > len(options.task):
         parser.error(
-            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs to "
-            "the --task in the same "
-            "place, so there must not be more of them"
+            f"{len(options.task_args)} --task-args for {len(options.task)} --task: each belongs "
+            "to the --task in the same place, so there must not be more of them"
         )
     if options.skip and options.broker_ids:
         parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
@@ -473,8 +472,8 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="HOSTS",
         help="send passwords to these hosts without a question, such as "
-        "kafka4,*.kafka.example.com; needed, where nobody "
-        "can be asked, for hosts that broker_list does not have",
+        "kafka4,*.kafka.example.com; needed, where nobody can be asked, for hosts that "
+        "broker_list does not have",
     )
     group.add_argument(
         "--ask-ssh-password",
@@ -667,8 +666,7 @@ def _prefix(text: str) -> str:
     if "://" in text or text.startswith("//"):
         raise argparse.ArgumentTypeError(
             f"{text!r} is a URL: give only its path, such as jmxproxy/localhost:9099/; scheme, "
-            "host and port are "
-            "--jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
+            "host and port are --jmxproxy-scheme, --jmxproxy-host and --jmxproxy-port"
         )
     if re.search(r"[{}]", text.replace(HOST, "")):
         raise argparse.ArgumentTypeError(f"{text!r}: the only placeholder allowed is {HOST}")

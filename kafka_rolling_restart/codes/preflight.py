@@ -10,12 +10,10 @@ REGISTRY = Chapter(
             "registry-unreachable",
             "ZooKeeper does not answer",
             "No server of the ensemble answered in time, so it is not known which brokers are "
-            "registered. Unknown is "
-            "treated as not healthy. The line has the result for each server: 'Connection refused' "
-            "means that it does "
-            "not run or the port is wrong; 'Name or service not known' means that the name is "
-            "wrong; 'accepts "
-            "connections, and says nothing' means that it hangs or has no quorum.",
+            "registered. Unknown is treated as not healthy. The line has the result for each "
+            "server: 'Connection refused' means that it does not run or the port is wrong; 'Name "
+            "or service not known' means that the name is wrong; 'accepts connections, and says "
+            "nothing' means that it hangs or has no quorum.",
             "Check that ZooKeeper runs, then check `--zookeeper`, or `zookeeper` in the "
             "configuration.",
             ("zkServer.sh status", "zookeeper-shell.sh HOST:2181 ls /brokers/ids"),
@@ -24,8 +22,7 @@ REGISTRY = Chapter(
             "zookeeper-access-denied",
             "ZooKeeper does not give us a right that is needed",
             "The ACL of the node that the line names does not allow this login to read or to "
-            "write. Writing is needed "
-            "below `/kafka-rolling-restart`, where the lock is.",
+            "write. Writing is needed below `/kafka-rolling-restart`, where the lock is.",
             "Use the login that has the right (`--zookeeper-user`), or change the ACL with "
             "`setAcl`.",
             ("zookeeper-shell.sh HOST:2181 getAcl /kafka-rolling-restart",),
@@ -53,9 +50,9 @@ REGISTRY = Chapter(
         Entry(
             "no-broker-registered",
             "no broker is registered at this address",
-            "The path behind the servers (the chroot) is another one, or all brokers are down, or "
-            "this is a KRaft "
-            "cluster, which is not supported. The line lists the paths that have a `/brokers/ids`.",
+            "The path behind the servers (the chroot) is another one, or all brokers are down, "
+            "or this is a KRaft cluster, which is not supported. The line lists the paths that "
+            "have a `/brokers/ids`.",
             "Correct the path in `--zookeeper` or in the configuration.",
         ),
         Entry(
@@ -68,8 +65,7 @@ REGISTRY = Chapter(
             "brokers-missing",
             "fewer brokers are registered than `broker_list` has (warning)",
             "Some brokers are down now. They will be neither checked nor restarted, and one more "
-            "restart may be one "
-            "too many.",
+            "restart may be one too many.",
             "Start the brokers that are down, then run the command again.",
         ),
         Entry(
@@ -89,8 +85,7 @@ REGISTRY = Chapter(
             "report-of-killed-run",
             "the last run was killed while a broker was down (warning)",
             "The file of `--report` is that of a run that did not end. It is kept under another "
-            "name. The broker that "
-            "it had stopped may be DOWN.",
+            "name. The broker that it had stopped may be DOWN.",
             "Check that broker at once. If it does not run, start it on its host with the command "
             "in the line.",
         ),
@@ -105,8 +100,8 @@ REGISTRY = Chapter(
             "password-host-not-listed",
             "a password would go to a host that is not in `broker_list`",
             "ZooKeeper names this host, and the configuration does not. If ZooKeeper is "
-            "world-writable, anyone can "
-            "register a host of their own to receive the password. No password was sent.",
+            "world-writable, anyone can register a host of their own to receive the password. No "
+            "password was sent.",
             "If the host is yours, add it to `broker_list`, or add the `--allow-hosts` of the "
             "line.",
             ("zookeeper-shell.sh HOST:2181 get /brokers/ids/ID",),
@@ -136,9 +131,8 @@ HOSTS = Chapter(
             "ssh-unreachable",
             "no SSH connection to the host",
             "Nothing answers at that address and port, or a hop or a ProxyCommand on the way "
-            "failed. 'No SSH server "
-            "answers there, though the port is open' means that the host hangs, or that something "
-            "else listens there.",
+            "failed. 'No SSH server answers there, though the port is open' means that the host "
+            "hangs, or that something else listens there.",
             "Run the `ssh` command of the line.",
             ("ssh -v HOST true",),
         ),
@@ -154,16 +148,14 @@ HOSTS = Chapter(
             "the host key is not known",
             "`known_hosts` has no key of this host.",
             "Compare the fingerprint of the line with the one on the host's console. If they are "
-            "the same, run the "
-            "command of the line; it adds a key of the same kind.",
+            "the same, run the command of the line; it adds a key of the same kind.",
             ("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",),
         ),
         Entry(
             "host-key-changed",
             "the host key is another one than before",
             "The host was installed again, its address belongs to another host now, or somebody "
-            "intercepts the "
-            "connection.",
+            "intercepts the connection.",
             "Find out which before you run the command of the line.",
             ("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",),
         ),
@@ -193,17 +185,15 @@ HOSTS = Chapter(
         Entry(
             "host-keys-unreadable",
             "a file with host keys cannot be used",
-            "A `known_hosts` file or the file of `RevokedHostKeys` cannot be read or has a format "
-            "that is not "
-            "supported. `ssh` refuses all hosts then as well.",
+            "A `known_hosts` file or the file of `RevokedHostKeys` cannot be read or has a "
+            "format that is not supported. `ssh` refuses all hosts then as well.",
             "Correct the file that the line names.",
         ),
         Entry(
             "command-not-allowed",
             "sudo does not allow the command",
             "sudoers does not allow the stop or start command to this user, or the command is "
-            "spelled differently. "
-            "sudo compares it word for word.",
+            "spelled differently. sudo compares it word for word.",
             "Compare `--stop-command` and `--start-command` with what sudo lists on the host.",
             ("ssh -t HOST sudo -ll",),
         ),
@@ -218,8 +208,8 @@ HOSTS = Chapter(
             "sudo-listing-unclear",
             "it is not clear whether sudo would ask for a password",
             "An entry for the command has a regular expression, a digest or a backslash, or a "
-            "default of sudoers "
-            "decides. A password that sudo does not ask for would be read by the command itself.",
+            "default of sudoers decides. A password that sudo does not ask for would be read by "
+            "the command itself.",
             "Put a plain entry for the command last in sudoers.",
             ("ssh -t HOST sudo -ll",),
         ),
@@ -242,14 +232,11 @@ HOSTS = Chapter(
             "no-metrics",
             "the metrics of a broker cannot be read",
             "'It reaches no JVM at': the broker is down, or its JMX port is another one "
-            "(`--jmxproxy-prefix`), or the "
-            "port is not that of JMXProxy (`--jmxproxy-port`). 'Connection refused': JMXProxy does "
-            "not run there, or "
-            "its port is another one. 'Did not answer within': JMXProxy or the JVM hangs; with "
-            "many partitions use a "
-            "longer `--metrics-timeout`. 'Credentials are wrong' and 'is not allowed there': check "
-            "the configuration "
-            "of JMXProxy. 'Has no metric ... yet': the broker is starting.",
+            "(`--jmxproxy-prefix`), or the port is not that of JMXProxy (`--jmxproxy-port`). "
+            "'Connection refused': JMXProxy does not run there, or its port is another one. 'Did "
+            "not answer within': JMXProxy or the JVM hangs; with many partitions use a longer "
+            "`--metrics-timeout`. 'Credentials are wrong' and 'is not allowed there': check the "
+            "configuration of JMXProxy. 'Has no metric ... yet': the broker is starting.",
             "Run the `curl` command of the line.",
             ("curl -i http://HOST:9090/jmxproxy/localhost:9099/java.lang:type=Runtime/Uptime",),
         ),
@@ -266,28 +253,24 @@ HOSTS = Chapter(
             "JMXProxy refuses to empty its cache, so a health check could not see what happened "
             "since.",
             "Allow DELETE in JMXProxy (3.4.0 has it), or set its cache duration to 0. "
-            "`--allow-cached-metrics` accepts "
-            "old numbers: each check then waits until the cache has run out, and a partition may "
-            "be under-replicated "
-            "for as long without being seen.",
+            "`--allow-cached-metrics` accepts old numbers: each check then waits until the cache "
+            "has run out, and a partition may be under-replicated for as long without being seen.",
             ("curl -i -X DELETE http://HOST:9090/jmxproxy/localhost:9099",),
         ),
         Entry(
             "process-not-visible",
             "the broker's process cannot be seen on its host (note)",
-            "`ps` does not show the pid of the JVM; it may run in a container. Whether the broker "
-            "is gone is then "
-            "judged by its registration and its metrics alone.",
+            "`ps` does not show the pid of the JVM; it may run in a container. Whether the "
+            "broker is gone is then judged by its registration and its metrics alone.",
             "Nothing must be done. To prove a stop by the process, run the broker outside of a "
             "container.",
         ),
         Entry(
             "process-check-failed",
             "the broker's process could not be looked for",
-            "SSH to the host failed, or `ps` there answered something else. No start is sent while "
-            "the old process "
-            "may be there; the run tries again, and at the time limit it starts the broker in any "
-            "case.",
+            "SSH to the host failed, or `ps` there answered something else. No start is sent "
+            "while the old process may be there; the run tries again, and at the time limit it "
+            "starts the broker in any case.",
             "Fix SSH to that host.",
             ("ssh HOST ps -p PID",),
         ),

@@ -9,11 +9,10 @@ RESTARTING = Chapter(
         Entry(
             "stop-not-sent",
             "the stop command did not reach the host",
-            "The stop goes over a connection that is already open, or not at all, so that it never "
-            "follows long after "
-            "the last health check. It is also not sent if this process was held up (Ctrl-Z, a "
-            "paused machine, a slow "
-            "disk) after the check. The broker was not stopped.",
+            "The stop goes over a connection that is already open, or not at all, so that it "
+            "never follows long after the last health check. It is also not sent if this process "
+            "was held up (Ctrl-Z, a paused machine, a slow disk) after the check. The broker was "
+            "not stopped.",
             "Fix SSH to that host, then run the command on the last line.",
             ("ssh HOST true",),
         ),
@@ -21,8 +20,7 @@ RESTARTING = Chapter(
             "command-end-not-seen",
             "the end of a command on a host was not seen",
             "The connection broke while the command ran, or the command did not end within the "
-            "time limit. It may "
-            "still run there.",
+            "time limit. It may still run there.",
             "Check on the host whether it still runs.",
             ("ssh HOST pgrep -af kafka-rolling-restart",),
         ),
@@ -36,9 +34,8 @@ RESTARTING = Chapter(
         Entry(
             "stop-failed",
             "the stop command failed (warning)",
-            "It ended with another status than 0. The broker is watched all the same, because the "
-            "command may still "
-            "take effect; at the time limit the run ends with status 4.",
+            "It ended with another status than 0. The broker is watched all the same, because "
+            "the command may still take effect; at the time limit the run ends with status 4.",
             "Run the stop command by hand and read what it says.",
         ),
         Entry(
@@ -47,47 +44,41 @@ RESTARTING = Chapter(
             "The stop command ended, and at the time limit the same process still runs, is "
             "registered and answers.",
             "Check in the broker's log whether it is shutting down. Run the stop command by hand "
-            "and read what it "
-            "says. Then run the command on the last line.",
+            "and read what it says. Then run the command on the last line.",
             ("ssh HOST sudo service kafka stop",),
         ),
         Entry(
             "stop-still-at-work",
             "the stop command may still take the broker down",
             "The broker runs, but the stop command has not ended or its end was not seen. It may "
-            "still take the "
-            "broker DOWN. A stop command must end.",
-            "Look on the host for the process of the stop command and for what it waits for. Once "
-            "it has ended, check "
-            "that the broker runs; if it does not, run the command on the last line.",
+            "still take the broker DOWN. A stop command must end.",
+            "Look on the host for the process of the stop command and for what it waits for. "
+            "Once it has ended, check that the broker runs; if it does not, run the command on "
+            "the last line.",
             ("ssh HOST pgrep -af kafka-rolling-restart-stop",),
         ),
         Entry(
             "stop-hangs",
             "the stop command does not return (warning)",
             "The broker is gone, and the stop command still runs. The broker is started; the run "
-            "goes on once the stop "
-            "command has ended.",
+            "goes on once the stop command has ended.",
             "Look on the host for what the stop command waits for.",
             ("ssh HOST pgrep -af kafka-rolling-restart-stop",),
         ),
         Entry(
             "not-proven-gone",
             "the broker was not proven to be gone within the time limit",
-            "Something of the broker was still there, or could not be looked at (SSH, ZooKeeper). "
-            "It was started all "
-            "the same, because a broker that stops late would stay down. The run ends once it is "
-            "back.",
+            "Something of the broker was still there, or could not be looked at (SSH, "
+            "ZooKeeper). It was started all the same, because a broker that stops late would "
+            "stay down. The run ends once it is back.",
             "Controlled shutdown may need a longer `--unhealthy-time-limit`. Find out why before "
-            "you run the command "
-            "on the last line.",
+            "you run the command on the last line.",
         ),
         Entry(
             "started-by-others",
             "something else started the broker",
             "A supervisor or a person started the broker while this run had it stopped. The "
-            "post-stop tasks may have "
-            "met a running broker.",
+            "post-stop tasks may have met a running broker.",
             "Switch the supervisor off during the run, or use its own stop and start commands.",
         ),
         Entry(
@@ -99,9 +90,8 @@ RESTARTING = Chapter(
         Entry(
             "task-failed",
             "a task failed",
-            "The exception of the task is in the line. 'Was not stopped': the broker is as before. "
-            "Otherwise it is "
-            "back.",
+            "The exception of the task is in the line. 'Was not stopped': the broker is as "
+            "before. Otherwise it is back.",
             "Fix the task, or do by hand what it did not do. Then run the command on the last "
             "line.",
         ),
@@ -148,8 +138,7 @@ RESTARTING = Chapter(
             "signal-received",
             "a signal was received while a broker is stopped (warning)",
             "The run ends once that broker is back. A second signal, 1 s later or more, ends the "
-            "run at once and "
-            "leaves the broker DOWN.",
+            "run at once and leaves the broker DOWN.",
             "Wait.",
         ),
     ),
@@ -186,11 +175,10 @@ ENDING = Chapter(
             "broker-down",
             "a broker is or may be DOWN",
             "The broker was stopped and did not come back within the time limit. 'May be DOWN': "
-            "its registration, "
-            "metrics and process could not all be looked at.",
+            "its registration, metrics and process could not all be looked at.",
             "Act now. Check the log of the broker, then run the last line. Once all brokers are "
-            "up, the "
-            "line that begins with 'to go on with the rest' has the command that continues.",
+            "up, the line that begins with 'to go on with the rest' has the command that "
+            "continues.",
         ),
         Entry(
             "broker-still-starting",
@@ -224,8 +212,7 @@ ENDING = Chapter(
             "a defect of this program ended the run",
             "Status 1. A broker that was stopped at that moment was told to start.",
             "Check that every broker runs. If the last line is a command, it starts the broker "
-            "that was stopped. "
-            "Please report the traceback.",
+            "that was stopped. Please report the traceback.",
         ),
     ),
 )

@@ -171,9 +171,9 @@ USAGE = Chapter(
         Entry(
             "report-not-writable",
             "the file of `--report` cannot be written",
-            "The folder is missing or full, or this user may not write there. Where the line says "
-            "that somebody else "
-            "owns the file or a link to it: they could change what the report says.",
+            "The folder is missing or full, or this user may not write there. Where the line "
+            "says that somebody else owns the file or a link to it: they could change what the "
+            "report says.",
             "Name a file in a folder of your own.",
         ),
     ),

@@ -10,11 +10,10 @@ WAITING = Chapter(
         Entry(
             "cluster-not-healthy",
             "the cluster was not healthy for too long",
-            "The time during which the cluster was not healthy, added up within one wait, reached "
-            "`--unhealthy-time-limit`; or the one check of a dry run was not healthy. The reasons "
-            "of the last check "
-            "follow, each with a code of its own. Status 3: no broker was stopped. Status 4: all "
-            "brokers are back.",
+            "The time during which the cluster was not healthy, added up within one wait, "
+            "reached `--unhealthy-time-limit`; or the one check of a dry run was not healthy. "
+            "The reasons of the last check follow, each with a code of its own. Status 3: no "
+            "broker was stopped. Status 4: all brokers are back.",
             "Fix the reasons first. After status 4, the last line has the command that restarts "
             "the rest.",
         ),
@@ -52,9 +51,8 @@ WAITING = Chapter(
         Entry(
             "broker-restarted-by-others",
             "a broker was restarted, and not by this run",
-            "Its JVM is a new one since the last check. It crashed and something started it again, "
-            "or somebody "
-            "restarted it.",
+            "Its JVM is a new one since the last check. It crashed and something started it "
+            "again, or somebody restarted it.",
             "Check the log of that broker, and ask who restarted it.",
         ),
         Entry(
@@ -105,17 +103,15 @@ WAITING = Chapter(
         Entry(
             "lock-lost",
             "the lock was lost, and somebody else may be restarting brokers",
-            "The session with ZooKeeper ended, and meanwhile somebody took the lock or restarted a "
-            "broker; or somebody "
-            "deleted the lock.",
+            "The session with ZooKeeper ended, and meanwhile somebody took the lock or restarted "
+            "a broker; or somebody deleted the lock.",
             "Find out who before you run the command on the last line.",
         ),
         Entry(
             "lock-taken-again",
             "the lock was lost for a while (warning)",
-            "ZooKeeper did not answer for so long that the session ended. The lock is held again, "
-            "and every broker "
-            "runs as before.",
+            "ZooKeeper did not answer for so long that the session ended. The lock is held "
+            "again, and every broker runs as before.",
             "Nothing must be done. If it happens often, check ZooKeeper and the network.",
         ),
         Entry(

@@ -43,8 +43,8 @@ QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
 AGE_TOLERANCE_S = 30.0
 UNTOLD = (
     "it is not clear from sudo's listing whether it would ask for a password (an entry with a "
-    "regular expression, a digest "
-    "or a backslash?). Put a plain entry for this command last in sudoers"
+    "regular expression, a digest or a backslash?). Put a plain entry for this command last in "
+    "sudoers"
 )
 SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\"'*?\[\]#~=%!{}\n]")
 
@@ -313,8 +313,7 @@ class BrokerHost:
         allowed = session.run(shlex.join([*FREE, "-l", *words]), QUESTION_S)
         fix = (
             f"Allow it in sudoers with NOPASSWD, then check with `{self._shell.typed()} sudo -n "
-            "-ll`; or use "
-            "--ask-sudo-password"
+            "-ll`; or use --ask-sudo-password"
         )
         if allowed.status != 0:
             return self._refused(command, words[0], _reason(allowed), fix)
@@ -383,10 +382,9 @@ class BrokerHost:
         tag = " with NOPASSWD" if self._password is None else ""
         return (
             "it is not allowed in sudoers, or it is misspelled: sudoers compares a command word "
-            "for word. Compare "
-            f"{self._option(command)} with what is allowed: `{self._shell.typed(terminal=True)} "
-            "sudo -ll`. If it is spelled "
-            f"correctly, allow it in sudoers{tag}"
+            f"for word. Compare {self._option(command)} with what is allowed: "
+            f"`{self._shell.typed(terminal=True)} sudo -ll`. If it is spelled correctly, allow it "
+            f"in sudoers{tag}"
         )
 
     def _option(self, command: str) -> str:

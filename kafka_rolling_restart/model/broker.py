@@ -75,8 +75,8 @@ class Metrics:
     def __str__(self) -> str:
         return (
             f"state {self.state}, {self.under_replicated} under-replicated and "
-            f"{self.offline_partitions} offline "
-            f"partitions, {self.active_controllers} active controllers"
+            f"{self.offline_partitions} offline partitions, {self.active_controllers} active "
+            "controllers"
         )
 
 

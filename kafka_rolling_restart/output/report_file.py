@@ -99,8 +99,7 @@ class ReportFile:
         except (OSError, RuntimeError, NotInTime) as error:
             raise UsageError(
                 f"--report {self._given}: cannot be written: {_why(error)}. Name a file in a "
-                "folder that has space and that "
-                "this user may write to",
+                "folder that has space and that this user may write to",
                 code="report-not-writable",
             ) from error
         if left:
@@ -195,8 +194,7 @@ class _Sink:
             self.is_stale = True
             self._warning.say(
                 f"--report {self._given}: cannot be written any more: {_why(error)}. The run goes "
-                "on; do not trust what the "
-                "file says",
+                "on; do not trust what the file says",
                 code="report-not-written",
             )
 
@@ -416,9 +414,8 @@ def _require_nobody_writes(path: Path) -> None:
     if ended is None and host == socket.gethostname() and pid != os.getpid() and _is_this_tool(pid):
         raise LockHeld(
             f"{path} is the report of another run: {said(str(user))} on {host}, pid "
-            f"{said(str(pid))}, since "
-            f"{said(str(began))}. Wait for that run, or stop it, then try again; each cluster "
-            "needs a file of its own",
+            f"{said(str(pid))}, since {said(str(began))}. Wait for that run, or stop it, then try "
+            "again; each cluster needs a file of its own",
             code="report-in-use",
         )
 
@@ -491,10 +488,9 @@ def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
             f". Then, to go on with the rest of that run: `{run.resume(left.began, left.rest)}`"
         )
     return (
-        f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; it "
-        f"is kept as {kept}. This may "
-        f"be DOWN: {', '.join(left.down)}. If it does not run, start it on its host, as root: "
-        f"`{run.start_command}`{resume}"
+        f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; "
+        f"it is kept as {kept}. This may be DOWN: {', '.join(left.down)}. If it does not run, "
+        f"start it on its host, as root: `{run.start_command}`{resume}"
     )
 
 

@@ -408,9 +408,8 @@ class ZooKeeper:
         close = "; ".join(f"setAcl {path} auth::cdrwa,world:anyone:r" for path in open_to_all)
         return (
             f"anyone can delete what is in {' and in '.join(open_to_all)}, the lock included, "
-            "because its ACL allows it: a run "
-            "without a login made it. To close it, log in to zookeeper-shell as "
-            f"{self._access.login} and run there: `{close}`"
+            "because its ACL allows it: a run without a login made it. To close it, log in to "
+            f"zookeeper-shell as {self._access.login} and run there: `{close}`"
         )
 
     def _lets_all_delete(self, path: str) -> bool:
@@ -523,8 +522,7 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
         seen = "none" if named is None else repr(str(named)[:SHOWN])
         raise Refused(
             f"{IDS}/{broker_id} has no usable host: {seen}. Check advertised.listeners of broker "
-            f"{broker_id}. "
-            f"{_look(broker_id)}",
+            f"{broker_id}. {_look(broker_id)}",
             code="registration-invalid",
         )
     return named
@@ -686,9 +684,8 @@ def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:
         return f"It is there, and empty: start the brokers{elsewhere}"
     if not chroots:
         return (
-            "No other chroot (the path behind the servers) has a /brokers/ids either: is this the "
-            "ZooKeeper of Kafka? A "
-            "KRaft cluster has none, and is not supported"
+            "No other chroot (the path behind the servers) has a /brokers/ids either: is this "
+            "the ZooKeeper of Kafka? A KRaft cluster has none, and is not supported"
         )
     addresses = " or ".join(f"{servers}{chroot.rstrip('/')}" for chroot in chroots[:FIRST])
     return f"/brokers/ids is under {_some(chroots)}: give {addresses} as the address"

@@ -127,8 +127,7 @@ class Observer:
         if self._host.sees_process:
             raise Stopped(
                 f"{self._broker} was not stopped: the preflight saw its process on its host, and "
-                "now it cannot be found "
-                f"there (pid {jvm.pid}). Find out why before continuing",
+                f"now it cannot be found there (pid {jvm.pid}). Find out why before continuing",
                 code="process-not-found",
             )
         return None

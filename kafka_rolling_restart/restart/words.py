@@ -35,9 +35,8 @@ def still_runs(now: Situation, stop: Command) -> str:
     """Say that a stop had no effect, of which it is certain that it has ended."""
     why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
     return (
-        f"{now.broker} still runs {now.since}, so it was not restarted: {why}. "
-        "Check in its log whether it is shutting down, and run the stop command by hand, before "
-        "continuing"
+        f"{now.broker} still runs {now.since}, so it was not restarted: {why}. Check in its log "
+        "whether it is shutting down, and run the stop command by hand, before continuing"
     )
 
 
@@ -46,9 +45,8 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     why = stop.trouble or "the stop command has not returned"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: "
-        f"{why}. "
-        "Check on its host whether the stop command, or what it began, still runs. "
-        "Once the broker is down, run the command below"
+        f"{why}. Check on its host whether the stop command, or what it began, still runs. Once "
+        "the broker is down, run the command below"
     )
 
 
@@ -75,10 +73,8 @@ def did_not_come(
     if is_there and is_running(now.seen.sample) and stop_may_act:
         return (
             f"{now.broker} is up again {now.since}, but the stop command may still run, and take "
-            "it DOWN again. "
-            "Check on the host what that command waits for. Once it has ended, check whether the "
-            "broker runs; "
-            "if not, run the command below"
+            "it DOWN again. Check on the host what that command waits for. Once it has ended, "
+            "check whether the broker runs; if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
     if is_there:

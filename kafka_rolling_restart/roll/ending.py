@@ -129,8 +129,7 @@ def _start_blindly(roll: Roll, broker: Broker) -> str:
             break
     return (
         f"{broker} may be DOWN; it was told to start {counted(sent, 'time')}, and the last time: "
-        f"{said.text}. "
-        "Check whether it runs; if not, run the command below"
+        f"{said.text}. Check whether it runs; if not, run the command below"
     )
 
 

@@ -91,8 +91,7 @@ def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]
         Reason(
             f"jvm {broker_id}",
             f"broker {broker_id} was down since the last check: its JVM is a new one, which this "
-            "run did not start "
-            f"({'the first time' if count == 1 else f'{count} times so far'})",
+            f"run did not start ({'the first time' if count == 1 else f'{count} times so far'})",
             code="broker-restarted-by-others",
         )
         for broker_id, count in changes.items()

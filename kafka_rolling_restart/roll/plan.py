@@ -63,8 +63,7 @@ def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
     if shared:
         raise Refused(
             "several brokers on one host, where a stop command cannot tell them apart: "
-            f"{'; '.join(shared)}. This is not "
-            "supported; no broker was touched",
+            f"{'; '.join(shared)}. This is not supported; no broker was touched",
             code="several-brokers-on-one-host",
         )
 
@@ -97,8 +96,7 @@ def describe(
     if known < expected:
         text = (
             f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others "
-            "will be neither checked nor "
-            "restarted. If one is down, start it "
+            "will be neither checked nor restarted. If one is down, start it "
             f"first{_absent(config.broker_list, brokers, expected - known)}"
         )
         warnings.append(Problem(text, code="brokers-missing"))
@@ -312,9 +310,8 @@ def _finding(
         problems += ready.problems
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
             text = (
-                "its process cannot be seen on its host (in a container?): whether it is gone will "
-                "be judged by its "
-                "registration and its metrics alone"
+                "its process cannot be seen on its host (in a container?): whether it is gone "
+                "will be judged by its registration and its metrics alone"
             )
             notes.append(Problem(text, code="process-not-visible"))
     return Finding(_those(problems), _those(notes), host_seen=ready is not None)
@@ -345,8 +342,7 @@ def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) ->
         for broker in same:
             text = (
                 f"its metrics show the same JVM (pid {pid}) as those of {_others(broker, same)}. "
-                "Check whether their names "
-                "lead to one host, and check the address of the metrics"
+                "Check whether their names lead to one host, and check the address of the metrics"
             )
             found[broker.id] = Problem(text, code="same-jvm-twice")
     return found
@@ -372,7 +368,6 @@ def _cache_problem(reading: Sample) -> Problem | None:
         return None
     text = (
         f"{reading.age_note}: a partition could be under-replicated for as long without being "
-        f"seen. {reading.advice}, or "
-        "accept it with --allow-cached-metrics"
+        f"seen. {reading.advice}, or accept it with --allow-cached-metrics"
     )
     return Problem(text, code="metrics-cached")

@@ -427,8 +427,7 @@ def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
         names = ", ".join(map(str, changed))
         raise Stopped(
             f"{broker} was not stopped: our lock was lost {lock.loss}, and meanwhile these went "
-            "down or were "
-            f"restarted: {names}. Find out by whom before continuing",
+            f"down or were restarted: {names}. Find out by whom before continuing",
             code="lock-lost",
         )
 

@@ -64,9 +64,8 @@ def main() -> int:
                 seconds, work = measure({"HOME": str(home)}, address)
                 print(
                     f"{LOGINS} logins, {WORKERS} at a time, {lines} line(s) in known_hosts: "
-                    f"{seconds:.1f} s; our work "
-                    f"{work / LOGINS * 1000:.0f} ms each, so {BROKERS} hosts take about "
-                    f"{seconds * BROKERS / LOGINS:.0f} s"
+                    f"{seconds:.1f} s; our work {work / LOGINS * 1000:.0f} ms each, so {BROKERS} "
+                    f"hosts take about {seconds * BROKERS / LOGINS:.0f} s"
                 )
         finally:
             sshd.stop()

@@ -38,8 +38,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if passed or failed:
         terminalreporter.write_line(
             f"fault matrix: {passed} cells passed, {failed} failed, "
-            f"{len(cells()) - passed - failed} were not run, "
-            f"{len(without_sense())} make no sense"
+            f"{len(cells()) - passed - failed} were not run, {len(without_sense())} make no sense"
         )
 
 

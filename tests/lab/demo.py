@@ -56,9 +56,8 @@ class Seen:
         return (
             f"at most {self.most_down} broker down at any time; {self.new_jvms} new JVMs; "
             f"{produced.acknowledged} records acknowledged, {produced.read_back} read back, "
-            f"{len(produced.lost)} lost "
-            f"(longest time without an acknowledgement {produced.longest_gap_s:.1f} s); roll took "
-            f"{self.seconds:.0f} s"
+            f"{len(produced.lost)} lost (longest time without an acknowledgement "
+            f"{produced.longest_gap_s:.1f} s); roll took {self.seconds:.0f} s"
         )
 
 

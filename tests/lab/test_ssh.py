@@ -28,10 +28,9 @@ from .ssh_scene import PASSPHRASE, SshScene, run_on
 IN = "logged in"
 PIPE = (
     "import os, socket, sys, threading; s = socket.create_connection((sys.argv[1], "
-    "int(sys.argv[2])));"
-    "copy = lambda read, write: [write(d) for d in iter(lambda: read(65536), b'')];"
-    "threading.Thread(target=copy, args=(lambda n: os.read(0, n), s.sendall), daemon=True).start();"
-    "copy(s.recv, lambda d: os.write(1, d))"
+    "int(sys.argv[2])));copy = lambda read, write: [write(d) for d in iter(lambda: read(65536), "
+    "b'')];threading.Thread(target=copy, args=(lambda n: os.read(0, n), s.sendall), "
+    "daemon=True).start();copy(s.recv, lambda d: os.write(1, d))"
 )
 
 

@@ -255,8 +255,7 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(
             *before,
             "Restart 2 brokers of lab/main, one at a time? [y/N] y",
             "TIME WARNING SIGINT received: will exit once the stopped broker is back. A second "
-            "signal exits now and "
-            "leaves it DOWN [signal-received]",
+            "signal exits now and leaves it DOWN [signal-received]",
             "id host result down",
             f"3 {lab.hosts[2].address} restarted 4 s",
             f"1 {lab.hosts[0].address} untouched",
@@ -265,8 +264,7 @@ def test_a_roll_that_is_ended_by_ctrl_c_at_40_columns_line_by_line(
     )
     said = (
         "kafka-rolling-restart: ended by SIGINT; every broker that was stopped is back. To go on "
-        "with the rest, run the "
-        "command below [interrupted]"
+        "with the rest, run the command below [interrupted]"
     )
     assert "".join("".join(lines[last:]).split()) == "".join(f"{said}{resume}".split())
     assert "--broker-ids 1 --started-before " in resume

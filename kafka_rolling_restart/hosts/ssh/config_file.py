@@ -277,8 +277,7 @@ def _require_whole_name(query: Query, found: Found) -> None:
         return
     raise UsageError(
         f"CanonicalizeHostname is not supported where it may replace the name {name}. Give the "
-        "whole name with "
-        "--ssh-host, or set CanonicalizeHostname no for this host",
+        "whole name with --ssh-host, or set CanonicalizeHostname no for this host",
         code="ssh-config-unsupported",
     )
 

@@ -228,16 +228,14 @@ def _distrust(target: Target, found: Judgement, key: HostKey) -> str:
     if found.trust is Trust.CHANGED:
         return (
             f"its host key ({key}) is not the one in {line}: the host was installed again, or "
-            "somebody intercepts the "
-            "connection. Find out which. If the new key is right, run: "
+            "somebody intercepts the connection. Find out which. If the new key is right, run: "
             f"`ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(name)} && "
             f"{_add(target, file, key)}`"
         )
     authority = f" ({AUTHORITY} lines are not supported)" if found.has_authority else ""
     return (
         f"its host key is not known{authority} ({key}). Compare it with the host's own, then add "
-        "it: "
-        f"`{_add(target, file, key)}`"
+        f"it: `{_add(target, file, key)}`"
     )
 
 
@@ -248,9 +246,8 @@ def _revoked(key: HostKey, where: str) -> str:
 def _unseen(target: Target, key: HostKey) -> str:
     return (
         f"no password was sent, because this run has added the host key ({key}) and nobody has "
-        "compared it. Compare it with "
-        f"the host's own; if it is the same, and is in {target.known_hosts[0]}, run the command "
-        "again"
+        "compared it. Compare it with the host's own; if it is the same, and is in "
+        f"{target.known_hosts[0]}, run the command again"
     )
 
 

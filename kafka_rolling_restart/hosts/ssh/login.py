@@ -162,8 +162,7 @@ class Credentials:
         if not transport.is_active() and refused:
             return (
                 f"the server hung up after {', '.join(refused)} (too many authentication "
-                "failures?). "
-                f"Name the right key with IdentityFile, and set IdentitiesOnly yes"
+                "failures?). Name the right key with IdentityFile, and set IdentitiesOnly yes"
             )
         closed = [self._closed[path] for path in target.keys if path in self._closed]
         shown = (
