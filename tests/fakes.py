@@ -54,6 +54,8 @@ class FakePending:
     ``runs`` is for how long (s) it runs, ``hidden`` that its host does not tell.
     """
 
+    question_takes = 0.0  # s until its host has looked whether it runs
+
     def __init__(
         self,
         clock: Clock,
@@ -78,6 +80,7 @@ class FakePending:
         return self._outcome
 
     def still_runs(self) -> bool:
+        self._clock.sleep(self.question_takes)
         if self._hidden:
             raise SshError("it could not be looked for whether the command runs")
         return self._clock.now() < self._runs_until
@@ -107,6 +110,7 @@ class FakeBroker:
         self.stop_returns_after, self.process_ends_after = 3.0, 2.5
         self.start_returns_after = 0.1
         self.start_delay = 0.0  # before a process is there
+        self.metrics_delay, self.registers_after = 0.0, 4.0  # from then on
         self.stop_delay = 0.0  # before the stop command does anything
         self.start_breaks = False  # the connection is cut while the start command runs
         self.commands_end_unseen = False  # they have ended, and their connections do not tell
@@ -197,8 +201,12 @@ class FakeBroker:
 
     def _launch(self) -> None:
         if self.process is None:
-            self.process, self.born, self.metrics = 200, self.clock.now(), True
-            self.clock.plan(4, self._register)
+            self.process, self.born = 200, self.clock.now()
+            self.clock.plan(self.metrics_delay, self._answer)
+            self.clock.plan(self.registers_after, self._register)
+
+    def _answer(self) -> None:
+        self.metrics = self.metrics or self.process is not None
 
     def process_age(self, pid: int | None) -> float | None:
         self._reach_host()

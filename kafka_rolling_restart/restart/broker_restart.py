@@ -18,6 +18,7 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.restart import words
 from kafka_rolling_restart.restart.command import Command
 from kafka_rolling_restart.restart.evidence import (
+    UPTIME_TOLERANCE_S,
     Before,
     Evidence,
     born_before,
@@ -32,8 +33,6 @@ from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.sent import BrokerEvents, SentCommands
 from kafka_rolling_restart.restart.together import Work
-
-UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
 
 
 class Restart:

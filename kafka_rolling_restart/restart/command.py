@@ -1,5 +1,6 @@
 """A command that was sent to a host, and what has been heard of it so far."""
 
+from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.hosts.base import HostCommand
 from kafka_rolling_restart.model.broker import CommandResult
@@ -13,8 +14,9 @@ ASK_EVERY_S = 10.0
 class Command:
     """Follows one command. All times are monotonic s."""
 
-    def __init__(self, sent: HostCommand, sent_at: float) -> None:
+    def __init__(self, sent: HostCommand, sent_at: float, clock: Clock) -> None:
         self._sent = sent
+        self._clock = clock
         self.sent_at = sent_at
         self.ended_at: float | None = None  # when its end was heard, or when it was lost from sight
         self.over_at: float | None = None  # when it was known to run no longer
@@ -69,7 +71,8 @@ class Command:
             return False if self.ended_at is None else None
         if runs:
             return False
-        self.over_at = now
+        self.over_at = self._clock.now()  # not when it was asked: it may have run until the answer
         if self.ended_at is None:
-            self.ended_at, self.trouble = now, "its end was not seen: the connection is dead"
+            self.ended_at = self.over_at
+            self.trouble = "its end was not seen: the connection is dead"
         return True

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from kafka_rolling_restart.model.broker import RUNNING, Jvm, Sample, state_name
 from kafka_rolling_restart.model.observation import Observation, Presence
 
+UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
+
 
 @dataclass(frozen=True)
 class Before:

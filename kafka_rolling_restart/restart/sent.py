@@ -7,7 +7,7 @@ from kafka_rolling_restart.errors import Objection, Stopped
 from kafka_rolling_restart.hosts.base import Host
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.restart.command import Command
-from kafka_rolling_restart.restart.evidence import Evidence
+from kafka_rolling_restart.restart.evidence import UPTIME_TOLERANCE_S, Evidence, born_before
 from kafka_rolling_restart.restart.limits import Limits
 
 
@@ -40,7 +40,7 @@ class SentCommands:
     def send_stop(self, objection: Objection) -> Command:
         """Send the stop. ``objection`` is asked right before."""
         now = self._clock.now()
-        self.stop = Command(self._host.stop(self._limits.waiting, objection), now)
+        self.stop = Command(self._host.stop(self._limits.waiting, objection), now, self._clock)
         return self.stop
 
     def send_start(self, deadline: float) -> Command:
@@ -48,7 +48,8 @@ class SentCommands:
         if not self._unsent:  # else it is tried again and again: that was said
             self._events.say("starting it")
         now = self._clock.now()
-        command = Command(self._host.start(max(deadline - now, self._limits.grace)), now)
+        sent = self._host.start(max(deadline - now, self._limits.grace))
+        command = Command(sent, now, self._clock)
         self.starts.append(command)
         return command
 
@@ -143,12 +144,13 @@ class SentCommands:
     def has_outlived_the_stop(self, seen: Evidence) -> bool:
         """Tell whether the stop command is over, and has not met the new process, or let it live.
 
-        It has not met a process that was not there yet when it was over; one that was has to be
-        there some time later.
+        It has not met a process that was born after it was over; one that was there has to be there
+        some time later.
         """
         if self.stop is None or self.stop_may_act() or self.stop.over_at is None:
             return False
-        if self.was_away_after_the_stop:
+        was_there = born_before(seen.sample, self.stop.over_at, UPTIME_TOLERANCE_S)
+        if self.was_away_after_the_stop and not was_there:
             return True
         return seen.answers and seen.sample.asked_at - self.stop.over_at >= self._limits.grace
 

@@ -68,7 +68,10 @@ class Lock:
     def ensure_held(self) -> bool:
         self._registry.ask()
         if self.lost and self.taken:
-            raise Stopped("the ZooKeeper session was lost, and since then another run has the lock")
+            raise Stopped(
+                "the ZooKeeper session was lost, and since then another run has the lock",
+                code="lock-lost",
+            )
         retaken, self.lost = self.lost, False
         self.gap = (self.held_at, self._clock.now()) if retaken else self.gap
         self.held_at = self._clock.now()

@@ -9,7 +9,7 @@ from kafka_rolling_restart.restart.broker_restart import Restart
 from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
-from tests.fakes import SOUND, FakeBroker, FakeClock, FakeEvents
+from tests.fakes import SOUND, FakeBroker, FakeClock, FakeEvents, FakePending
 
 
 class Scene:
@@ -296,6 +296,30 @@ def test_a_broker_that_its_stop_command_kills_again_at_its_end_is_started_again(
     assert scene.clock.now() - scene.broker.stops[0] > kills_at + 1
     assert scene.broker.process == 200 and scene.broker.registered
     assert scene.broker.born - scene.broker.stops[0] > kills_at
+
+
+def test_a_stop_that_ends_while_its_host_is_slowly_asked_is_over_when_the_host_answers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakePending, "question_takes", 20.0)
+    scene.limits(600)
+    scene.broker.stop_breaks, scene.broker.stop_returns_after = True, 80.0
+    scene.broker.kills_at = 86.0  # what it sent last takes its time
+    scene.whole()
+    scene.clock.sleep(60)
+    assert scene.broker.process == 200 and scene.broker.born - scene.broker.stops[0] > 86
+
+
+def test_a_process_that_was_born_while_its_stop_command_ran_has_to_outlive_it(scene: Scene) -> None:
+    scene.limits(600)
+    scene.broker.metrics_delay, scene.broker.registers_after = (
+        8.0,
+        9.0,
+    )  # nothing of it shows before
+    scene.broker.stop_returns_after, scene.broker.kills_at = 20.5, 30.0
+    scene.whole()
+    scene.clock.sleep(60)
+    assert scene.broker.process == 200 and scene.broker.born - scene.broker.stops[0] > 30
 
 
 def test_a_stop_command_that_ends_late_and_kills_nothing_is_waited_for(scene: Scene) -> None:
