@@ -658,7 +658,8 @@ def _age(text: str) -> float:
             f"{text!r} is neither like 2026-11-24T03:00:00+00:00 nor like 2h"
         ) from error
     if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} has no zone: add one, such as {text}+00:00")
+        example = f"{moment.isoformat(timespec='seconds')}+00:00"
+        raise argparse.ArgumentTypeError(f"{text!r} has no zone: write it like {example}")
     return (datetime.now().astimezone() - moment).total_seconds()
 
 

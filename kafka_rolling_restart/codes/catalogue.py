@@ -28,7 +28,8 @@ JSON file of ``--report`` has it, too. The same text as here is printed by::
 
     kafka-rolling-restart --explain stop-had-no-effect
 
-``kafka-rolling-restart --explain`` lists all codes. The text is in the folder ``codes/``.
+``kafka-rolling-restart --explain`` lists all codes. The text is in the folder
+``kafka_rolling_restart/codes/``.
 """
 
 

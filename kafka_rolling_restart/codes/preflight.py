@@ -16,7 +16,7 @@ REGISTRY = Chapter(
             "nothing' means that it hangs or has no quorum.",
             "Check that ZooKeeper runs, then check `--zookeeper`, or `zookeeper` in the "
             "configuration.",
-            ("zkServer.sh status", "zookeeper-shell.sh HOST:2181 ls /brokers/ids"),
+            ("zkServer.sh status", "zookeeper-shell.sh HOST:2181/CHROOT ls /brokers/ids"),
         ),
         Entry(
             "zookeeper-access-denied",
@@ -25,7 +25,7 @@ REGISTRY = Chapter(
             "write. Writing is needed below `/kafka-rolling-restart`, where the lock is.",
             "Use the login that has the right (`--zookeeper-user`), or change the ACL with "
             "`setAcl`.",
-            ("zookeeper-shell.sh HOST:2181 getAcl /kafka-rolling-restart",),
+            ("zookeeper-shell.sh HOST:2181/CHROOT getAcl /kafka-rolling-restart",),
         ),
         Entry(
             "zookeeper-login-refused",
@@ -39,7 +39,7 @@ REGISTRY = Chapter(
             "What the broker has registered cannot be understood, or it has no host name to "
             "connect to.",
             "Read the registration, then correct `advertised.listeners` of that broker.",
-            ("zookeeper-shell.sh HOST:2181 get /brokers/ids/ID",),
+            ("zookeeper-shell.sh HOST:2181/CHROOT get /brokers/ids/ID",),
         ),
         Entry(
             "listener-unknown",
@@ -104,7 +104,7 @@ REGISTRY = Chapter(
             "password was sent.",
             "If the host is yours, add it to `broker_list`, or add the `--allow-hosts` of the "
             "line.",
-            ("zookeeper-shell.sh HOST:2181 get /brokers/ids/ID",),
+            ("zookeeper-shell.sh HOST:2181/CHROOT get /brokers/ids/ID",),
         ),
         Entry(
             "not-confirmed",

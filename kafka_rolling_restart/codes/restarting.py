@@ -35,8 +35,10 @@ RESTARTING = Chapter(
             "stop-failed",
             "the stop command failed (warning)",
             "It ended with another status than 0. The broker is watched all the same, because "
-            "the command may still take effect; at the time limit the run ends with status 4.",
-            "Run the stop command by hand and read what it says.",
+            "the command may still take effect: if the broker goes, it is started and the run goes "
+            "on; if it still runs as before at the time limit, the run ends with status 4.",
+            "Wait until the run ends; do not stop the broker by hand meanwhile. The line has what "
+            "the stop command said.",
         ),
         Entry(
             "stop-had-no-effect",
@@ -44,8 +46,9 @@ RESTARTING = Chapter(
             "The stop command ended, and at the time limit the same process still runs, is "
             "registered and answers.",
             "Check in the broker's log whether it is shutting down. Run the stop command by hand "
-            "and read what it says. Then run the command on the last line.",
-            ("ssh HOST sudo service kafka stop",),
+            "and read what it says. If the broker stops, run the start command by hand at once. "
+            "When the broker is registered again, run the command on the last line.",
+            ("ssh HOST sudo service kafka stop", "ssh HOST sudo service kafka start"),
         ),
         Entry(
             "stop-still-at-work",
@@ -130,22 +133,24 @@ RESTARTING = Chapter(
         Entry(
             "start-hangs",
             "the broker is back, but the start command does not return (warning)",
-            "The start command runs in the foreground, or waits for something. The run does not "
-            "wait for it.",
+            "The start command runs in the foreground, or waits for something. The run waited for "
+            "120 s or `--unhealthy-time-limit`, whichever is longer, and then went on. This "
+            "happens with every broker.",
             "Use a start command that returns.",
         ),
         Entry(
             "signal-received",
             "a signal was received while a broker is stopped (warning)",
-            "The run ends once that broker is back. A second signal, 1 s later or more, ends the "
-            "run at once and leaves the broker DOWN.",
+            "The run ends once that broker is back. A second signal (not SIGHUP), 1 s later or "
+            "more, ends the run at once and leaves the broker DOWN.",
             "Wait.",
         ),
     ),
 )
 ENDING = Chapter(
     "How a run ends",
-    "After a status that is not 0, the command to run next stands alone on the last line or lines.",
+    "If there is a command to run next, as after status 4 or 5, it stands alone on the last line. "
+    "If several brokers may be down, there is a line for each.",
     (
         Entry(
             "done",
@@ -162,7 +167,8 @@ ENDING = Chapter(
         Entry(
             "dry-run-passed",
             "the dry run found no problem",
-            "The preflight found no problem and one health check was healthy. Nothing was changed.",
+            "The preflight found no problem and one health check was healthy. No broker was "
+            "touched.",
             "Run the same command without `--dry-run`.",
         ),
         Entry(

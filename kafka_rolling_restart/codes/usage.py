@@ -85,15 +85,16 @@ USAGE = Chapter(
             "task-not-found",
             "there is no module for `--task`",
             "Python finds no module of this name in the current folder or on PYTHONPATH.",
-            "Run the command in the folder of the module, or set PYTHONPATH. In cron, both must be "
-            "set in the job.",
+            "Run the command in the folder of the module, or set PYTHONPATH. In cron, begin the "
+            "job with `cd FOLDER &&`, or set PYTHONPATH in the job.",
         ),
         Entry(
             "task-not-usable",
             "the module of `--task` cannot be used",
             "The module failed while it was imported, or it has no complete task class in it.",
-            "Import the module by hand to see where it fails.",
-            ("python3 -c 'import MODULE'",),
+            "Import the module by hand, with the Python of the virtual environment, to see where "
+            "it fails.",
+            ("~/kafka-rolling-restart/bin/python -c 'import MODULE'",),
         ),
         Entry(
             "task-args-refused",
@@ -130,7 +131,7 @@ USAGE = Chapter(
             "The file cannot be read, or it has no certificate or key in PEM format, or its key is "
             "encrypted.",
             "Check the file that the line names. The key must belong to the certificate.",
-            ("openssl x509 -noout -subject -in FILE",),
+            ("openssl x509 -noout -subject -in CERTIFICATE", "openssl pkey -noout -in KEY"),
         ),
         Entry(
             "sasl-package-missing",
@@ -149,7 +150,7 @@ USAGE = Chapter(
             "ssh-config-invalid",
             "the SSH configuration is not valid",
             "A setting has a value that `ssh` would not accept, or a name for SSH is not a host "
-            "name.",
+            "name, or the file cannot be read.",
             "Correct the setting that the line names, then compare with what `ssh` makes of it.",
             ("ssh -G HOST",),
         ),
@@ -166,7 +167,7 @@ USAGE = Chapter(
             "The file belongs to another user or others may write to it, so `ssh` refuses it as "
             "well.",
             "Correct the owner and the permissions of the file that the line names.",
-            ("chmod go-w FILE",),
+            ("ls -l FILE", "chmod go-w FILE"),
         ),
         Entry(
             "report-not-writable",

@@ -60,7 +60,7 @@ WAITING = Chapter(
             "the cluster does not have exactly one controller",
             "An election goes on, or a broker wrongly believes that it is the controller.",
             "If this lasts, check `/controller` in ZooKeeper and `controller.log` of the brokers.",
-            ("zookeeper-shell.sh HOST:2181 get /controller",),
+            ("zookeeper-shell.sh HOST:2181/CHROOT get /controller",),
         ),
         Entry(
             "metrics-stale",

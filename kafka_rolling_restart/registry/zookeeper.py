@@ -529,7 +529,7 @@ def host_of(broker_id: int, registration: bytes, listener: str | None = None) ->
 
 
 def _look(broker_id: int) -> str:
-    return f"To read it: `get {IDS}/{broker_id}` in zookeeper-shell"
+    return f"To read it: `get {IDS}/{broker_id}` in zookeeper-shell.sh HOST:2181/CHROOT"
 
 
 def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str | None:

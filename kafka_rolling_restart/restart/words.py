@@ -36,7 +36,8 @@ def still_runs(now: Situation, stop: Command) -> str:
     why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted: {why}. Check in its log "
-        "whether it is shutting down, and run the stop command by hand, before continuing"
+        "whether it is shutting down, and run the stop command by hand. If it stops, start it "
+        "again before you run the command below"
     )
 
 
@@ -46,7 +47,7 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: "
         f"{why}. Check on its host whether the stop command, or what it began, still runs. Once "
-        "the broker is down, run the command below"
+        "that has ended, check whether the broker runs; if it does not, run the command below"
     )
 
 

@@ -146,7 +146,10 @@ def _readable(option: str, name: str) -> str:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        raise UsageError(f"{option} {name}: {error.strerror}", code="tls-file-unusable") from error
+        raise UsageError(
+            f"{option} {name}: {error.strerror}. Give a PEM file that this user can read",
+            code="tls-file-unusable",
+        ) from error
     return str(path)
 
 

@@ -250,7 +250,8 @@ def test_a_file_of_tls_that_is_missing_is_said_before_anything_is_contacted(tmp_
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert done.stderr.endswith(
-        f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory [tls-file-unusable]\n"
+        f"--zookeeper-ca {tmp_path}/ca.pem: No such file or directory. Give a PEM file that this "
+        "user can read [tls-file-unusable]\n"
     )
 
 
