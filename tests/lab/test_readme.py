@@ -17,6 +17,7 @@ from .command import MODULE
 from .lab import Lab
 
 INSTALLED = "/home/me/kafka-rolling-restart/bin"
+PLACEHOLDER = re.compile(r" \.\.\. |\bMODULE\b")  # what a reader has to fill in first
 CRON = re.compile(r"(?:[\d*]+ +){5}")
 ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     "python3 -m venv ~/kafka-rolling-restart": "as the line of the tests",
@@ -48,7 +49,7 @@ def commands() -> list[str]:
             rf"(?:{CRON.pattern})?(?:\S*kafka-rolling-restart[ /]|python3 -m|\.venv/|apt-get )",
             line,
         )
-        and " ... " not in line
+        and not PLACEHOLDER.search(line)
     ]
 
 
