@@ -61,7 +61,8 @@ what is done with each broker:
 signals:
   SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
   while a broker is stopped by this run: then the first is obeyed once it is
-  back. A second one ends at once, and names the broker and what starts it.
+  back. A second one (1 s later or more, and not SIGHUP) ends at once with
+  status 5, and names the broker and what starts it.
 
 exit statuses:
   0      all of the plan was restarted and the cluster is healthy

@@ -15,7 +15,7 @@ REGISTRY = Chapter(
             "or service not known' means that the name is wrong; 'accepts connections, and says "
             "nothing' means that it hangs or has no quorum.",
             "Check that ZooKeeper runs, then check `--zookeeper`, or `zookeeper` in the "
-            "configuration.",
+            "configuration. Leave out /CHROOT below if the address has no path.",
             ("zkServer.sh status", "zookeeper-shell.sh HOST:2181/CHROOT ls /brokers/ids"),
         ),
         Entry(
