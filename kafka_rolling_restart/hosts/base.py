@@ -5,8 +5,27 @@ from typing import Protocol
 
 from kafka_rolling_restart.errors import Objection, no_objection
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
-from kafka_rolling_restart.model.observation import Observation
+from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
+
+
+@dataclass(frozen=True)
+class FoundProcess:
+    """What a host shows of its node's process, found without any metrics.
+
+    PRESENT: exactly one, ``jvm`` tells it, with the identity of its life. ABSENT: certainly none
+    runs. UNKNOWN: the host did not answer. BLIND: it cannot be told here; ``words`` say why
+    (several match, the processes of others are hidden, it runs in a container). ``unit`` is the
+    systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before it kills it;
+    ``restarts`` is how often systemd started it anew by itself.
+    """
+
+    presence: Presence
+    jvm: Jvm | None = None
+    words: str = ""
+    unit: str = ""
+    stop_timeout_s: float | None = None
+    restarts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -16,6 +35,7 @@ class Readiness:
 
     problems: tuple[Problem, ...] = ()
     process_visible: bool = False
+    found: FoundProcess | None = None
 
 
 class HostCommand(Protocol):
@@ -49,9 +69,16 @@ class Host(Protocol):
         """Whether the broker's process was found on it before."""
         ...
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
         """Log in, and find out whether both commands may be run and the JVM's process can be seen.
-        Never raises."""
+        Never raises.
+
+        ``find``: no metrics tell of a JVM, so look for the process on the host.
+        """
+        ...
+
+    def find_process(self) -> FoundProcess:
+        """Look for the node's process without the help of metrics. Never raises."""
         ...
 
     def prepare(self) -> None:

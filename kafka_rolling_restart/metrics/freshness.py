@@ -1,6 +1,6 @@
 """How old an answer is at least, told by the uptime of its JVM."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from kafka_rolling_restart.model.broker import Sample
@@ -22,16 +22,16 @@ class Freshness:
     than it was asked for.
     """
 
-    _highest: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    _counted: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _before: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    _highest: dict[tuple[int, Hashable], tuple[float, float]] = field(default_factory=dict)
+    _counted: dict[int, tuple[Hashable, int]] = field(default_factory=dict)
+    _before: dict[tuple[int, Hashable], tuple[float, float]] = field(default_factory=dict)
 
     def lag(self, broker_id: int, reading: Sample) -> float:
         """Return how many s before it was asked for a reading was certainly taken (0: it is
         fresh)."""
         if reading.jvm is None:
             return 0.0
-        key = (broker_id, reading.jvm.start_ms)
+        key = (broker_id, reading.jvm.life)
         uptime = reading.jvm.uptime_ms / 1000
         known, at = self._highest.get(key, (uptime - reading.answered_at, reading.answered_at))
         highest = max(known - DRIFT * (reading.answered_at - at), uptime - reading.answered_at)
@@ -41,7 +41,7 @@ class Freshness:
         lag = highest - (uptime - reading.asked_at)
         return lag if lag > TOLERANCE_S else 0.0
 
-    def _runs_with_our_clock(self, key: tuple[int, int], uptime: float, now: float) -> bool:
+    def _runs_with_our_clock(self, key: tuple[int, Hashable], uptime: float, now: float) -> bool:
         """Tell whether the uptime moved on as our clock did since a look some s ago, as no cache
         lets it.
 
@@ -57,7 +57,9 @@ class Freshness:
 
     def moved_on(self, broker_id: int, reading: Sample) -> bool:
         """Tell whether a reading is another one than that which was counted last."""
-        return reading.jvm is not None and self._counted.get(broker_id) != _identity(reading)
+        if reading.jvm is None:
+            return reading.is_live
+        return self._counted.get(broker_id) != _identity(reading)
 
     def count(self, readings: Mapping[int, Sample]) -> None:
         """Remember readings as counted."""
@@ -66,5 +68,5 @@ class Freshness:
         )
 
 
-def _identity(reading: Sample) -> tuple[int, int]:
-    return (reading.jvm.start_ms, reading.jvm.uptime_ms) if reading.jvm else (0, 0)
+def _identity(reading: Sample) -> tuple[Hashable, int]:
+    return (reading.jvm.life, reading.jvm.uptime_ms) if reading.jvm else (0, 0)

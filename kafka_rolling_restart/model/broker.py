@@ -27,25 +27,47 @@ def counted(number: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Broker:
-    """A member of the cluster. ``registration`` tells its present registration from later ones,
-    where that can be told."""
+    """A node of the cluster: a broker, a dedicated controller, or both in one.
+
+    ``registration`` tells its present registration from later ones, where that can be told.
+    ``port`` is that of its listener for Kafka's protocol, 0 if it is unknown.
+    """
 
     id: int
     host: str
     registration: Hashable = None
     rack: str = ""
+    port: int = 0
+    is_broker: bool = True
+    is_controller: bool = False
 
     def __str__(self) -> str:
-        return f"broker {self.id} ({self.host})"
+        return f"{self.kind} {self.id} ({self.host})"
+
+    @property
+    def kind(self) -> str:
+        """What messages call it."""
+        return "broker" if self.is_broker else "controller"
 
 
 @dataclass(frozen=True)
 class Jvm:
-    """A broker's process as it tells of itself. ``pid`` is None where the JVM does not say it."""
+    """A broker's process, as its metrics or its host tell of it. ``pid`` is None where the JVM does
+    not say it.
+
+    ``identity`` is that of its life where the host tells it; the metrics tell lives apart by the
+    start time.
+    """
 
     start_ms: int
     uptime_ms: int
     pid: int | None = None
+    identity: Hashable | None = None
+
+    @property
+    def life(self) -> Hashable:
+        """What is the same for as long as this process lives, and different for any other."""
+        return self.start_ms if self.identity is None else self.identity
 
     def __str__(self) -> str:
         return f"pid {self.pid}, up for {self.uptime_ms / 1000:.1f} s"
@@ -65,19 +87,22 @@ class Jvm:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The numbers that health is judged by. ``state`` is Kafka's BrokerState (3 is running)."""
+    """The numbers that health is judged by. ``state`` is Kafka's BrokerState (3 is running). What
+    this source does not tell of this node is None."""
 
     state: int
-    under_replicated: int
-    offline_partitions: int
-    active_controllers: int
+    under_replicated: int | None = None
+    offline_partitions: int | None = None
+    active_controllers: int | None = None
 
     def __str__(self) -> str:
-        return (
-            f"state {self.state}, {self.under_replicated} under-replicated and "
-            f"{self.offline_partitions} offline partitions, {self.active_controllers} active "
-            "controllers"
+        numbers = (
+            (self.under_replicated, "under-replicated partitions"),
+            (self.offline_partitions, "offline partitions"),
+            (self.active_controllers, "active controllers"),
         )
+        told = [f"{number} {noun}" for number, noun in numbers if number is not None]
+        return ", ".join([f"state {self.state}", *told])
 
 
 @dataclass(frozen=True)
@@ -91,7 +116,7 @@ class Sample:
     nobody is there, in contrast to an answer that could not be had or understood;
     ``source_is_down``, that it is the ``source`` itself where nobody listened, and not the broker.
     ``advice`` is what a person looks at, or types to see the same. ``is_spared``: it was not asked
-    at all.
+    at all. ``is_live``: nothing keeps answers of this source, so each is news without a JVM in it.
     """
 
     asked_at: float
@@ -106,6 +131,7 @@ class Sample:
     source: str = "the metrics endpoint"
     advice: str = ""
     is_spared: bool = False
+    is_live: bool = False
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def is_down(seen: Evidence) -> bool:
 
 def is_old(sample: Sample, before: Before) -> bool:
     """Tell whether a sample is of the process that was there before the stop."""
-    return sample.jvm is not None and sample.jvm.start_ms == before.jvm.start_ms
+    return sample.jvm is not None and sample.jvm.life == before.jvm.life
 
 
 def is_new(sample: Sample, before: Before) -> bool:

@@ -125,16 +125,18 @@ def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
         )
         total = counted(sum(behind.values()), "under-replicated partition")
         reasons.append(Reason("under-replicated", f"{total} ({led})", code="under-replicated"))
-    offline = max((metrics.offline_partitions for metrics in known.values()), default=0)
+    offline = max((metrics.offline_partitions or 0 for metrics in known.values()), default=0)
     if offline:
         reasons.append(
             Reason("offline", counted(offline, "offline partition"), code="offline-partitions")
         )
     controllers = [broker_id for broker_id, metrics in known.items() if metrics.active_controllers]
-    if (
-        len(known) == len(readings)
-        and sum(known[one].active_controllers for one in controllers) != 1
-    ):
+    told = [
+        metrics.active_controllers
+        for metrics in known.values()
+        if metrics.active_controllers is not None
+    ]
+    if told and len(known) == len(readings) and sum(told) != 1:
         where = ", ".join(f"broker {broker_id}" for broker_id in controllers)
         text = (
             f"{len(controllers)} active controllers instead of 1: {where}"

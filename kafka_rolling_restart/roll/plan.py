@@ -2,7 +2,7 @@
 first."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -330,11 +330,11 @@ def _metrics_problem(reading: Sample) -> Problem | None:
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, Problem]:
     """Find brokers whose metrics show one and the same JVM: the wrong one would be seen to go and
     to come."""
-    seen: dict[tuple[int, int | None], list[Broker]] = {}
+    seen: dict[tuple[Hashable, int | None], list[Broker]] = {}
     for broker in brokers.values():
         jvm = readings[broker.id].jvm
         if jvm is not None:
-            seen.setdefault((jvm.start_ms, jvm.pid), []).append(broker)
+            seen.setdefault((jvm.life, jvm.pid), []).append(broker)
     found: dict[int, Problem] = {}
     for (_start, pid), same in seen.items():
         if len(same) == 1:

@@ -411,7 +411,7 @@ def _start(roll: Roll, broker: Broker, restart: Restart) -> Jvm:
 
 def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
     known = roll.jvms.get(broker.id)
-    return known is not None and seen is not None and seen.start_ms != known.start_ms
+    return known is not None and seen is not None and seen.life != known.life
 
 
 def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:

@@ -48,6 +48,20 @@ class MetricsAccess:
 
 
 @dataclass(frozen=True)
+class KafkaAccess:
+    """How Kafka's protocol is spoken: what a client properties file (--command-config) says.
+
+    ``sasl_mechanism`` is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 where ``login`` is set.
+    ``timeout`` (s) is for each answer, connecting and logging in included.
+    """
+
+    timeout: float = 10.0
+    tls: Tls | None = None
+    login: Login | None = None
+    sasl_mechanism: str = ""
+
+
+@dataclass(frozen=True)
 class ZooKeeperAccess:
     """How ZooKeeper is reached beyond its address. ``scheme`` is how ``login`` is told: `DIGEST` or
     `SASL`."""
