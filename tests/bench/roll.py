@@ -94,16 +94,16 @@ class Roll:
 def _parts(
     record: Mapping[str, Any], down: Down, in_sync: float, following: float
 ) -> tuple[float, ...]:
-    stopped, whole = _epoch(record["stopped"]), _epoch(record["whole"])
+    stopped, healthy = _epoch(record["stopped"]), _epoch(record["healthy"])
     until = down.since + _length(down)
-    caught_up = max(until, min(in_sync, whole))
+    caught_up = max(until, min(in_sync, healthy))
     return (
         down.since - stopped,
         _length(down),
         caught_up - until,
-        whole - caught_up,
+        healthy - caught_up,
         WINDOW_S,
-        following - whole - WINDOW_S,
+        following - healthy - WINDOW_S,
     )
 
 
