@@ -61,11 +61,12 @@ class LockHeld(RollingRestartError):
     status = ExitStatus.LOCKED
 
 
-def held_by(holder: str) -> LockHeld:
-    """Return the error of a cluster that another run restarts."""
+def held_by(holder: str, fades_s: float = 10) -> LockHeld:
+    """Return the error of a cluster that another run restarts. The lock of a run that was killed is
+    gone after ``fades_s``."""
     return LockHeld(
         f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try "
-        "again. If it was killed, its lock disappears within 10 s",
+        f"again. If it was killed, its lock disappears within {fades_s:g} s",
         code="another-run",
     )
 

@@ -148,8 +148,11 @@ def _plan(parts: factory.Parts, report: Report, signals: Signals) -> Roll:
     brokers = parts.registry.brokers(settings.listener)
     if not brokers:
         raise Refused(parts.registry.why_nobody(), code="no-broker-registered")
-    plan.require_own_hosts(brokers)
-    chosen = plan.choose(brokers, settings.skip, settings.broker_ids)
+    wanted = plan.of_roles(brokers, settings.roles)
+    chosen = plan.choose(wanted, settings.skip, settings.broker_ids)
+    chosen = plan.in_order(chosen, parts.registry.controller(), settings.controllers_first)
+    named = {one.id: one for one in brokers.values() if one.is_broker or one in chosen}
+    plan.require_own_commands(named.values(), parts.host_factory.commands_of)
     sources = parts.metrics(brokers, clock)
     return Roll(
         brokers=brokers,
@@ -162,6 +165,7 @@ def _plan(parts: factory.Parts, report: Report, signals: Signals) -> Roll:
             clock,
             parts.metrics_timeout,
             allow_cached=parts.allow_cached_metrics,
+            read_many=parts.read_many(clock),
         ),
         tasks=parts.tasks,
         rule=parts.rule,
@@ -180,7 +184,7 @@ def _show_plan(parts: factory.Parts, roll: Roll, controller: int | None) -> None
     commands = plan.rules(roll.rule, settings.stop_command, settings.start_command)
     for line in [*lines, *commands, *roll.tasks.sources]:
         roll.report.say(line)
-    for warning in warnings:
+    for warning in [*warnings, *parts.registry.notes()]:
         roll.report.warn(warning.text, code=warning.code)
     if note := parts.registry.lock_note():
         roll.report.say(f"NOTE: {note}", code="lock-open-to-all")

@@ -24,6 +24,16 @@ UNREGISTERED = Observation(Presence.ABSENT, words="not registered")
 SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
 
 
+class NoClusterState:
+    """A registry that knows the members and nothing else."""
+
+    def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> None:
+        return None
+
+    def quorum(self, timeout: float | None = None) -> None:
+        return None
+
+
 class FakeClock:
     """Time that passes only in sleep(); what was planned for a time happens when it comes."""
 
@@ -86,7 +96,7 @@ class FakePending:
         return self._clock.now() < self._runs_until
 
 
-class FakeBroker:
+class FakeBroker(NoClusterState):
     """A broker seen through its registration, its metrics and its host at once, as measured on
     Kafka 3.9.1.
 
@@ -96,6 +106,7 @@ class FakeBroker:
 
     start_line = "ssh n1 'sudo -n service kafka start'"
     sees_process = False
+    tells_process = True
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock

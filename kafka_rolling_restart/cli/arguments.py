@@ -20,7 +20,8 @@ from kafka_rolling_restart.cli.recipients import ALLOW_HOSTS
 from kafka_rolling_restart.hosts.ssh.config import USER
 from kafka_rolling_restart.model import broker as cluster
 from kafka_rolling_restart.output.summarize import ranges
-from kafka_rolling_restart.settings.access import DIGEST, HOST, SASL
+from kafka_rolling_restart.settings.access import DIGEST, HOST, SASL, SOURCES
+from kafka_rolling_restart.settings.run import BROKERS, ROLES
 from kafka_rolling_restart.text import masked
 
 SKIP = "--skip"
@@ -142,23 +143,40 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     if options.skip and options.broker_ids:
         parser.error(f"{SKIP} and {BROKER_IDS} both choose brokers: give one of them")
-    if options.zookeeper is not None and options.cluster_type is not None:
-        parser.error("--cluster-type and --zookeeper both name a cluster: give one of them")
-    if options.zookeeper is None and options.cluster_type is None:
-        parser.error(
-            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper "
-            "HOSTS/CHROOT"
-        )
-    if options.zookeeper is not None and (options.cluster_name or options.discovery_base_path):
-        parser.error(
-            "with --zookeeper no configuration is read: leave out --cluster-name and "
-            "--discovery-base-path"
-        )
-    for problem in _access_problems(options):
+    for problem in [*_cluster_problems(options), *_access_problems(options)]:
         parser.error(problem)
     if options.quiet and options.verbose:
         parser.error("--quiet and --verbose contradict each other: give one of them")
     return options
+
+
+def _cluster_problems(options: argparse.Namespace) -> Iterator[str]:
+    """Tell what of the options that name the cluster does not go together."""
+    named = {
+        "--cluster-type": options.cluster_type,
+        "--bootstrap-server": options.bootstrap_server,
+        "--zookeeper": options.zookeeper,
+    }
+    given = [option for option, value in named.items() if value is not None]
+    if len(given) > 1:
+        yield f"{' and '.join(given)} each name a cluster: give one of them"
+    if not given:
+        yield (
+            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), --bootstrap-server "
+            "HOST:PORT, or --zookeeper HOSTS/CHROOT"
+        )
+    if options.cluster_type is None and (options.cluster_name or options.discovery_base_path):
+        yield (
+            f"with {given[0]} no configuration is read: leave out --cluster-name and "
+            "--discovery-base-path"
+        )
+    if options.command_config is not None and options.zookeeper is not None:
+        yield "--command-config is for --bootstrap-server, not for --zookeeper: leave it out"
+    if options.bootstrap_server is not None and options.listener is not None:
+        yield (
+            "--listener is for ZooKeeper. With --bootstrap-server, give the address of the "
+            "listener that you mean"
+        )
 
 
 def _access_problems(options: argparse.Namespace) -> Iterator[str]:
@@ -182,6 +200,13 @@ def _access_problems(options: argparse.Namespace) -> Iterator[str]:
         )
     if options.zookeeper_auth is not None and options.zookeeper_user is None:
         yield "--zookeeper-auth is for a login: give --zookeeper-user, too"
+
+
+def names_jmxproxy(options: argparse.Namespace) -> bool:
+    """Tell whether an option of JMXProxy was set to something else than its default."""
+    usual = make_parser()
+    names = [name for name in vars(options) if name.startswith(("jmxproxy_", "jmx_"))]
+    return any(getattr(options, name) != usual.get_default(name) for name in names)
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
@@ -291,7 +316,8 @@ def _is_choice(word: str, following: Iterator[str]) -> bool:
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="kafka-rolling-restart",
-        usage="%(prog)s (-t TYPE [-c NAME] | --zookeeper HOSTS) [options]",
+        usage="%(prog)s (-t TYPE [-c NAME] | --bootstrap-server HOST:PORT | --zookeeper HOSTS) "
+        "[options]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -300,7 +326,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
-    _add_metrics(parser.add_argument_group("metrics (JMXProxy on every broker's host)"))
+    _add_metrics(parser.add_argument_group("metrics (with JMXProxy: on every broker's host)"))
     _add_ssh(parser.add_argument_group("how hosts are reached"))
     _add_metrics_access(
         parser.add_argument_group("TLS and logins for metrics (passwords: see environment)")
@@ -337,6 +363,18 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
         help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a "
         "configuration file",
     )
+    group.add_argument(
+        "--bootstrap-server",
+        metavar="HOST:PORT,...",
+        help="brokers of a KRaft cluster, such as kafka1:9092,kafka2:9092, in place of a "
+        "configuration file",
+    )
+    group.add_argument(
+        "--command-config",
+        metavar="FILE",
+        help="how to log in to the brokers of a KRaft cluster: a properties file, as for Kafka's "
+        "own tools",
+    )
 
 
 def _add_health(group: argparse._ArgumentGroup) -> None:
@@ -365,6 +403,12 @@ def _add_health(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_metrics(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--metrics",
+        choices=SOURCES,
+        help="where metrics come from; none: the cluster's own word and the hosts' (default: none "
+        "in KRaft unless an option of JMXProxy is given, jmxproxy with ZooKeeper)",
+    )
     group.add_argument(
         "--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)"
     )
@@ -532,6 +576,40 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         default="service kafka start",
         metavar="CMD",
         help="run with sudo (default: %(default)s)",
+    )
+    group.add_argument(
+        "--roles",
+        choices=ROLES,
+        default=BROKERS,
+        help="which nodes of a KRaft cluster are restarted; a node that is broker and controller "
+        "in one is a broker (default: %(default)s)",
+    )
+    group.add_argument(
+        "--controllers-first",
+        action="store_true",
+        default=True,
+        help="with --roles all: dedicated controllers before brokers (the default)",
+    )
+    group.add_argument(
+        "--controllers-last",
+        dest="controllers_first",
+        action="store_false",
+        help="with --roles all: dedicated controllers after brokers",
+    )
+    for verb in ("stop", "start"):
+        group.add_argument(
+            f"--controller-{verb}-command",
+            type=_command,
+            metavar="CMD",
+            help=f"for dedicated controllers (default: as --{verb}-command)",
+        )
+    group.add_argument(
+        "--process-pattern",
+        type=_utf_8,
+        default="",
+        metavar="PATTERN",
+        help="for pgrep -f, to find the process where neither metrics nor a systemd unit tell it "
+        "(default: kafka\\.Kafka)",
     )
     group.add_argument(
         TASK,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka_rolling_restart.errors import UsageError
+from kafka_rolling_restart.model.broker import HOST
 from kafka_rolling_restart.settings.cluster import ClusterConfig
 from kafka_rolling_restart.settings.paths import expanded, home
 from kafka_rolling_restart.text import clean, said
@@ -17,6 +18,7 @@ MAX_VALUES = 100_000
 SHOWN = 200  # characters of a value that is wrong
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+PORT_NUMBER = re.compile(rf"{PORT}\Z")
 SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::{PORT})?"
 ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:(?:/[^\s,/]+)*/?)?\Z")
 
@@ -58,6 +60,24 @@ def of_zookeeper(hosts: str) -> ClusterConfig:
             code="zookeeper-address-invalid",
         )
     return ClusterConfig("", hosts.strip(), hosts.strip(), (), None)
+
+
+def of_bootstrap(servers: str) -> ClusterConfig:
+    """Return a cluster of which only the bootstrap servers are known. Raises `UsageError`."""
+    addresses = tuple(_address(one.strip(), "--bootstrap-server") for one in servers.split(","))
+    return ClusterConfig("", servers.strip(), "", (), None, addresses)
+
+
+def _address(server: str, where: str) -> tuple[str, int]:
+    """Return the host and the port of a bootstrap server. Raises `UsageError` with ``where``."""
+    host, _, port = server.rpartition(":")
+    name = host.strip("[]")
+    if not HOST.match(name) or not PORT_NUMBER.match(port) or (":" in name and name == host):
+        raise UsageError(
+            f"{where} must be 'host:port,host:port', not {clean(repr(server), SHOWN)}",
+            code="bootstrap-server-invalid",
+        )
+    return name, int(port)
 
 
 def known_types(places: list[Path]) -> list[str]:
@@ -235,6 +255,8 @@ def _local(content: dict[str, Any], path: Path) -> str:
 
 def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path) -> ClusterConfig:
     where = f"clusters.{name}"
+    if settings.get("zookeeper") is None and settings.get("broker_list"):
+        return _kraft_cluster(cluster_type, name, settings, path)
     zookeeper = settings.get("zookeeper")
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
         seen = "which is missing" if zookeeper is None else f"not {clean(repr(zookeeper), SHOWN)}"
@@ -242,6 +264,29 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
             f"{path}: {where}.zookeeper must be 'host:port,host:port/chroot', {seen}",
             code="configuration-invalid",
         )
+    brokers = _broker_list(settings, path, where)
+    return ClusterConfig(cluster_type, name, zookeeper.strip(), brokers, path)
+
+
+def _kraft_cluster(
+    cluster_type: str, name: str, settings: dict[str, Any], path: Path
+) -> ClusterConfig:
+    """Return a cluster without ZooKeeper: its broker_list are the servers to begin with."""
+    where = f"clusters.{name}"
+    brokers = _broker_list(settings, path, where)
+    place = f"{path}: {where}.broker_list"
+    addresses = tuple(_address(one.strip().rpartition("://")[2], place) for one in brokers)
+    command_config = settings.get("command_config", "")
+    if not isinstance(command_config, str):
+        raise UsageError(
+            f"{path}: {where}.command_config must be the name of a file, not "
+            f"{clean(repr(command_config), SHOWN)}",
+            code="configuration-invalid",
+        )
+    return ClusterConfig(cluster_type, name, "", brokers, path, addresses, command_config)
+
+
+def _broker_list(settings: dict[str, Any], path: Path, where: str) -> tuple[str, ...]:
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
         seen = "which is missing" if brokers is None else f"not {clean(repr(brokers), SHOWN)}"
@@ -249,7 +294,7 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
             f"{path}: {where}.broker_list must be a list of 'host:port', {seen}",
             code="configuration-invalid",
         )
-    return ClusterConfig(cluster_type, name, zookeeper.strip(), tuple(brokers), path)
+    return tuple(brokers)
 
 
 def _names(clusters: Mapping[str, object]) -> str:

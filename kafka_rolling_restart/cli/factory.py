@@ -9,33 +9,41 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from kafka_rolling_restart import __version__, task
-from kafka_rolling_restart.cli import arguments, config_files
+from kafka_rolling_restart.cli import arguments, client_properties, config_files
 from kafka_rolling_restart.cli.recipients import Recipient, recipients
-from kafka_rolling_restart.clock import SystemClock
+from kafka_rolling_restart.clock import Clock, SystemClock
 from kafka_rolling_restart.errors import UsageError, Warn
 from kafka_rolling_restart.hosts.host_factory import HostFactory
 from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.metrics.base import MetricsSource
+from kafka_rolling_restart.metrics.none import Ask, NoMetrics, read_all
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run
 from kafka_rolling_restart.registry.base import Registry
+from kafka_rolling_restart.roll.watch import ReadMany
 from kafka_rolling_restart.settings.access import (
     DIGEST,
+    JMXPROXY,
+    NONE,
     SASL,
+    KafkaAccess,
     Login,
     MetricsAccess,
     ZooKeeperAccess,
 )
 from kafka_rolling_restart.settings.cluster import ClusterConfig
 from kafka_rolling_restart.settings.rules import HealthRule
-from kafka_rolling_restart.settings.run import RunSettings
+from kafka_rolling_restart.settings.run import BROKERS, RunSettings
 from kafka_rolling_restart.settings.secret import Secrets
 from kafka_rolling_restart.settings.tls import load_tls
+
+KAFKA_TIMEOUT_S = 10.0  # for each answer by Kafka's protocol
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,27 @@ class Parts:
     allow_cached_metrics: bool
     metrics_access: MetricsAccess
     host_factory: HostFactory
+    serving: Ask | None = None  # where nodes tell by themselves whether they serve
+    source: str = JMXPROXY
 
-    def metrics(
-        self, brokers: Mapping[int, Broker], clock: SystemClock
-    ) -> dict[int, MetricsSource]:
-        """Return the source of each broker's metrics."""
+    def metrics(self, brokers: Mapping[int, Broker], clock: Clock) -> dict[int, MetricsSource]:
+        """Return the source of each node's metrics. A dedicated controller has none: the quorum
+        tells of it."""
+        return {one.id: self._source(one, clock) for one in brokers.values()}
+
+    def _source(self, node: Broker, clock: Clock) -> MetricsSource:
+        if self.serving is not None and (self.source == NONE or not node.is_broker):
+            return NoMetrics(node.id, self.serving, clock, self.metrics_timeout)
         # here: --help does not wait for the library
         from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
 
-        return {one.id: JmxProxy(one.host, self.metrics_access, clock) for one in brokers.values()}
+        return JmxProxy(node.host, self.metrics_access, clock, has_controller=self.serving is None)
+
+    def read_many(self, clock: Clock) -> ReadMany | None:
+        """Return what asks many nodes at the same time whether they serve, if anything does."""
+        if self.serving is None:
+            return None
+        return partial(read_all, ask=self.serving, clock=clock, timeout=self.metrics_timeout)
 
     def recipients(self, brokers: Mapping[int, Broker], plan: Sequence[Broker]) -> list[Recipient]:
         """Return the hosts that passwords will be sent to."""
@@ -95,7 +115,8 @@ def make(
     # Only now: tasks get an environment without our passwords. Before any library: the current
     # folder is last from then on.
     tasks = task.load(options.task, options.task_args)
-    registry = _registry(cluster, ensemble)
+    registry, serving = _registry(options, cluster, ensemble)
+    source = _source_of_metrics(options, cluster)
     if options.report is not None:
         report.file = _report_file(options, call, cluster, registry, report, began)
     return Parts(
@@ -115,6 +136,8 @@ def make(
         allow_cached_metrics=options.allow_cached_metrics,
         metrics_access=metrics,
         host_factory=hosts,
+        serving=serving,
+        source=source,
     )
 
 
@@ -131,6 +154,8 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
         allow_hosts=tuple(options.allow_hosts),
         dry_run=options.dry_run,
         no_confirm=options.no_confirm,
+        roles=options.roles,
+        controllers_first=options.controllers_first,
     )
 
 
@@ -155,15 +180,63 @@ def _folder() -> str:
 def _cluster(options: argparse.Namespace, environ: Mapping[str, str]) -> ClusterConfig:
     if options.zookeeper is not None:
         return config_files.of_zookeeper(options.zookeeper)
+    if options.bootstrap_server is not None:
+        return config_files.of_bootstrap(options.bootstrap_server)
     places = config_files.folders(options.discovery_base_path, environ)
     return config_files.load(options.cluster_type, options.cluster_name, places)
 
 
-def _registry(cluster: ClusterConfig, access: ZooKeeperAccess) -> Registry:
-    # here: --help does not wait for the library
-    from kafka_rolling_restart.registry.zookeeper import ZooKeeper
+def _registry(
+    options: argparse.Namespace, cluster: ClusterConfig, access: ZooKeeperAccess
+) -> tuple[Registry, Ask | None]:
+    """Return the registry, and what asks nodes whether they serve, where the registry can."""
+    if cluster.zookeeper:
+        _refuse_kraft_options(options, cluster)
+        # here: --help does not wait for the library
+        from kafka_rolling_restart.registry.zookeeper import ZooKeeper
 
-    return ZooKeeper(cluster.zookeeper, access=access)
+        return ZooKeeper(cluster.zookeeper, access=access), None
+    from kafka_rolling_restart.registry.kafka_client import KafkaClient
+    from kafka_rolling_restart.registry.kraft import Kraft
+
+    clock = SystemClock()
+    client = KafkaClient(kafka_access(options, cluster), clock)
+    kraft = Kraft(cluster.bootstrap, client, clock)
+    return kraft, kraft.serving
+
+
+def _refuse_kraft_options(options: argparse.Namespace, cluster: ClusterConfig) -> None:
+    """Refuse what only a KRaft cluster has. Raises `UsageError`."""
+    only_kraft = {
+        "--roles": options.roles != BROKERS,
+        "--command-config": options.command_config is not None,
+        "--metrics none": options.metrics == NONE,
+    }
+    for option, is_given in only_kraft.items():
+        if is_given:
+            raise UsageError(
+                f"{option} is for a KRaft cluster, and {cluster.label} is on ZooKeeper. Leave it "
+                "out, or give --bootstrap-server",
+                code="option-needs-kraft",
+            )
+
+
+def _source_of_metrics(options: argparse.Namespace, cluster: ClusterConfig) -> str:
+    """Return where metrics come from: as it is set; else none in KRaft, unless an option of
+    JMXProxy is given."""
+    if options.metrics is not None:
+        return str(options.metrics)
+    if cluster.zookeeper or arguments.names_jmxproxy(options):
+        return JMXPROXY
+    return NONE
+
+
+def kafka_access(options: argparse.Namespace, cluster: ClusterConfig) -> KafkaAccess:
+    """Read the client properties file that is named, if one is. Raises `UsageError`."""
+    name = options.command_config or cluster.command_config
+    if not name:
+        return KafkaAccess(KAFKA_TIMEOUT_S)
+    return client_properties.read_client_properties(name, KAFKA_TIMEOUT_S)
 
 
 def host_factory(
@@ -183,8 +256,20 @@ def host_factory(
     config = SshConfig(environ, ssh)
     secrets = Secrets(environ, ask)
     passwords = secrets.passwords(options.ask_ssh_password, options.ask_sudo_password)
+    commands = (options.stop_command, options.start_command)
+    of_controllers = (
+        options.controller_stop_command or options.stop_command,
+        options.controller_start_command or options.start_command,
+    )
     return HostFactory(
-        ssh, config, secrets, passwords, (options.stop_command, options.start_command), warn
+        ssh,
+        config,
+        secrets,
+        passwords,
+        commands,
+        warn,
+        controller_commands=of_controllers,
+        process_pattern=options.process_pattern,
     )
 
 

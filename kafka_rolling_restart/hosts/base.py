@@ -16,8 +16,8 @@ class FoundProcess:
     PRESENT: exactly one, ``jvm`` tells it, with the identity of its life. ABSENT: certainly none
     runs. UNKNOWN: the host did not answer. BLIND: it cannot be told here; ``words`` say why
     (several match, the processes of others are hidden, it runs in a container). ``unit`` is the
-    systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before it kills it;
-    ``restarts`` is how often systemd started it anew by itself.
+    systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before
+    it kills it; ``restarts`` is how often systemd started it anew by itself.
     """
 
     presence: Presence
@@ -75,6 +75,10 @@ class Host(Protocol):
 
         ``find``: no metrics tell of a JVM, so look for the process on the host.
         """
+        ...
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        """Say whether the very process that `find_process` found is there. Never raises."""
         ...
 
     def find_process(self) -> FoundProcess:

@@ -6,6 +6,12 @@ from kafka_rolling_restart.model.broker import Sample
 
 
 class MetricsSource(Protocol):
-    """One broker's metrics. `read` never raises for what the network or the source does."""
+    """One broker's metrics. `read` never raises for what the network or the source does.
+
+    ``tells_process``: its samples tell of the JVM. Else the process is looked for on the host.
+    """
+
+    @property
+    def tells_process(self) -> bool: ...
 
     def read(self) -> Sample: ...

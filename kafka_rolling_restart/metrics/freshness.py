@@ -58,7 +58,7 @@ class Freshness:
     def moved_on(self, broker_id: int, reading: Sample) -> bool:
         """Tell whether a reading is another one than that which was counted last."""
         if reading.jvm is None:
-            return reading.is_live
+            return not reading.tells_process
         return self._counted.get(broker_id) != _identity(reading)
 
     def count(self, readings: Mapping[int, Sample]) -> None:

@@ -70,7 +70,13 @@ class _Look:
 
 
 class JmxProxy:
-    """The metrics of one broker. ``access.timeout`` (s) bounds a reading as a whole."""
+    """The metrics of one broker. ``access.timeout`` (s) bounds a reading as a whole.
+
+    ``has_controller``: its JVM has the MBeans of the controller, as no broker of KRaft has that is
+    not a controller, too.
+    """
+
+    tells_process = True
 
     def __init__(
         self,
@@ -78,6 +84,7 @@ class JmxProxy:
         access: MetricsAccess,
         clock: Clock,
         open_session: Callable[[], requests.Session] | None = None,
+        has_controller: bool = True,
     ) -> None:
         self._endpoint = access.endpoint(host)
         self._where = f"JMXProxy at {urlsplit(self._endpoint).netloc}"
@@ -87,6 +94,7 @@ class JmxProxy:
         self._timeout = access.timeout
         self._late = f"{self._where} did not answer within {access.timeout:g} s"
         self._clock = clock
+        self._has_controller = has_controller
         self._open_session = open_session or partial(open_bounded_session, access.tls)
         self._cache_s: float | None = None
         self._name_first = False  # older brokers registered name=…,type=…
@@ -189,9 +197,13 @@ class JmxProxy:
         return Jvm(start_ms, uptime_ms, _pid(self._get(look, f"{self._endpoint}/{RUNTIME}/Name")))
 
     def _metrics(self, look: _Look) -> Metrics:
+        state = self._kafka(look, STATE)
+        under_replicated = self._kafka(look, UNDER_REPLICATED)
+        if not self._has_controller:
+            return Metrics(state, under_replicated)
         return Metrics(
-            state=self._kafka(look, STATE),
-            under_replicated=self._kafka(look, UNDER_REPLICATED),
+            state=state,
+            under_replicated=under_replicated,
             offline_partitions=self._kafka(look, OFFLINE),
             active_controllers=self._kafka(look, CONTROLLERS),
         )

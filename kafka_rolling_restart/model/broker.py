@@ -116,7 +116,8 @@ class Sample:
     nobody is there, in contrast to an answer that could not be had or understood;
     ``source_is_down``, that it is the ``source`` itself where nobody listened, and not the broker.
     ``advice`` is what a person looks at, or types to see the same. ``is_spared``: it was not asked
-    at all. ``is_live``: nothing keeps answers of this source, so each is news without a JVM in it.
+    at all. Where ``tells_process`` is False, this source knows no JVM, and nothing keeps its
+    answers.
     """
 
     asked_at: float
@@ -131,7 +132,7 @@ class Sample:
     source: str = "the metrics endpoint"
     advice: str = ""
     is_spared: bool = False
-    is_live: bool = False
+    tells_process: bool = True
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.cluster_state import ClusterState, Quorum
 from kafka_rolling_restart.model.observation import Observation
 from kafka_rolling_restart.model.problem import Problem
 
@@ -29,13 +30,28 @@ class RunLock(Protocol):
 
 
 class Membership(Protocol):
-    """Who is a member of the cluster now."""
+    """Who is a member of the cluster now, and what the cluster says of itself."""
 
     def observe(
         self, ids: Collection[int], timeout: float | None = None
     ) -> Mapping[int, Observation]:
         """Say of each broker whether it is a member now, within ``timeout`` s for each answer.
         Never raises."""
+        ...
+
+    def state(
+        self, restarted: Collection[int] = (), timeout: float | None = None
+    ) -> ClusterState | None:
+        """Return what the cluster says of its partitions and its quorum, by Kafka's protocol; None
+        where that is not spoken. Never raises.
+
+        Nothing is asked of the brokers ``restarted``, but whether their coordinators still load.
+        """
+        ...
+
+    def quorum(self, timeout: float | None = None) -> Quorum | None:
+        """Return the metadata quorum, None for a cluster that has none. Raises
+        `RegistryUnavailable`."""
         ...
 
 
@@ -59,6 +75,10 @@ class Registry(Membership, Protocol):
 
     def brokers(self, listener: str | None = None) -> dict[int, Broker]:
         """Return the members by id, each with the host of its ``listener``, if one is named."""
+        ...
+
+    def notes(self) -> list[Problem]:
+        """Tell what a person is to know of who is no member, before anything is touched."""
         ...
 
     def why_nobody(self) -> str:

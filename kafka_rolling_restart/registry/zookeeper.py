@@ -29,6 +29,7 @@ from kafka_rolling_restart.model.broker import HOST, Broker
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.parallel import Background, NotInTime, call_in_thread, in_parallel
+from kafka_rolling_restart.registry import holder as holders
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
 from kafka_rolling_restart.settings.access import ZooKeeperAccess
 from kafka_rolling_restart.text import clean, said
@@ -248,6 +249,12 @@ class ZooKeeper:
         czxid = self.registration(broker_id, timeout)
         return {} if czxid is None else {broker_id: czxid}
 
+    def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> None:
+        """Tell nothing: ZooKeeper does not know how the partitions are."""
+
+    def quorum(self, timeout: float | None = None) -> None:
+        """Tell that there is no quorum of Kafka's own."""
+
     @property
     def where(self) -> str:
         """What it is and its address, for the plan."""
@@ -257,6 +264,10 @@ class ZooKeeper:
     def longest_check_s(self) -> float:
         """How long (s) one look at all registrations may take."""
         return QUESTIONS * self.timeout
+
+    def notes(self) -> list[Problem]:
+        """Tell nothing: a broker that is down is not in ZooKeeper."""
+        return []
 
     def why_nobody(self) -> str:
         """Say what may be wrong where no broker is registered. Raises `RegistryUnavailable`."""
@@ -636,9 +647,7 @@ class Lock:
 
     def show(self, brokers: Sequence[Broker]) -> None:
         """Let others see at which brokers we are."""
-        data = json.dumps(
-            {**self._holder, "broker": ", ".join(str(one.id) for one in brokers)}
-        ).encode()
+        data = json.dumps(holders.at_brokers(self._holder, brokers)).encode()
         try:
             self._zookeeper._ask(self._client.set_async(f"{LOCK}/{self._lock.node}", data))
         except NoNodeError as error:
@@ -660,13 +669,7 @@ class Lock:
 
 
 def _who(contenders: list[str]) -> str:
-    try:
-        holder = json.loads(contenders[0])
-        told = {name: clean(str(holder[name]), SHOWN) for name in ("user", "host", "pid", "since")}
-        at = f", at broker {clean(str(holder['broker']), SHOWN)}" if "broker" in holder else ""
-        return "{user} on {host}, pid {pid}, since {since}".format(**told) + at
-    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
-        return f"who it is, {LOCK} does not tell"
+    return holders.words(contenders[0] if contenders else "", LOCK)
 
 
 def wrong_chroot(hosts: str, chroots: Sequence[str]) -> str:

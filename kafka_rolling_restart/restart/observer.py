@@ -1,8 +1,10 @@
 """Looking at the broker in hand: one look asks the three witnesses."""
 
+from dataclasses import replace
+
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import SshError, Stopped
-from kafka_rolling_restart.hosts.base import Host
+from kafka_rolling_restart.hosts.base import FoundProcess, Host
 from kafka_rolling_restart.metrics.base import MetricsSource
 from kafka_rolling_restart.metrics.freshness import Freshness
 from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
@@ -38,6 +40,8 @@ class Observer:
     def look_before(self) -> Before:
         """Remember who is running now, so that it can be seen to go. Raises `Stopped`: the broker
         is untouched."""
+        if not self._metrics.tells_process:
+            self._prepare()
         registration = self.registration(patience=None)
         if registration.presence is Presence.UNKNOWN:
             raise Stopped(
@@ -54,7 +58,8 @@ class Observer:
         self._jvm = sample.jvm
         self._freshness.lag(self._broker.id, sample)
         self._freshness.count({self._broker.id: sample})
-        self._born = self._process_birth(sample, sample.jvm)
+        if self._metrics.tells_process:
+            self._born = self._process_birth(sample, sample.jvm)
         return Before(registration, sample.jvm)
 
     def look(self, spare_metrics: bool = False) -> Evidence:
@@ -88,6 +93,38 @@ class Observer:
         return lag == 0 and has_moved_on
 
     def _read(self) -> Sample:
+        if self._metrics.tells_process:
+            return self._read_metrics()
+        return self._read_with_process()
+
+    def _read_with_process(self) -> Sample:
+        """Ask the host for the process, and only then whether the broker serves: so it is that
+        process, or a later one, that serves."""
+        asked_at = self._clock.now()
+        found = self._find_process()
+        found_at = self._clock.now()
+        sample = self._read_metrics()
+        is_nobody = found.presence is Presence.ABSENT and sample.metrics is None
+        return replace(
+            sample,
+            asked_at=asked_at,
+            jvm=found.jvm and _aged(found.jvm, sample.answered_at - found_at),
+            silent=is_nobody,
+            reason=", ".join(filter(None, [sample.reason, found.words])),
+        )
+
+    def _find_process(self) -> FoundProcess:
+        try:
+            found = self._host.find_process()
+        except Exception as error:  # whatever it was, the answer is not known
+            found = FoundProcess(Presence.UNKNOWN, words=str(error))
+        self.why_blind = ""
+        if found.presence is Presence.UNKNOWN:
+            self.why_blind = found.words
+            return replace(found, words="its process could not be looked for over SSH")
+        return found
+
+    def _read_metrics(self) -> Sample:
         asked_at = self._clock.now()
         try:
             return self._metrics.read()
@@ -97,10 +134,10 @@ class Observer:
             )
 
     def _process(self) -> Observation:
-        if self._born is None or self._jvm is None or self._jvm.pid is None:
+        if not self._may_see_process:
             return HIDDEN
         try:
-            seen = self._host.observe_process(self._jvm.pid, self._clock.now() - self._born)
+            seen = self._observe_old_process()
         except Exception as error:  # whatever it was, the answer is not known
             seen = Observation(Presence.UNKNOWN, words=str(error))
         self.why_blind = ""
@@ -113,13 +150,25 @@ class Observer:
             self.gone_at = self._clock.now()
         return seen
 
+    @property
+    def _may_see_process(self) -> bool:
+        if not self._metrics.tells_process:
+            return self._jvm is not None
+        return self._born is not None and self._jvm is not None and self._jvm.pid is not None
+
+    def _observe_old_process(self) -> Observation:
+        assert self._jvm is not None
+        if not self._metrics.tells_process:
+            return self._host.observe_found(self._jvm)
+        assert self._born is not None and self._jvm.pid is not None
+        return self._host.observe_process(self._jvm.pid, self._clock.now() - self._born)
+
     def _process_birth(self, sample: Sample, jvm: Jvm) -> float | None:
+        self._prepare()
         try:
-            self._host.prepare()
             age = self._host.process_age(jvm.pid)
         except SshError as error:
-            text = f"{self._broker} was not stopped: its process cannot be looked for: {error}"
-            raise Stopped(text, code=error.code) from error
+            raise self._not_looked_for(error) from error
         now = self._clock.now()
         expected = jvm.uptime_ms / 1000 + now - sample.answered_at
         if age is not None and abs(age - expected) <= PROCESS_TOLERANCE_S:
@@ -131,3 +180,18 @@ class Observer:
                 code="process-not-found",
             )
         return None
+
+    def _prepare(self) -> None:
+        try:
+            self._host.prepare()
+        except SshError as error:
+            raise self._not_looked_for(error) from error
+
+    def _not_looked_for(self, error: SshError) -> Stopped:
+        text = f"{self._broker} was not stopped: its process cannot be looked for: {error}"
+        return Stopped(text, code=error.code)
+
+
+def _aged(jvm: Jvm, seconds: float) -> Jvm:
+    """Return a process as it is so many s after it was found."""
+    return replace(jvm, uptime_ms=jvm.uptime_ms + round(seconds * 1000))

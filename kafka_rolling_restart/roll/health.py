@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.metrics.freshness import TOLERANCE_S, Freshness
 from kafka_rolling_restart.model.broker import RUNNING, Broker, Sample, counted, state_name
+from kafka_rolling_restart.model.cluster_state import ClusterState
 from kafka_rolling_restart.model.observation import Observation
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict, some
+from kafka_rolling_restart.roll import quorum as quorums
 from kafka_rolling_restart.roll.memory import JvmTracker
 from kafka_rolling_restart.settings.rules import HealthRule
 
@@ -28,9 +30,10 @@ def judge(
     freshness: Freshness,
     jvms: JvmTracker,
     allow_cached: bool = False,
+    state: ClusterState | None = None,
 ) -> Verdict:
-    """Judge one check. ``members`` is what the registry says of each broker; what is not known is
-    not healthy.
+    """Judge one check. ``members`` is what the registry says of each broker, ``state`` what the
+    cluster says of itself; what is not known is not healthy.
 
     Metrics that may come out of a cache count only with ``allow_cached`` (--allow-cached-metrics).
     """
@@ -40,6 +43,7 @@ def judge(
         + _unsound(readings)
         + _restarted(readings, jvms)
     )
+    wrong += _of_cluster(expected, readings, state)
     if not allow_cached:
         wrong += _cached(readings)
     stale, waiting = _stale(readings, freshness)
@@ -71,14 +75,18 @@ def _not_members(
 
 def _unread(readings: Mapping[int, Sample]) -> list[Reason]:
     return [
-        Reason(
-            f"metrics {broker_id}",
-            f"no metrics of broker {broker_id}: {reading.reason}",
-            code="no-metrics",
-        )
+        _no_metrics(broker_id, reading)
         for broker_id, reading in readings.items()
         if reading.metrics is None
     ]
+
+
+def _no_metrics(broker_id: int, reading: Sample) -> Reason:
+    if reading.tells_process:
+        text = f"no metrics of broker {broker_id}: {reading.reason}"
+        return Reason(f"metrics {broker_id}", text, code="no-metrics")
+    text = f"node {broker_id} does not serve: {reading.reason}"
+    return Reason(f"serving {broker_id}", text, code="not-serving")
 
 
 def _restarted(readings: Mapping[int, Sample], jvms: JvmTracker) -> list[Reason]:
@@ -145,6 +153,47 @@ def _unsound(readings: Mapping[int, Sample]) -> list[Reason]:
         )
         reasons.append(Reason("controller", text, code="controller-count"))
     return reasons
+
+
+def _of_cluster(
+    expected: Mapping[int, Broker], readings: Mapping[int, Sample], state: ClusterState | None
+) -> list[Reason]:
+    """Return what the cluster's own word says is wrong. Without it, the metrics must tell of the
+    partitions."""
+    if state is None:
+        metrics = [one.metrics for one in readings.values() if one.metrics is not None]
+        if any(one.under_replicated is None for one in metrics):
+            text = "nothing tells whether all partitions are in sync"
+            return [Reason("partitions", text, code="partitions-unknown")]
+        return []
+    if state.unknown:
+        return [Reason("cluster", state.unknown, code="cluster-state-unknown")]
+    wrong = _partitions(state)
+    if state.quorum is not None:
+        wrong += quorums.reasons(state.quorum, expected)
+    wrong += [
+        Reason(
+            f"loading {broker_id}",
+            f"the group coordinator of broker {broker_id} is still loading",
+            code="coordinator-loading",
+        )
+        for broker_id in state.loading
+    ]
+    return wrong
+
+
+def _partitions(state: ClusterState) -> list[Reason]:
+    wrong: list[Reason] = []
+    asked = " and ".join(f"broker {one}" for one in state.witnesses)
+    for found, kind, code in (
+        (state.under_replicated, "under-replicated partition", "under-replicated"),
+        (state.offline, "offline partition", "offline-partitions"),
+    ):
+        if found:
+            names = some(", ", [str(one) for one in found], "partitions")
+            text = f"{counted(len(found), kind)} in the metadata of {asked}: {names}"
+            wrong.append(Reason(f"{code} in metadata", text, code=code))
+    return wrong
 
 
 def _cached(readings: Mapping[int, Sample]) -> list[Reason]:

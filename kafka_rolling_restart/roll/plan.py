@@ -10,17 +10,57 @@ from pathlib import Path
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.hosts.base import Host, Readiness
 from kafka_rolling_restart.model.broker import Broker, Sample, counted
+from kafka_rolling_restart.model.cluster_state import Quorum
+from kafka_rolling_restart.model.observation import Presence
 from kafka_rolling_restart.model.plan_row import LEFT_ALONE, PlanRow
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.output.summarize import ranges
 from kafka_rolling_restart.parallel import in_parallel, reminding
+from kafka_rolling_restart.roll import quorum as quorums
 from kafka_rolling_restart.settings.cluster import ClusterConfig
 from kafka_rolling_restart.settings.rules import HealthRule
+from kafka_rolling_restart.settings.run import ALL, BROKERS
 
 FEW = 10  # brokers with the same note or problem that get a line each
 FIRST = 3  # of more brokers with the same problem get a line each
 ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b|\bpid \d+")
+# a broker waits for the quorum so long before it exits (Kafka 4.1)
+GRACEFUL_STOP_S = 300.0
 NEWS_S = 5.0  # from one word about the hosts that were looked at to the next
+
+
+def of_roles(nodes: Mapping[int, Broker], roles: str) -> dict[int, Broker]:
+    """Return the nodes that ``roles`` names. Raises `Refused` where there is none."""
+    found = {one.id: one for one in nodes.values() if _is_wanted(one, roles)}
+    if not found:
+        raise Refused(
+            f"--roles {roles}: this cluster has no dedicated controller. Nodes that are broker and "
+            "controller in one are brokers",
+            code="no-controller-registered",
+        )
+    return found
+
+
+def _is_wanted(node: Broker, roles: str) -> bool:
+    if roles == ALL:
+        return True
+    return node.is_broker == (roles == BROKERS)
+
+
+def in_order(chosen: Sequence[Broker], leader: int | None, controllers_first: bool) -> list[Broker]:
+    """Return the nodes in the order of their restarts: dedicated controllers together, and the
+    leader of the quorum behind all other voters of its kind."""
+    controllers = [one for one in chosen if not one.is_broker]
+    brokers = [one for one in chosen if one.is_broker]
+    parts = [_leader_last(controllers, leader), _leader_last(brokers, leader)]
+    if not controllers_first:
+        parts.reverse()
+    return [one for part in parts for one in part]
+
+
+def _leader_last(nodes: Sequence[Broker], leader: int | None) -> list[Broker]:
+    leading = [one for one in nodes if one.is_controller and one.id == leader]
+    return [*(one for one in nodes if one not in leading), *leading]
 
 
 def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
@@ -49,21 +89,28 @@ def started_before(moment: float, reading: Sample) -> bool:
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
-def require_own_hosts(brokers: Mapping[int, Broker]) -> None:
-    """Refuse several brokers on one host, where a stop command would not know which of them is
-    meant."""
-    by_host: dict[str, list[int]] = {}
-    for broker in brokers.values():
-        by_host.setdefault(broker.host, []).append(broker.id)
+def require_own_commands(
+    nodes: Iterable[Broker], commands: Callable[[Broker], tuple[str, str]]
+) -> None:
+    """Refuse several nodes on one host whose stop or start commands do not tell them apart.
+
+    ``commands`` gives the stop and the start command of a node. Raises `Refused`.
+    """
+    by_command: dict[tuple[str, str], list[Broker]] = {}
+    for node in nodes:
+        for command in commands(node):
+            by_command.setdefault((node.host, command), []).append(node)
     shared = [
-        f"{' and '.join(f'broker {one}' for one in ids)} on {host}"
-        for host, ids in by_host.items()
-        if len(ids) > 1
+        f"{' and '.join(f'{one.kind} {one.id}' for one in same)} on {host} (`{command}`)"
+        for (host, command), same in by_command.items()
+        if len({one.id for one in same}) > 1
     ]
     if shared:
         raise Refused(
-            "several brokers on one host, where a stop command cannot tell them apart: "
-            f"{'; '.join(shared)}. This is not supported; no broker was touched",
+            "several nodes on one host, where a command does not tell them apart: "
+            f"{'; '.join(shared)}. Put {{id}} into --stop-command and --start-command, such as "
+            "`systemctl stop kafka-{id}`, or give --controller-stop-command and "
+            "--controller-start-command; no broker was touched",
             code="several-brokers-on-one-host",
         )
 
@@ -86,9 +133,7 @@ def describe(
     if wanted and config.path and config.path.parent != Path(wanted).expanduser():
         text = f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead"
         warnings.append(Problem(text, code="cluster-type-elsewhere"))
-    seat = (
-        f"controller: {f'broker {controller}' if controller is not None else 'none at this moment'}"
-    )
+    seat = f"controller: {_name(controller, brokers)}"
     expects = f"; the configuration expects {expected}" if config.path else ""
     lines.append(
         f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}"
@@ -101,6 +146,13 @@ def describe(
         )
         warnings.append(Problem(text, code="brokers-missing"))
     return lines, warnings
+
+
+def _name(controller: int | None, brokers: Mapping[int, Broker]) -> str:
+    if controller is None:
+        return "none at this moment"
+    node = brokers.get(controller)
+    return f"{node.kind if node else 'node'} {controller}"
 
 
 def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: int) -> str:
@@ -174,7 +226,7 @@ def table(
             order=places.get(broker.id, LEFT_ALONE),
             broker=broker,
             since=jvm.started if (jvm := readings[broker.id].jvm) else "",
-            role="controller" if broker.id == controller else "",
+            role=role(broker, controller),
             found=str(findings[broker.id]),
             problems=tuple(
                 _in_general(problem.text, broker) for problem in findings[broker.id].problems
@@ -184,32 +236,66 @@ def table(
     ]
 
 
-def preflight(
-    brokers: Mapping[int, Broker],
-    plan: Sequence[Broker],
+def role(broker: Broker, controller: int | None) -> str:
+    """Return what a node is beside a broker. ``controller`` is the active controller, which in
+    KRaft leads the quorum."""
+    is_active = broker.id == controller
+    if not broker.is_controller:
+        return "controller" if is_active else ""
+    name = "combined" if broker.is_broker else "controller"
+    return f"{name}, leader" if is_active else name
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found on a host, and when (monotonic s): a login may take a minute."""
+
+    ready: Readiness
+    at: float
+
+
+def look_at_hosts(
+    those: Sequence[Broker],
     hosts: Mapping[int, Host],
     readings: Mapping[int, Sample],
+    now: Callable[[], float],
     tell: Callable[[int], None] = lambda _looked: None,
     every: float = NEWS_S,
-    allow_cached: bool = False,
-) -> dict[int, Finding]:
-    """Look at the hosts of the plan. Return what was found of every broker of the cluster.
+) -> dict[int, Looked]:
+    """Look at hosts, all at the same time. Where no metrics tell of a process, it is looked for.
 
     ``tell`` hears, each few s and on another thread, how many hosts were looked at.
     """
     looked: list[int] = []
 
-    def look(broker_id: int) -> Readiness:
-        found = hosts[broker_id].preflight(readings[broker_id].jvm)
+    def look(broker_id: int) -> Looked:
+        reading = readings[broker_id]
+        found = hosts[broker_id].preflight(reading.jvm, find=not reading.tells_process)
         looked.append(broker_id)
-        return found
+        return Looked(found, now())
 
     with reminding(every, lambda _seconds: tell(len(looked))):
-        ready = in_parallel({broker.id: partial(look, broker.id) for broker in plan})
+        return in_parallel({broker.id: partial(look, broker.id) for broker in those})
+
+
+def findings(
+    brokers: Mapping[int, Broker],
+    readings: Mapping[int, Sample],
+    ready: Mapping[int, Readiness],
+    allow_cached: bool = False,
+    quorum: Quorum | None = None,
+) -> dict[int, Finding]:
+    """Put together what was found of every broker of the cluster. ``ready`` has the hosts that were
+    looked at."""
     shared = _same_jvms(brokers, readings)
     return {
         broker.id: _finding(
-            readings[broker.id], ready.get(broker.id), shared.get(broker.id), allow_cached
+            broker,
+            readings[broker.id],
+            ready.get(broker.id),
+            shared.get(broker.id),
+            allow_cached,
+            quorum,
         )
         for broker in brokers.values()
     }
@@ -296,7 +382,12 @@ def _in_general(text: str, broker: Broker) -> str:
 
 
 def _finding(
-    reading: Sample, ready: Readiness | None, shared: Problem | None, allow_cached: bool
+    broker: Broker,
+    reading: Sample,
+    ready: Readiness | None,
+    shared: Problem | None,
+    allow_cached: bool,
+    quorum: Quorum | None,
 ) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked
     at."""
@@ -308,6 +399,8 @@ def _finding(
         problems.append(_cache_problem(reading))
     if ready is not None:
         problems += ready.problems
+        problems += [_quorum_problem(broker, quorum), _not_found(ready)]
+        notes.append(_stop_timeout_note(ready, quorum))
         if not ready.process_visible and not ready.problems and reading.jvm is not None:
             text = (
                 "its process cannot be seen on its host (in a container?): whether it is gone "
@@ -324,7 +417,48 @@ def _those(found: Iterable[Problem | None]) -> tuple[Problem, ...]:
 def _metrics_problem(reading: Sample) -> Problem | None:
     if reading.metrics is not None:
         return None
+    if not reading.tells_process:
+        return Problem(f"it does not serve: {reading.reason}. {reading.advice}", code="not-serving")
     return Problem(f"no metrics: {reading.reason}. {reading.advice}", code="no-metrics")
+
+
+def _not_found(ready: Readiness) -> Problem | None:
+    """Return the problem of a process that only the host could show, and does not."""
+    found = ready.found
+    if found is None or found.presence is Presence.PRESENT or ready.problems:
+        return None
+    text = (
+        f"its process cannot be found on its host: {found.words}. Without it nothing proves that a "
+        "broker is gone. If its command line does not contain kafka.Kafka, give --process-pattern; "
+        "if it runs in a container, use a source of metrics (--metrics jmxproxy)"
+    )
+    return Problem(text, code="process-not-identified")
+
+
+def _quorum_problem(broker: Broker, seen: Quorum | None) -> Problem | None:
+    if seen is None or not quorums.never_tolerates(broker, seen):
+        return None
+    text = (
+        f"it is one of {counted(len(seen.voters), 'voter')} of the quorum: while it is down, the "
+        "cluster has no controller, whatever the order. Restart it by hand, or leave it out "
+        "(--broker-ids)"
+    )
+    return Problem(text, code="quorum-too-small")
+
+
+def _stop_timeout_note(ready: Readiness, seen: Quorum | None) -> Problem | None:
+    """Tell of a unit that systemd kills before a graceful stop may be over."""
+    found = ready.found
+    if seen is None or found is None or found.stop_timeout_s is None:
+        return None
+    if found.stop_timeout_s >= GRACEFUL_STOP_S:
+        return None
+    text = (
+        f"systemd kills {found.unit} {found.stop_timeout_s:g} s after it was told to stop "
+        f"(TimeoutStopSec); a graceful stop may take up to {GRACEFUL_STOP_S:g} s where the quorum "
+        "is slow"
+    )
+    return Problem(text, code="stop-timeout-short")
 
 
 def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) -> dict[int, Problem]:

@@ -1,7 +1,10 @@
 """Looking at everything before anything is touched."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from kafka_rolling_restart.errors import ExitStatus, Refused, held_by
-from kafka_rolling_restart.model.broker import counted
+from kafka_rolling_restart.model.broker import Sample, counted
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.registry.base import Registry
@@ -19,8 +22,17 @@ def preflight(
     anything stands in the way.
     """
     lock_problem = registry.lock_problem()
+    quorum = registry.quorum()
     roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
     readings = roll.watch.look_first()
+
+    def tell(count: int) -> None:
+        roll.report.step(f"preflight: {count} of {len(roll.plan)} hosts looked at")
+
+    # Those of which no metrics tell an age: their hosts tell it.
+    first = [one for one in roll.plan if not readings[one.id].tells_process]
+    looked = plan.look_at_hosts(first, roll.hosts, readings, roll.clock.now, tell)
+    readings.update(_with_processes(readings, looked))
     if age_s is not None:
         moment, before = roll.clock.now() - age_s, roll.plan
         roll.choose(
@@ -33,12 +45,10 @@ def preflight(
         if left := plan.left_alone(before, roll.plan, roll.tasks.any):
             roll.report.say(left)
 
-    def tell(looked: int) -> None:
-        roll.report.step(f"preflight: {looked} of {len(roll.plan)} hosts looked at")
-
-    findings = plan.preflight(
-        roll.brokers, roll.plan, roll.hosts, readings, tell, allow_cached=roll.watch.allow_cached
-    )
+    rest = [one for one in roll.plan if one not in first]
+    looked.update(plan.look_at_hosts(rest, roll.hosts, readings, roll.clock.now, tell))
+    ready = {one.id: looked[one.id].ready for one in roll.plan}
+    findings = plan.findings(roll.brokers, readings, ready, roll.watch.allow_cached, quorum)
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem.text, about, code=problem.code)
@@ -55,6 +65,17 @@ def preflight(
         raise Refused(text, code="preflight-failed")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
+
+
+def _with_processes(
+    readings: Mapping[int, Sample], looked: Mapping[int, plan.Looked]
+) -> dict[int, Sample]:
+    """Return readings with the processes that their hosts told of, as of then."""
+    return {
+        one: replace(readings[one], jvm=look.ready.found.jvm, answered_at=look.at)
+        for one, look in looked.items()
+        if look.ready.found is not None
+    }
 
 
 def check_once(roll: Roll, lock_holder: str) -> Outcome:

@@ -16,19 +16,20 @@ from kafka_rolling_restart.errors import (
     RegistryUnavailable,
     Stopped,
 )
-from kafka_rolling_restart.hosts.base import Host
+from kafka_rolling_restart.hosts.base import FoundProcess, Host
 from kafka_rolling_restart.metrics.base import MetricsSource
-from kafka_rolling_restart.model.broker import Broker, Jvm
+from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step, duration
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.output.report import Report
-from kafka_rolling_restart.parallel import reminding
+from kafka_rolling_restart.parallel import in_parallel, reminding
 from kafka_rolling_restart.registry.base import RunLock
 from kafka_rolling_restart.restart.broker_restart import Restart
 from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
 from kafka_rolling_restart.roll.health import NeverHealthy, wait_until_healthy
+from kafka_rolling_restart.roll.quorum import objection_to_stop
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
@@ -36,6 +37,7 @@ from kafka_rolling_restart.text import describe
 
 # of the last look at lock and health; a lock may be lost with its session after 10 s
 SEND_WITHIN_S = 8.0
+QUORUM_S = 5.0  # for the answer of the quorum right before a stop
 FORKED = 70  # exit status of a task's child process that took itself for us
 # when a broker is stopped, the news of the health may be older than the interval by this much
 MARGIN_S = 10.0
@@ -171,6 +173,11 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
     roll.progress = replace(roll.progress, count=rule.count, healthy=0, health=None, reasons=())
     roll.enter(Step.WAITING)
     roll.report.begin_wait(rule.count)
+    roll.watch.restarted = frozenset(
+        record.broker.id
+        for record in roll.progress.having(State.RESTARTED)
+        if record.recovered_at is None
+    )
     try:
         roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
     except NeverHealthy as reasons:
@@ -232,7 +239,7 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
     )
     _renew_news(roll, lock, broker)  # the tasks are over
     seen = restart.look_before()
-    while _renew_news(roll, lock, broker):
+    while _renew_news(roll, lock, broker) or _waits_for_quorum(roll, broker):
         seen = restart.look_before()
     objection = _too_late(roll.clock, roll.asked_for_lock_at)
     if _was_restarted(roll, broker, seen):
@@ -241,6 +248,24 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
     roll.mark(broker, old=seen, start_line=roll.hosts[broker.id].start_line)
     with roll.signals.put_off():
         _stop_and_start(roll, broker, restart, objection)
+
+
+def _waits_for_quorum(roll: Roll, broker: Broker) -> bool:
+    """Ask the quorum right before a voter is stopped. Where it cannot spare this one, wait until
+    the cluster is healthy, and return True. Raises `Stopped`."""
+    if not broker.is_controller:
+        return False
+    try:
+        quorum = roll.watch.registry.quorum(QUORUM_S)
+    except RegistryUnavailable as error:
+        against = str(error)
+    else:
+        against = objection_to_stop(broker, quorum)
+    if not against:
+        return False
+    roll.report.warn(f"is not stopped yet: {against}", roll.label(broker), code="quorum-too-few")
+    wait(roll)
+    return True
 
 
 def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
@@ -414,14 +439,35 @@ def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
     return known is not None and seen is not None and seen.life != known.life
 
 
+def _processes_of_hosts(roll: Roll, readings: Mapping[int, Sample]) -> dict[int, FoundProcess]:
+    """Look on their hosts for the processes that we know and that no metrics tell of."""
+    calls = {
+        one: roll.hosts[one].find_process
+        for one, reading in readings.items()
+        if not reading.tells_process and one in roll.jvms
+    }
+    return in_parallel(calls) if calls else {}
+
+
+def _is_as_it_was(roll: Roll, broker: Broker, seen: Sample, found: FoundProcess | None) -> bool:
+    """Tell whether a broker certainly runs in the process that we know. One whose process nothing
+    told of before has to serve."""
+    if seen.tells_process:
+        return seen.jvm is not None and not _was_restarted(roll, broker, seen.jvm)
+    if found is None:
+        return seen.metrics is not None
+    return found.jvm is not None and not _was_restarted(roll, broker, found.jvm)
+
+
 def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
     """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we
     know."""
     readings = roll.watch.read_all()
+    processes = _processes_of_hosts(roll, readings)
     changed = [
         one
         for one in roll.brokers.values()
-        if readings[one.id].jvm is None or _was_restarted(roll, one, readings[one.id].jvm)
+        if not _is_as_it_was(roll, one, readings[one.id], processes.get(one.id))
     ]
     if changed:
         names = ", ".join(map(str, changed))

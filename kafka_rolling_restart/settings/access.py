@@ -9,6 +9,8 @@ from kafka_rolling_restart.settings.tls import Tls
 
 HOST = "{host}"
 DIGEST, SASL = "digest", "sasl"
+JMXPROXY, NONE = "jmxproxy", "none"
+SOURCES = (JMXPROXY, NONE)
 
 
 @dataclass(frozen=True)

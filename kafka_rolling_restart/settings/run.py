@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
+BROKERS, CONTROLLERS, ALL = "brokers", "controllers", "all"
+ROLES = (BROKERS, CONTROLLERS, ALL)
+
 
 @dataclass(frozen=True)
 class RunSettings:
     """Which brokers, with which commands, and how carefully. ``started_before`` is an age (s).
+
+    ``roles`` is one of `ROLES`; combined nodes are brokers.
 
     ``wanted_folder`` is where the configuration was to be; ``needs_answer`` that a person has to
     say yes.
@@ -20,6 +25,8 @@ class RunSettings:
     wanted_folder: str | None = None
     allow_hosts: tuple[str, ...] = ()
     dry_run: bool = False
+    roles: str = BROKERS
+    controllers_first: bool = True
     no_confirm: bool = False
 
     @property

@@ -24,6 +24,7 @@ from kafka_rolling_restart.model.verdict import Health, Verdict
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.access import MetricsAccess
 from tests.bench.proxies import ANSWER_S, PORT, PREFIX, address
+from tests.fakes import NoClusterState
 
 BROKERS = 1000
 SILENT = 10
@@ -58,7 +59,7 @@ class Figures:
     memory_mib: float
 
 
-class Registry:
+class Registry(NoClusterState):
     """A ZooKeeper where all are registered: it is not what is measured here."""
 
     def observe(self, ids: Collection[int], timeout: float | None = None) -> dict[int, Observation]:

@@ -16,6 +16,8 @@ class Proxy:
     """The JMXProxy of one broker. ``debt`` is the time that a reading beside the main thread took:
     it is slept later."""
 
+    tells_process = True
+
     def __init__(self, world: "World", server: Server) -> None:
         self._world, self._clock, self._server = world, world.clock, server
         self.stale_until = self.garbage_until = self.down_until = 0.0

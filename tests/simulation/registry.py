@@ -33,6 +33,12 @@ class Registry:
             self._world.checks.append((began, self._clock.now()))
         return {one: self._observation(one) for one in ids}
 
+    def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> None:
+        """ZooKeeper knows nothing of partitions."""
+
+    def quorum(self, timeout: float | None = None) -> None:
+        """ZooKeeper has no quorum of Kafka's own."""
+
     def _observe_one(self, broker_id: int, timeout: float | None) -> dict[int, Observation]:
         self._world.look_for_excuse(broker_id - 1)
         try:

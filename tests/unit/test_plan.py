@@ -15,14 +15,19 @@ from kafka_rolling_restart.roll.plan import (
     _same_jvms,
     choose,
     good,
+    in_order,
     left_alone,
+    look_at_hosts,
     looking,
     notes,
-    preflight,
+    of_roles,
     problems,
-    require_own_hosts,
+    require_own_commands,
     started_before,
     table,
+)
+from kafka_rolling_restart.roll.plan import (
+    findings as put_together,
 )
 from tests.fakes import SOUND
 
@@ -77,9 +82,64 @@ def test_a_wrong_chroot_names_those_that_have_brokers(
     assert said in wrong_chroot(hosts, chroots)
 
 
-def test_two_brokers_on_one_host_are_refused() -> None:
+ONE_HOST = [Broker(1, "n1", 10), Broker(2, "n1", 11)]
+
+
+def test_two_brokers_on_one_host_with_the_same_command_are_refused() -> None:
     with pytest.raises(Refused, match="broker 1 and broker 2 on n1"):
-        require_own_hosts({1: Broker(1, "n1", 10), 2: Broker(2, "n1", 11)})
+        require_own_commands(ONE_HOST, lambda _node: ("service kafka stop", "service kafka start"))
+
+
+@pytest.mark.parametrize("same", ["stop", "start"])
+def test_one_command_that_is_the_same_is_enough_to_refuse(same: str) -> None:
+    def commands(node: Broker) -> tuple[str, str]:
+        stop = "stop" if same == "stop" else f"stop-{node.id}"
+        return stop, "start" if same == "start" else f"start-{node.id}"
+
+    with pytest.raises(Refused):
+        require_own_commands(ONE_HOST, commands)
+
+
+def test_two_brokers_on_one_host_with_commands_of_their_own_are_allowed() -> None:
+    require_own_commands(ONE_HOST, lambda node: (f"stop-{node.id}", f"start-{node.id}"))
+    elsewhere = [Broker(1, "n1", 10), Broker(2, "n2", 11)]
+    require_own_commands(elsewhere, lambda _node: ("stop", "start"))
+
+
+COMBINED = [Broker(one, f"n{one}", is_controller=True) for one in (1, 2, 3)]
+DEDICATED = [Broker(one, f"n{one}", is_broker=False, is_controller=True) for one in (101, 102, 103)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "leader", "first", "order"),
+    [
+        (COMBINED, 1, True, [2, 3, 1]),
+        (COMBINED, 2, True, [1, 3, 2]),
+        (COMBINED, None, True, [1, 2, 3]),
+        ([*BROKERS.values(), *DEDICATED], 101, True, [102, 103, 101, 1, 2, 5]),
+        ([*BROKERS.values(), *DEDICATED], 103, False, [1, 2, 5, 101, 102, 103]),
+        (list(BROKERS.values()), 1, True, [1, 2, 5]),  # ZooKeeper: the controller votes on nothing
+        ([BROKERS[5], BROKERS[1]], None, True, [5, 1]),
+    ],
+)
+def test_the_leader_of_the_quorum_is_the_last_of_the_voters(
+    nodes: list[Broker], leader: int | None, first: bool, order: list[int]
+) -> None:
+    assert [one.id for one in in_order(nodes, leader, first)] == order
+
+
+@pytest.mark.parametrize(
+    ("roles", "ids"),
+    [("brokers", [1, 2, 3]), ("controllers", [101, 102, 103]), ("all", [1, 2, 3, 101, 102, 103])],
+)
+def test_roles_choose_brokers_and_dedicated_controllers(roles: str, ids: list[int]) -> None:
+    nodes = {one.id: one for one in [*COMBINED, *DEDICATED]}
+    assert sorted(of_roles(nodes, roles)) == ids
+
+
+def test_a_cluster_without_dedicated_controllers_has_none_to_restart() -> None:
+    with pytest.raises(Refused, match="no dedicated controller"):
+        of_roles({one.id: one for one in COMBINED}, "controllers")
 
 
 def test_a_start_is_told_by_the_uptime_and_not_by_the_clock_of_the_host() -> None:
@@ -92,7 +152,7 @@ def test_two_brokers_whose_metrics_show_one_jvm_are_a_problem() -> None:
         Sample(0, 0, jvm=Jvm(start_ms=5, uptime_ms=1, pid=7), metrics=SOUND) for _ in range(2)
     )
     other = Sample(0, 0, jvm=Jvm(start_ms=6, uptime_ms=1, pid=7), metrics=SOUND)
-    findings = preflight(BROKERS, [], {}, {1: one, 2: two, 5: other})
+    findings = put_together(BROKERS, {1: one, 2: two, 5: other}, {})
     for broker_id, other_name in ((1, "broker 2 (n2)"), (2, "broker 1 (n1)")):
         (problem,) = findings[broker_id].problems
         assert (
@@ -106,7 +166,7 @@ def test_two_brokers_whose_metrics_show_one_jvm_are_a_problem() -> None:
 def test_a_host_that_was_not_looked_at_is_not_said_to_hide_its_process() -> None:
     no_ssh = Problem("no SSH", "ssh-unreachable")
     reading = Sample(0, 0, reason="Connection refused", advice="Try: `curl -i http://n1/`")
-    finding = _finding(reading, Readiness(problems=(no_ssh,)), None, False)
+    finding = _finding(BROKERS[1], reading, Readiness(problems=(no_ssh,)), None, False, None)
     assert [problem.code for problem in finding.problems] == ["no-metrics", "ssh-unreachable"]
     assert finding.problems[0].text.endswith("Connection refused. Try: `curl -i http://n1/`")
     assert finding.notes == ()
@@ -121,9 +181,11 @@ def test_metrics_that_may_be_old_are_a_problem_unless_that_is_allowed() -> None:
         age_note="it keeps answers for 300 s",
         advice="Allow DELETE there",
     )
-    assert _finding(reading, None, None, allow_cached=True).problems == ()
-    (note,) = _finding(reading, None, None, allow_cached=True).notes
-    (problem,) = _finding(reading, None, None, allow_cached=False).problems
+    allowed = _finding(BROKERS[1], reading, None, None, allow_cached=True, quorum=None)
+    assert allowed.problems == ()
+    (note,) = allowed.notes
+    refused = _finding(BROKERS[1], reading, None, None, allow_cached=False, quorum=None)
+    (problem,) = refused.problems
     assert (
         "it keeps answers for 300 s" in note.text and note.code == problem.code == "metrics-cached"
     )
@@ -151,7 +213,8 @@ def test_the_table_does_not_say_ok_of_a_broker_whose_host_was_not_looked_at() ->
     readings = {one: Sample(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
     allowed = threading.Event()
     allowed.set()
-    findings = preflight(BROKERS, [BROKERS[1]], {1: Waiting(allowed)}, readings)
+    looked = look_at_hosts([BROKERS[1]], {1: Waiting(allowed)}, readings, lambda: 0.0)
+    findings = put_together(BROKERS, readings, {1: looked[1].ready})
     rows = table(BROKERS, [BROKERS[1]], None, readings, findings)
     assert [row.found for row in rows] == ["ok", "metrics ok", "metrics ok"]
 
@@ -162,7 +225,7 @@ class Waiting(BrokerHost):
     def __init__(self, allowed: threading.Event) -> None:
         self._allowed = allowed
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
         assert self._allowed.wait(30)
         return Readiness(process_visible=True)
 
@@ -178,8 +241,8 @@ def test_while_hosts_are_looked_at_it_is_said_how_many_were() -> None:
 
     readings = {one: Sample(0, 0, jvm=Jvm(one, 1), metrics=SOUND) for one in BROKERS}
     hosts = {1: Waiting(now), 2: Waiting(now), 5: Waiting(later)}
-    findings = preflight(BROKERS, list(BROKERS.values()), hosts, readings, tell, every=0.01)
-    assert 2 in told and all(not found.problems for found in findings.values())
+    looked = look_at_hosts(list(BROKERS.values()), hosts, readings, lambda: 7.0, tell, every=0.01)
+    assert 2 in told and {one.at for one in looked.values()} == {7.0}
 
 
 def test_a_note_that_is_about_many_brokers_is_one_that_names_them() -> None:

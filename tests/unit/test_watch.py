@@ -11,7 +11,7 @@ from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.roll.watch import ClusterWatch, readers
-from tests.fakes import SOUND, FakeClock
+from tests.fakes import SOUND, FakeClock, NoClusterState
 
 ONE = Broker(1, "n1", 10)
 ANSWERS = Sample(0, 0, jvm=Jvm(1, 1), metrics=SOUND)
@@ -23,6 +23,8 @@ TIMEOUT = Sample(0, 0, reason="timed out")
 class Source:
     """A broker's metrics that are what they are."""
 
+    tells_process = True
+
     def __init__(self, reading: Sample) -> None:
         self._reading = reading
 
@@ -30,7 +32,7 @@ class Source:
         return self._reading
 
 
-class Registry:
+class Registry(NoClusterState):
     """Registrations, or a ZooKeeper that does not answer."""
 
     def __init__(self, found: dict[int, int] | None) -> None:
@@ -76,6 +78,8 @@ def test_where_zookeeper_is_away_an_answer_out_of_a_cache_does_not_say_that_a_br
 
 class Silence:
     """A broker that answers nothing before it is told to."""
+
+    tells_process = True
 
     def __init__(self, until: threading.Event) -> None:
         self._until = until
@@ -127,6 +131,8 @@ def test_the_metrics_of_one_broker_are_there_in_time_or_late() -> None:
     answered = threading.Event()
 
     class Slow:
+        tells_process = True
+
         def read(self) -> Sample:
             answered.wait(10)
             return ANSWERS
@@ -167,6 +173,8 @@ def test_one_broker_is_read_on_threads_that_were_made_before(
 
 class Hopeless:
     """Metrics that cannot be asked for."""
+
+    tells_process = True
 
     def read(self) -> Sample:
         raise RuntimeError("can't start new thread")

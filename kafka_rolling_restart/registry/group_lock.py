@@ -1,0 +1,404 @@
+"""The lock of a KRaft cluster: membership of a consumer group, which needs no topic.
+
+A run is in the group `GROUP` for as long as it holds the lock, and what it gave when it joined says
+who it is. The group's coordinator drops a member that has not been heard for `SESSION_S`, so the
+lock dies with its run; a coordinator that is restarted hands the members over to the next (measured
+on Kafka 4.1). Whoever finds a member in the group keeps away. Two that join at the same moment see
+each other: the leader of the group says who keeps the lock, by `keeper`.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kafka_rolling_restart.clock import Clock
+from kafka_rolling_restart.errors import (
+    LockHeld,
+    Refused,
+    RegistryDenied,
+    RegistryUnavailable,
+    Stopped,
+    held_by,
+)
+from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.problem import Problem
+from kafka_rolling_restart.registry import holder as holders
+from kafka_rolling_restart.registry.first_answer import first_answer
+from kafka_rolling_restart.registry.kafka_answers import (
+    Address,
+    Coordinator,
+    GroupDescription,
+    GroupMember,
+    Joined,
+    Synced,
+)
+
+LOG = logging.getLogger(__name__)
+V = TypeVar("V")
+GROUP = "kafka-rolling-restart"
+SESSION_S = 15.0
+REBALANCE_S = 10.0  # for the others to join again
+HEARTBEAT_S = 3.0
+RETRY_S = 0.5
+GOODBYE_S = 2.0
+ASK_S = 3.0  # for each question to the coordinator: it may just be going down
+FOUND_S = 20.0  # until there is a coordinator: a cluster makes the first one when it is asked
+PROBE_S = 0.001  # a session so short is refused, but only to who may join
+FORMING = ("PreparingRebalance", "CompletingRebalance")
+AWAY = (
+    "NOT_COORDINATOR",
+    "COORDINATOR_NOT_AVAILABLE",
+    "COORDINATOR_LOAD_IN_PROGRESS",
+)
+LOST = ("UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID")
+AGAIN = ("REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION")
+DENIED = "GROUP_AUTHORIZATION_FAILED"
+ACL = (
+    "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Read "
+    f"--operation Describe --group {GROUP}"
+)
+
+
+class Groups(Protocol):
+    """What is asked of single brokers about groups. Raises `RegistryUnavailable`."""
+
+    def find_coordinator(self, address: Address, group: str, timeout: float) -> Coordinator: ...
+
+    def describe_group(self, address: Address, group: str, timeout: float) -> GroupDescription: ...
+
+    def join_group(
+        self,
+        address: Address,
+        group: str,
+        member_id: str,
+        protocol_type: str,
+        metadata: bytes,
+        session_timeout_s: float,
+        rebalance_timeout_s: float,
+        timeout: float,
+    ) -> Joined: ...
+
+    def sync_group(
+        self,
+        address: Address,
+        group: str,
+        member_id: str,
+        generation: int,
+        assignments: Mapping[str, bytes],
+        timeout: float,
+    ) -> Synced: ...
+
+    def heartbeat(
+        self, address: Address, group: str, member_id: str, generation: int, timeout: float
+    ) -> str: ...
+
+    def leave_group(self, address: Address, group: str, member_id: str, timeout: float) -> str: ...
+
+
+class _Away(Exception):
+    """The coordinator is elsewhere, or not ready: find it again."""
+
+
+class _Lost(Exception):
+    """The coordinator does not know us any more."""
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """Our place in the group."""
+
+    member_id: str = ""
+    generation: int = -1
+
+
+def keeper(members: Sequence[GroupMember]) -> GroupMember:
+    """Return the member that keeps the lock: one that holds it, else the one that came first."""
+    return min(members, key=lambda one: (not _holds(one), _since(one), one.id))
+
+
+def _told(member: GroupMember) -> dict[str, object]:
+    try:
+        told = json.loads(member.metadata)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _holds(member: GroupMember) -> bool:
+    return _told(member).get("holds") is True
+
+
+def _since(member: GroupMember) -> str:
+    return str(_told(member).get("since", ""))
+
+
+class GroupLock:
+    """One run at a time for each cluster. ``candidates`` are brokers to ask for the coordinator;
+    ``timeout`` (s) is for each question."""
+
+    loss = "with its place in the group"
+
+    def __init__(
+        self,
+        client: Groups,
+        candidates: Callable[[], list[Address]],
+        holder: dict[str, object],
+        clock: Clock,
+        timeout: float,
+    ) -> None:
+        self._client = client
+        self._candidates = candidates
+        self._holder = dict(holder)
+        self._clock = clock
+        self._timeout = timeout
+        self._coordinator: Address | None = None
+        self._seat = _Seat()
+        self._holds = False
+        self._one_at_a_time = threading.RLock()
+        self._ended = threading.Event()
+        self._beating: threading.Thread | None = None
+
+    def take(self) -> None:
+        """Take the lock at once. Raises `LockHeld` where another run has it, `Refused` for want of
+        a right, and `RegistryUnavailable`."""
+        with self._one_at_a_time:
+            if holder := self.holder():
+                raise held_by(holder, SESSION_S)
+            self._holds, self._seat = False, _Seat()
+            try:
+                self._until_found(self._join)
+            except RegistryDenied as error:
+                raise Refused(str(error), code=error.code) from error
+            self._holds = True
+            self._until_found(self._join)  # whoever joins from now on sees that it is held
+        self._beat()
+
+    def ensure_held(self) -> bool:
+        """Make sure that the lock is ours; take it again where it was lost. Return whether that was
+        so.
+
+        Raises `Stopped` where somebody else has it now.
+        """
+        with self._one_at_a_time:
+            try:
+                self._until_found(self._prove)
+                return False
+            except _Lost:
+                LOG.debug("the coordinator does not know us any more")
+            except LockHeld as error:
+                raise self._lost_to(error) from error
+            try:
+                self.take()
+            except (LockHeld, Refused) as error:
+                raise self._lost_to(error) from error
+            return True
+
+    def show(self, brokers: Sequence[Broker]) -> None:
+        """Let others see at which brokers we are."""
+        with self._one_at_a_time:
+            self._holder = holders.at_brokers(self._holder, brokers)
+            try:
+                self._until_found(self._join)
+            except (_Lost, LockHeld) as error:
+                raise self._lost_to(error) from error
+
+    def release(self) -> None:
+        """Let go of the lock; where no coordinator answers it goes with the session."""
+        self._ended.set()
+        with self._one_at_a_time:
+            try:
+                if self._seat.member_id and self._coordinator is not None:
+                    self._client.leave_group(
+                        self._coordinator, GROUP, self._seat.member_id, GOODBYE_S
+                    )
+            except Exception:  # how the run ended is known, and is not changed by this
+                LOG.debug("the lock could not be let go of", exc_info=True)
+            self._seat = _Seat()
+
+    def holder(self) -> str:
+        """Tell who holds the lock now, or nothing. Nothing is written.
+
+        A group that is just forming is waited for; where it does not settle, it counts as held.
+        """
+        until = self._clock.now() + self._timeout
+        while True:
+            seen = self._until_found(self._describe)
+            if not seen.members and seen.state not in FORMING:
+                return ""
+            if seen.state not in FORMING:
+                text = keeper(seen.members).metadata.decode("utf-8", "replace")
+                return holders.words(text, f"the group {GROUP}")
+            if self._clock.now() >= until:
+                return holders.words("", f"the group {GROUP}, which does not settle,")
+            self._clock.sleep(RETRY_S)
+
+    def problem(self) -> Problem | None:
+        """Tell why the lock could not be held for lack of rights, if so. Nothing is written.
+
+        A session that is too short is refused only to who may join.
+        """
+        try:
+            self._until_found(self._describe)
+            self._until_found(self._probe)
+        except RegistryDenied as error:
+            return Problem(str(error), code=error.code)
+        return None
+
+    # Our place in the group. Each of these is one try at the coordinator that is known.
+
+    def _describe(self, coordinator: Address) -> GroupDescription:
+        seen = self._client.describe_group(coordinator, GROUP, ASK_S)
+        self._check(seen.error)
+        return seen
+
+    def _probe(self, coordinator: Address) -> None:
+        joined = self._client.join_group(
+            coordinator, GROUP, "", GROUP, b"", PROBE_S, PROBE_S, ASK_S
+        )
+        if joined.error in (*AWAY, DENIED):
+            self._check(joined.error)
+
+    def _prove(self, coordinator: Address) -> None:
+        """See that the coordinator knows us, and that the lock is ours. Raises `LockHeld`."""
+        if not self._seat.member_id:
+            raise _Lost
+        error = self._client.heartbeat(
+            coordinator, GROUP, self._seat.member_id, self._seat.generation, ASK_S
+        )
+        if error in AGAIN:
+            self._join(coordinator)
+            return
+        self._check(error)
+
+    def _join(self, coordinator: Address) -> None:
+        """Join the group, or join it again with what we have to say by now. Raises `LockHeld` where
+        the lock is another's; we have left the group then."""
+        while True:
+            joined = self._client.join_group(
+                coordinator,
+                GROUP,
+                self._seat.member_id,
+                GROUP,
+                json.dumps({**self._holder, "holds": self._holds}).encode(),
+                SESSION_S,
+                REBALANCE_S,
+                ASK_S + REBALANCE_S,
+            )
+            if joined.member_id:
+                self._seat = _Seat(joined.member_id, joined.generation)
+            if joined.error == "MEMBER_ID_REQUIRED":
+                continue
+            self._check(joined.error)
+            synced = self._sync(coordinator, joined)
+            if synced.error not in AGAIN:
+                break
+        self._check(synced.error)
+        self._require_ours(synced.assignment, coordinator)
+
+    def _sync(self, coordinator: Address, joined: Joined) -> Synced:
+        assignments: dict[str, bytes] = {}
+        if joined.leader == joined.member_id:
+            kept_by = keeper(joined.members)
+            said = json.dumps({"keeper": kept_by.id, **_told(kept_by)}).encode()
+            assignments = {one.id: said for one in joined.members}
+        return self._client.sync_group(
+            coordinator,
+            GROUP,
+            joined.member_id,
+            joined.generation,
+            assignments,
+            ASK_S,
+        )
+
+    def _require_ours(self, assignment: bytes, coordinator: Address) -> None:
+        told = _told(GroupMember("", metadata=assignment))
+        if told.get("keeper") == self._seat.member_id:
+            return
+        seat, self._seat, self._holds = self._seat, _Seat(), False
+        try:
+            self._client.leave_group(coordinator, GROUP, seat.member_id, GOODBYE_S)
+        except RegistryUnavailable:
+            LOG.debug("the group could not be left", exc_info=True)
+        text = assignment.decode("utf-8", "replace")
+        raise held_by(holders.words(text, f"the group {GROUP}"), SESSION_S)
+
+    def _check(self, error: str) -> None:
+        """Raise what an error of the coordinator means."""
+        if error in AWAY:
+            raise _Away(error)
+        if error in LOST:
+            self._seat = _Seat()
+            raise _Lost
+        if error == DENIED:
+            raise RegistryDenied(
+                f"the lock is a group, and we may not join it ({DENIED}). Allow it: `{ACL}`",
+                code="lock-not-allowed",
+            )
+        if error and error not in AGAIN:
+            raise RegistryUnavailable(
+                f"the coordinator of the group {GROUP} answers {error}", code="registry-unreachable"
+            )
+
+    # The coordinator
+
+    def _until_found(self, attempt: Callable[[Address], V]) -> V:
+        """Try at the coordinator, and at the next one where it has moved, for some time."""
+        until = time.monotonic() + max(FOUND_S, self._timeout)
+        while True:
+            try:
+                return attempt(self._find())
+            except (_Away, RegistryUnavailable) as error:
+                self._coordinator = None
+                if isinstance(error, RegistryDenied):
+                    raise
+                if time.monotonic() >= until:
+                    raise self._not_found(error) from error
+            time.sleep(RETRY_S)
+
+    def _find(self) -> Address:
+        if self._coordinator is None:
+            found = first_answer(self._candidates(), self._ask_for_coordinator, ASK_S)
+            self._check(found.error)
+            self._coordinator = found.address
+        return self._coordinator
+
+    def _ask_for_coordinator(self, address: Address, timeout: float) -> Coordinator:
+        return self._client.find_coordinator(address, GROUP, timeout)
+
+    def _not_found(self, error: Exception) -> RegistryUnavailable:
+        if isinstance(error, RegistryUnavailable):
+            return error
+        return RegistryUnavailable(
+            f"the group {GROUP}, which is the lock, has no coordinator: {error}",
+            "Check that the topic __consumer_offsets is online",
+            code="registry-unreachable",
+        )
+
+    def _lost_to(self, error: Exception) -> Stopped:
+        why = str(error) or "its coordinator does not know this run any more"
+        return Stopped(f"the lock was lost {self.loss}, and since then {why}", code="lock-lost")
+
+    # Staying in the group
+
+    def _beat(self) -> None:
+        if self._beating is not None and self._beating.is_alive():
+            return
+        self._beating = threading.Thread(target=self._keep_beating, daemon=True)
+        self._beating.start()
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            with self._one_at_a_time:
+                if self._ended.is_set():
+                    return
+                try:
+                    self._prove(self._find())
+                except (_Lost, LockHeld):
+                    LOG.debug("the lock was lost", exc_info=True)
+                except Exception:  # the next one may be heard; who acts on the lock asks anew
+                    LOG.debug("no heartbeat was heard", exc_info=True)
+                    self._coordinator = None
