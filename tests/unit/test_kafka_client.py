@@ -360,7 +360,7 @@ def test_a_listener_that_wants_a_login_and_gets_none_hangs_up_and_that_is_explai
     node: FakeKafka,
 ) -> None:
     node.state.users = {}
-    with pytest.raises(KafkaUnavailable, match="hung up .* or a login"):
+    with pytest.raises(KafkaUnavailable, match="hung up .*: does it want a login"):
         client().cluster(node.address, LONG)
     assert client().serves({1: node.address}, LONG) == {1: Ping(True)}
 
