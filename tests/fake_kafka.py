@@ -57,7 +57,7 @@ from kafka.protocol.sasl import (
 from kafka_rolling_restart.registry.kafka_answers import Address, KafkaNode
 
 NO_OFFLINE: list[int] = []
-PLAIN = "PLAIN"
+PLAIN, UNKNOWN_TOPIC = "PLAIN", "UNKNOWN_TOPIC_OR_PARTITION"
 # highest versions, those of Kafka 4.1.1
 VERSIONS: dict[Any, int] = {
     ApiVersionsRequest: 4,
@@ -333,7 +333,11 @@ class _Session:
 
     def _metadata(self, request: Any, version: int) -> Any:
         topics = self._state.topics if request.topics is None else {}
-        errors = self._state.topic_errors if request.topics is None else {}
+        errors = self._state.topic_errors
+        if request.topics is not None:
+            named = {one.name: errors.get(one.name, UNKNOWN_TOPIC) for one in request.topics}
+            known = {one: "" for one in named if one in self._state.topics}
+            errors = named | known
         return MetadataResponse(
             version=version,
             brokers=[

@@ -9,6 +9,7 @@ and one deadline for everything: name lookup, connecting, TLS, login and answer.
 import asyncio
 import re
 import struct
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -53,10 +54,13 @@ from kafka_rolling_restart.settings.access import KafkaAccess, Login, in_bracket
 from kafka_rolling_restart.text import said
 
 CLIENT_ID = "kafka-rolling-restart"
+INTERNAL_TOPIC = "__consumer_offsets"
+NO_TOPIC_ID = uuid.UUID(int=0)
 QUORUM_TOPIC = "__cluster_metadata"
 # bytes of an answer: 100,000 partitions with three replicas are 4.3 MB
 MOST_METADATA = 128 * MIB
-MOST = 16 * MIB
+MOST_GROUPS = 16 * MIB  # of brokers before 2.6, which list all groups
+MOST = 4 * MIB
 MOST_PING = MIB
 # connections at one time: a process has 1,024 files unless somebody says otherwise
 OPEN_AT_ONCE = 256
@@ -107,7 +111,11 @@ class KafkaClient:
 
     def cluster(self, address: Address, timeout: float) -> Nodes:
         """Return the brokers that this node knows, also those that are fenced where the node can
-        tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft."""
+        tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft.
+
+        A broker without a listener of the same name as the one at ``address`` is not told (seen on
+        Kafka 4.1.1, where one of three brokers had the listener).
+        """
 
         async def ask(session: "_Session") -> Nodes:
             if session.highest(DescribeClusterRequest) >= FENCED_VERSION:
@@ -121,11 +129,14 @@ class KafkaClient:
         under-replicated or offline.
 
         A topic that our login may not describe is not in the answer at all, and nothing tells that
-        it is missing; the right is ``--operation Describe --topic '*'``. Topics that are being made
-        or deleted are left out.
+        it is missing (seen on Kafka 4.1.1). So the broker is asked first whether we may describe
+        ``__consumer_offsets``: who may not, may not see all, and gets `KafkaDenied`. Topics that
+        are being made or deleted are left out. Brokers are told that have a listener of the same
+        name as the one at ``address``, and are not fenced.
         """
 
         async def ask(session: "_Session") -> Metadata:
+            await _expect_right_to_describe(session)
             request = MetadataRequest(topics=None, allow_auto_topic_creation=False)
             data, version = await session.ask_raw(
                 request, MOST_METADATA, kafka_metadata.FIRST_VERSION, kafka_metadata.LAST_VERSION
@@ -179,7 +190,9 @@ class KafkaClient:
         """Tell whether a group coordinator on this broker is still loading (ListGroups)."""
 
         async def ask(session: "_Session") -> bool:
-            answer = await session.ask(ListGroupsRequest(), MOST, highest=4)
+            # no group is in this state for long: the error is what counts
+            request = ListGroupsRequest(states_filter=["Dead"])
+            answer = await session.ask(request, MOST_GROUPS, highest=4)
             error = session.name_of(answer.error_code)
             session.expect(error, LOADING)
             return error == LOADING
@@ -551,6 +564,17 @@ async def _cluster_of_metadata(session: _Session) -> Nodes:
         KafkaNode(one.node_id, one.host, one.port, one.rack or "") for one in answer.brokers
     )
     return Nodes(answer.cluster_id or "", brokers, _is_kraft(session), knows_fenced=False)
+
+
+async def _expect_right_to_describe(session: _Session) -> None:
+    """Raise `_Denied` where our login may not describe an internal topic by its name."""
+    topic = MetadataRequest.MetadataRequestTopic
+    request = MetadataRequest(
+        topics=[topic(topic_id=NO_TOPIC_ID, name=INTERNAL_TOPIC)], allow_auto_topic_creation=False
+    )
+    answer = await session.ask(request, MOST, lowest=kafka_metadata.FIRST_VERSION)
+    for one in answer.topics:
+        session.name_of(one.error_code)
 
 
 def _is_kraft(session: _Session) -> bool:

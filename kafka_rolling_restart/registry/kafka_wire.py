@@ -166,27 +166,36 @@ async def _streams(
 
 async def _connect_to_any(found: Found, timeout: float) -> socket.socket:
     """Return a connection to the first address that accepts one. Raises `WireError`."""
-    errors: list[OSError] = []
+    share = timeout / max(len(found), 1)
+    errors: list[WireError] = []
     for family, kind, protocol, _, address in found:
         plain = _socket(family, kind, protocol)
         try:
-            connecting = asyncio.get_running_loop().sock_connect(plain, address)
-            await asyncio.wait_for(connecting, timeout / len(found))
-        except OSError as error:
+            await _connect_within(share, plain, address)
+        except WireError as error:
             plain.close()
             errors.append(error)
-        except asyncio.TimeoutError:
-            plain.close()
-            errors.append(TimeoutError(errno.ETIMEDOUT, "no connection"))
         except BaseException:
             plain.close()
             raise
         else:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return plain
-    refused = all(isinstance(error, ConnectionRefusedError) for error in errors)
-    reasons = dict.fromkeys(_words(error) for error in errors)
-    raise WireError("; ".join(reasons), refused=bool(errors) and refused)
+    reasons = dict.fromkeys(str(error) for error in errors)
+    refused = bool(errors) and all(error.refused for error in errors)
+    raise WireError("; ".join(reasons) or "the name has no address", refused=refused)
+
+
+async def _connect_within(share: float, plain: socket.socket, address: Any) -> None:
+    connecting = asyncio.get_running_loop().sock_connect(plain, address)
+    try:
+        await asyncio.wait_for(connecting, share)
+    # first, because it is an OSError as well from Python 3.11 on
+    except asyncio.TimeoutError as error:
+        raise WireError(f"no connection within {share:g} s") from error
+    except (OSError, OverflowError) as error:  # the latter for a port that is none
+        refused = isinstance(error, ConnectionRefusedError)
+        raise WireError(_words(error), refused=refused) from error
 
 
 def _socket(family: int, kind: int, protocol: int) -> socket.socket:
@@ -203,6 +212,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return said(str(error))
     number = getattr(error, "errno", None)
+    if isinstance(error, ConnectionResetError):  # asyncio's own has no number
+        number = errno.ECONNRESET
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and number:
         return errno_words(number)
     return said(getattr(error, "strerror", None) or str(error) or type(error).__name__)

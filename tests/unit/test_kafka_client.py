@@ -137,6 +137,14 @@ def test_topics_that_are_being_deleted_are_left_out_and_those_we_may_not_see_are
     assert (metadata.partitions, metadata.offline) == (0, ())
 
 
+def test_a_login_that_may_not_see_all_topics_is_denied_instead_of_seeing_none(
+    node: FakeKafka,
+) -> None:
+    node.state.topic_errors = {"__consumer_offsets": "TOPIC_AUTHORIZATION_FAILED"}
+    with pytest.raises(KafkaDenied, match="--operation Describe --topic '[*]'`$"):
+        client().metadata(node.address, LONG)
+
+
 def test_100_000_partitions_are_read_in_little_time_and_memory(node: FakeKafka) -> None:
     """4.2 MB. Measured: 0.13 s and 13 MiB; the limits here are for slow machines."""
     node.state.topics = {
@@ -464,6 +472,11 @@ def test_a_name_that_does_not_exist_is_said() -> None:
     with pytest.raises(KafkaUnavailable, match="is the name no.invalid right") as failed:
         client().cluster(("no.invalid", 9092), LONG)
     assert not failed.value.refused
+
+
+def test_a_name_with_two_addresses_is_reached_by_the_second(node: FakeKafka) -> None:
+    """localhost is ::1 and 127.0.0.1 on most machines; this node has the second alone."""
+    assert client().cluster(("localhost", node.address[1]), LONG).cluster_id == "fake-cluster"
 
 
 def test_a_port_that_is_none_is_said() -> None:
