@@ -60,6 +60,7 @@ setup(
     cmdclass={"build": Build, "build_manual": BuildManual},
     python_requires=">=3.10",
     install_requires=[
+        "kafka-python>=3.0.12,<3.1",
         "kazoo>=2.11",
         "paramiko>=3.4",
         "PyYAML>=6",
@@ -76,7 +77,6 @@ setup(
             "cryptography>=42",
             "hypothesis>=6.100",
             "jsonschema>=4.20",
-            "kafka-python>=2.2",
             "pure-sasl>=0.6",
             "pyte>=0.8",
             "pytest>=8",

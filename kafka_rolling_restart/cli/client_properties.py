@@ -328,8 +328,8 @@ def _expect_pem(
         raise settings.unsupported(key, f"{said(kind)} is not supported. Use PEM")
     raise settings.unsupported(
         key,
-        f"{said(kind)}{default} is not supported. Convert it: `{convert(location, kind)}`, then set "
-        f"{store}.type=PEM and {store}.location={_pem_name(location)}",
+        f"{said(kind)}{default} is not supported. Convert it: `{convert(location, kind)}`, then "
+        f"set {store}.type=PEM and {store}.location={_pem_name(location)}",
     )
 
 

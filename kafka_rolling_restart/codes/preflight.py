@@ -8,15 +8,38 @@ REGISTRY = Chapter(
     (
         Entry(
             "registry-unreachable",
-            "ZooKeeper does not answer",
-            "No server of the ensemble answered in time, so it is not known which brokers are "
-            "registered. Unknown is treated as not healthy. The line has the result for each "
-            "server: 'Connection refused' means that it does not run or the port is wrong; 'Name "
-            "or service not known' means that the name is wrong; 'accepts connections, and says "
-            "nothing' means that it hangs or has no quorum.",
+            "ZooKeeper or Kafka does not answer",
+            "No server of the ensemble, or no broker that was asked, answered in time, so it is "
+            "not known which brokers are members. Unknown is treated as not healthy. The line has "
+            "the result for each server: 'Connection refused' means that it does not run or the "
+            "port is wrong; 'Name or service not known' means that the name is wrong; 'accepts "
+            "connections, and says nothing' means that it hangs or has no quorum.",
             "Check that ZooKeeper runs, then check `--zookeeper`, or `zookeeper` in the "
-            "configuration. Leave out /CHROOT below if the address has no path.",
-            ("zkServer.sh status", "zookeeper-shell.sh HOST:2181/CHROOT ls /brokers/ids"),
+            "configuration. Leave out /CHROOT below if the address has no path. For a KRaft "
+            "cluster, check that the brokers and a majority of the controllers run.",
+            (
+                "zkServer.sh status",
+                "zookeeper-shell.sh HOST:2181/CHROOT ls /brokers/ids",
+                "kafka-metadata-quorum.sh --bootstrap-server HOST:9092 describe --status",
+            ),
+        ),
+        Entry(
+            "kafka-login-refused",
+            "Kafka refuses the login",
+            "The user or the password is wrong, or the listener at this port wants another kind of "
+            "login, or none. The line says which.",
+            "Check `security.protocol`, `sasl.mechanism` and `sasl.jaas.config` in the file of "
+            "client properties. The same file works with Kafka's own tools.",
+            ("kafka-broker-api-versions.sh --bootstrap-server HOST:9092 --command-config FILE",),
+        ),
+        Entry(
+            "kafka-access-denied",
+            "Kafka does not give us a right that is needed",
+            "The login is known, and its ACLs do not allow what was asked. Describe on the cluster "
+            "is needed for the metadata quorum, Describe on all topics for the state of the "
+            "partitions, and Read on the group for the lock.",
+            "Add the right with the `kafka-acls.sh` command in the line.",
+            ("kafka-acls.sh --bootstrap-server HOST:9092 --list --principal User:NAME",),
         ),
         Entry(
             "zookeeper-access-denied",

@@ -134,6 +134,31 @@ USAGE = Chapter(
             ("openssl x509 -noout -subject -in CERTIFICATE", "openssl pkey -noout -in KEY"),
         ),
         Entry(
+            "command-config-unreadable",
+            "the file of client properties cannot be read",
+            "The file does not exist, this user may not read it, or it is far too long to be a "
+            "properties file.",
+            "Check the file and its permissions. It is a secret: only its owner should read it.",
+            ("ls -l FILE",),
+        ),
+        Entry(
+            "command-config-invalid",
+            "a setting in the file of client properties is not valid",
+            "The file is not a Java properties file, or the value of the setting that the line "
+            "names is wrong or missing. The values of secrets are never shown.",
+            "Correct the setting that the line names. The same file works with Kafka's own tools.",
+            ("kafka-broker-api-versions.sh --bootstrap-server HOST:9092 --command-config FILE",),
+        ),
+        Entry(
+            "command-config-unsupported",
+            "a setting in the file of client properties is not supported",
+            "Kafka's own tools know this setting and this program does not: a kind of login "
+            "other than PLAIN and SCRAM, or a file of certificates in a Java format.",
+            "Convert Java key stores to PEM with the command in the line. For the login, give "
+            "the tool a user with SCRAM, or a client certificate.",
+            ("keytool -list -keystore FILE",),
+        ),
+        Entry(
             "sasl-package-missing",
             "`--zookeeper-auth sasl` needs another package",
             "The package pure-sasl is not installed.",

@@ -9,7 +9,7 @@ from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.text import masked
 
 OURS = __package__.partition(".")[0]
-LIBRARIES = ("kazoo", "paramiko", "urllib3")
+LIBRARIES = ("asyncio", "kafka", "kazoo", "paramiko", "urllib3")
 
 
 class Bridge(logging.Handler):

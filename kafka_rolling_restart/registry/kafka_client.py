@@ -9,6 +9,7 @@ and one deadline for everything: name lookup, connecting, TLS, login and answer.
 import asyncio
 import re
 import struct
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -53,10 +54,13 @@ from kafka_rolling_restart.settings.access import KafkaAccess, Login, in_bracket
 from kafka_rolling_restart.text import said
 
 CLIENT_ID = "kafka-rolling-restart"
+INTERNAL_TOPIC = "__consumer_offsets"
+NO_TOPIC_ID = uuid.UUID(int=0)
 QUORUM_TOPIC = "__cluster_metadata"
 # bytes of an answer: 100,000 partitions with three replicas are 4.3 MB
 MOST_METADATA = 128 * MIB
-MOST = 16 * MIB
+MOST_GROUPS = 16 * MIB  # of brokers before 2.6, which list all groups
+MOST = 4 * MIB
 MOST_PING = MIB
 # connections at one time: a process has 1,024 files unless somebody says otherwise
 OPEN_AT_ONCE = 256
@@ -80,7 +84,7 @@ Value = TypeVar("Value")
 class _Denied(Exception):
     """A login or a right is missing; the message is a clause about the node."""
 
-    def __init__(self, reason: str, code: str) -> None:
+    def __init__(self, reason: str, *, code: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -107,7 +111,11 @@ class KafkaClient:
 
     def cluster(self, address: Address, timeout: float) -> Nodes:
         """Return the brokers that this node knows, also those that are fenced where the node can
-        tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft."""
+        tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft.
+
+        A broker without a listener of the same name as the one at ``address`` is not told (seen on
+        Kafka 4.1.1, where one of three brokers had the listener).
+        """
 
         async def ask(session: "_Session") -> Nodes:
             if session.highest(DescribeClusterRequest) >= FENCED_VERSION:
@@ -121,11 +129,14 @@ class KafkaClient:
         under-replicated or offline.
 
         A topic that our login may not describe is not in the answer at all, and nothing tells that
-        it is missing; the right is ``--operation Describe --topic '*'``. Topics that are being made
-        or deleted are left out.
+        it is missing (seen on Kafka 4.1.1). So the broker is asked first whether we may describe
+        ``__consumer_offsets``: who may not, may not see all, and gets `KafkaDenied`. Topics that
+        are being made or deleted are left out. Brokers are told that have a listener of the same
+        name as the one at ``address``, and are not fenced.
         """
 
         async def ask(session: "_Session") -> Metadata:
+            await _expect_right_to_describe(session)
             request = MetadataRequest(topics=None, allow_auto_topic_creation=False)
             data, version = await session.ask_raw(
                 request, MOST_METADATA, kafka_metadata.FIRST_VERSION, kafka_metadata.LAST_VERSION
@@ -179,8 +190,10 @@ class KafkaClient:
         """Tell whether a group coordinator on this broker is still loading (ListGroups)."""
 
         async def ask(session: "_Session") -> bool:
-            answer = await session.ask(ListGroupsRequest(), MOST, highest=4)
-            error = session.error(answer.error_code)
+            # no group is in this state for long: the error is what counts
+            request = ListGroupsRequest(states_filter=["Dead"])
+            answer = await session.ask(request, MOST_GROUPS, highest=4)
+            error = session.name_of(answer.error_code)
             session.expect(error, LOADING)
             return error == LOADING
 
@@ -193,7 +206,7 @@ class KafkaClient:
         async def ask(session: "_Session") -> Coordinator:
             request = FindCoordinatorRequest(key=group, key_type=GROUP_KEY)
             answer = await session.ask(request, MOST, highest=3)
-            error = session.error(answer.error_code, group)
+            error = session.name_of(answer.error_code, group)
             if error:
                 return Coordinator(error)
             return Coordinator("", answer.node_id, (answer.host, answer.port))
@@ -207,7 +220,7 @@ class KafkaClient:
             answer = await session.ask(DescribeGroupsRequest(groups=[group]), MOST, highest=5)
             (found,) = answer.groups
             return GroupDescription(
-                session.error(found.error_code, group),
+                session.name_of(found.error_code, group),
                 found.group_state or "",
                 found.protocol_type or "",
                 tuple(
@@ -255,7 +268,7 @@ class KafkaClient:
             )
             answer = await session.ask(request, MOST, highest=5)
             return Joined(
-                session.error(answer.error_code, group),
+                session.name_of(answer.error_code, group),
                 answer.member_id,
                 answer.generation_id,
                 answer.leader,
@@ -291,7 +304,7 @@ class KafkaClient:
                 ],
             )
             answer = await session.ask(request, MOST, highest=3)
-            error = session.error(answer.error_code, group)
+            error = session.name_of(answer.error_code, group)
             return Synced(error, bytes(answer.assignment or b""))
 
         return self._ask(address, timeout, ask)
@@ -309,7 +322,7 @@ class KafkaClient:
                 group_instance_id=None,
             )
             answer = await session.ask(request, MOST, highest=3)
-            return session.error(answer.error_code, group)
+            return session.name_of(answer.error_code, group)
 
         return self._ask(address, timeout, ask)
 
@@ -319,7 +332,7 @@ class KafkaClient:
         async def ask(session: "_Session") -> str:
             request = LeaveGroupRequest(group_id=group, member_id=member_id)
             answer = await session.ask(request, MOST, highest=2)
-            return session.error(answer.error_code, group)
+            return session.name_of(answer.error_code, group)
 
         return self._ask(address, timeout, ask)
 
@@ -444,7 +457,7 @@ class _Session:
             begins += 1
         return data[begins:], version
 
-    def error(self, code: int, group: str = "") -> str:
+    def name_of(self, code: int, group: str = "") -> str:
         """Return Kafka's name of an error. Raises `_Denied` for one of rights."""
         name = _error_name(code)
         if name not in RIGHTS:
@@ -454,7 +467,7 @@ class _Session:
         raise _Denied(
             f"a right is missing ({name}). Give it: `kafka-acls.sh --bootstrap-server "
             f"{_shown(self.wire.address)} --add --allow-principal 'User:{said(user)}' {right}`",
-            "kafka-access-denied",
+            code="kafka-access-denied",
         )
 
     def expect(self, error: str, *known: str) -> None:
@@ -498,13 +511,13 @@ class _Session:
             raise _Denied(
                 f"this listener wants no login: set security.protocol to {plain}, or use the port "
                 "of another listener",
-                "kafka-login-refused",
+                code="kafka-login-refused",
             )
         if error:
             names = said(", ".join(offered)) or "none"
             raise _Denied(
                 f"it does not offer sasl.mechanism {self.access.sasl_mechanism}; it offers {names}",
-                "kafka-login-refused",
+                code="kafka-login-refused",
             )
 
     async def _exchange_proofs(self, login: Login, mechanism: str) -> None:
@@ -518,7 +531,7 @@ class _Session:
                 raise _Denied(
                     f"it refuses the login of {said(login.user)} ({mechanism}): {why}. Check the "
                     "user and the password in sasl.jaas.config",
-                    "kafka-login-refused",
+                    code="kafka-login-refused",
                 )
             _take_proof(prover, bytes(answer.auth_bytes or b""))
         if not prover.is_authenticated():
@@ -532,7 +545,7 @@ async def _described_cluster(session: _Session) -> Nodes:
         include_fenced_brokers=True,
     )
     answer = await session.ask(request, MOST, lowest=FENCED_VERSION)
-    error = session.error(answer.error_code)
+    error = session.name_of(answer.error_code)
     if error == "MISMATCHED_ENDPOINT_TYPE":
         raise WireError("it is a controller: name the listener of a broker")
     session.expect(error)
@@ -546,11 +559,22 @@ async def _described_cluster(session: _Session) -> Nodes:
 async def _cluster_of_metadata(session: _Session) -> Nodes:
     request = MetadataRequest(topics=[], allow_auto_topic_creation=False)
     answer = await session.ask(request, MOST, lowest=2)
-    session.expect(session.error(answer.error_code or 0))
+    session.expect(session.name_of(answer.error_code or 0))
     brokers = tuple(
         KafkaNode(one.node_id, one.host, one.port, one.rack or "") for one in answer.brokers
     )
     return Nodes(answer.cluster_id or "", brokers, _is_kraft(session), knows_fenced=False)
+
+
+async def _expect_right_to_describe(session: _Session) -> None:
+    """Raise `_Denied` where our login may not describe an internal topic by its name."""
+    topic = MetadataRequest.MetadataRequestTopic
+    request = MetadataRequest(
+        topics=[topic(topic_id=NO_TOPIC_ID, name=INTERNAL_TOPIC)], allow_auto_topic_creation=False
+    )
+    answer = await session.ask(request, MOST, lowest=kafka_metadata.FIRST_VERSION)
+    for one in answer.topics:
+        session.name_of(one.error_code)
 
 
 def _is_kraft(session: _Session) -> bool:
@@ -561,12 +585,12 @@ async def _described_quorum(session: _Session) -> Quorum:
     topic = DescribeQuorumRequest.TopicData
     wanted = topic(topic_name=QUORUM_TOPIC, partitions=[topic.PartitionData(partition_index=0)])
     answer = await session.ask(DescribeQuorumRequest(topics=[wanted]), MOST)
-    session.expect(session.error(answer.error_code))
+    session.expect(session.name_of(answer.error_code))
     try:
         ((found,),) = [one.partitions for one in answer.topics]
     except ValueError as error:
         raise WireError("its answer is about another partition") from error
-    session.expect(session.error(found.error_code))
+    session.expect(session.name_of(found.error_code))
     replicas = [*found.current_voters, *found.observers]
     now = [one.last_caught_up_timestamp for one in replicas if one.replica_id == found.leader_id]
     if found.leader_id < 0 or not now:

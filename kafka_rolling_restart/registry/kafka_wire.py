@@ -28,7 +28,7 @@ PIECE = MIB  # bytes that are kept of what was received and not read yet
 LENGTH = 4  # bytes before each frame, which say how long it is
 TEXT = 0x20000000  # bytes; text of another protocol would be a longer frame than that
 GRACE_S = 2.0  # for what the loop does after a deadline
-NO_TLS = "does it want TLS, or a login (security.protocol)?"
+HUNG_UP = "connection broken"  # one of those that TLS explains
 Value = TypeVar("Value")
 Found = list[tuple[Any, ...]]
 
@@ -67,6 +67,7 @@ class Wire:
         self._tls = tls
         self._stage = stage
         self._reader, self._writer = streams
+        self._answers = 0
 
     async def ask(self, request: bytes, limit: int) -> bytes:
         """Send a frame, and return the frame that answers it, of at most ``limit`` bytes."""
@@ -76,11 +77,13 @@ class Wire:
             head = await self._reader.readexactly(LENGTH)
             size = self._checked(head, limit)
             self._stage.now = "its answer was not complete"
-            return await self._exactly(size)
+            answer = await self._exactly(size)
         except asyncio.IncompleteReadError as error:
             raise WireError(self._hung_up()) from error
         except OSError as error:
             raise WireError(self._explained(error)) from error
+        self._answers += 1
+        return answer
 
     def close(self) -> None:
         """Let go of the connection at once."""
@@ -109,15 +112,18 @@ class Wire:
         return bytes(received)
 
     def _hung_up(self) -> str:
-        if self._tls is not None:
+        """Say what a peer that hung up may have wanted: a login, once it has answered before."""
+        if self._answers:
             return "it hung up without an answer: does it want a login (security.protocol)?"
-        return f"it hung up without an answer: {NO_TLS}"
+        if self._tls is None:
+            return "it hung up without an answer: does it want TLS (security.protocol)?"
+        return f"TLS: {self._tls.explain(HUNG_UP)}"
 
     def _explained(self, error: OSError) -> str:
+        if isinstance(error, ConnectionResetError | BrokenPipeError):
+            return self._hung_up()
         if self._tls is not None:
             return f"TLS: {self._tls.explain(_words(error))}"
-        if isinstance(error, ConnectionResetError | BrokenPipeError):
-            return f"it hung up without an answer: {NO_TLS}"
         return _words(error)
 
 
@@ -160,27 +166,36 @@ async def _streams(
 
 async def _connect_to_any(found: Found, timeout: float) -> socket.socket:
     """Return a connection to the first address that accepts one. Raises `WireError`."""
-    errors: list[OSError] = []
+    share = timeout / max(len(found), 1)
+    errors: list[WireError] = []
     for family, kind, protocol, _, address in found:
         plain = _socket(family, kind, protocol)
         try:
-            connecting = asyncio.get_running_loop().sock_connect(plain, address)
-            await asyncio.wait_for(connecting, timeout / len(found))
-        except OSError as error:
+            await _connect_within(share, plain, address)
+        except WireError as error:
             plain.close()
             errors.append(error)
-        except asyncio.TimeoutError:
-            plain.close()
-            errors.append(TimeoutError(errno.ETIMEDOUT, "no connection"))
         except BaseException:
             plain.close()
             raise
         else:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return plain
-    refused = all(isinstance(error, ConnectionRefusedError) for error in errors)
-    reasons = dict.fromkeys(_words(error) for error in errors)
-    raise WireError("; ".join(reasons), refused=bool(errors) and refused)
+    reasons = dict.fromkeys(str(error) for error in errors)
+    refused = bool(errors) and all(error.refused for error in errors)
+    raise WireError("; ".join(reasons) or "the name has no address", refused=refused)
+
+
+async def _connect_within(share: float, plain: socket.socket, address: Any) -> None:
+    connecting = asyncio.get_running_loop().sock_connect(plain, address)
+    try:
+        await asyncio.wait_for(connecting, share)
+    # first, because it is an OSError as well from Python 3.11 on
+    except asyncio.TimeoutError as error:
+        raise WireError(f"no connection within {share:g} s") from error
+    except (OSError, OverflowError) as error:  # the latter for a port that is none
+        refused = isinstance(error, ConnectionRefusedError)
+        raise WireError(_words(error), refused=refused) from error
 
 
 def _socket(family: int, kind: int, protocol: int) -> socket.socket:
@@ -197,6 +212,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return said(str(error))
     number = getattr(error, "errno", None)
+    if isinstance(error, ConnectionResetError):  # asyncio's own has no number
+        number = errno.ECONNRESET
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and number:
         return errno_words(number)
     return said(getattr(error, "strerror", None) or str(error) or type(error).__name__)

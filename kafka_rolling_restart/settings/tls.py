@@ -209,7 +209,7 @@ def _trust(context: ssl.SSLContext, authorities: Pem) -> None:
             context.load_verify_locations(expanded(authorities.file))
         else:
             context.load_verify_locations(cadata=authorities.text)
-    except (ssl.SSLError, OSError, ValueError) as error:
+    except (ssl.SSLError, OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{authorities.where}: it holds no certificate in PEM format", code="tls-file-unusable"
         ) from error

@@ -21,6 +21,10 @@ OF_OTHERS = {  # options of other programs
     "--under-replicated-partitions": "kafka-topics.sh",
     "--unavailable-partitions": "kafka-topics.sh",
     "--limit": "ansible-playbook",
+    "--command-config": "Kafka's own tools",
+    "--list": "kafka-acls.sh",
+    "--principal": "kafka-acls.sh",
+    "--status": "kafka-metadata-quorum.sh",
     "--to": "the task upgrade.py",
     "--token": "a task",
 }

@@ -170,7 +170,7 @@ TELLING = {
         "SshError",
         "ZooKeeperUnavailable",
     ),
-    *("ZooKeeperDenied", "Problem", "Reason", "warn", "_warn", "error"),
+    *("ZooKeeperDenied", "KafkaDenied", "Problem", "Reason", "warn", "_warn", "error"),
 }
 # Receivers that have no codes: argparse's own, of which there is one code, and logging.
 OTHERS = {"parser", "LOG", "super"}
