@@ -162,7 +162,7 @@ class Waiting(BrokerHost):
     def __init__(self, allowed: threading.Event) -> None:
         self._allowed = allowed
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
         assert self._allowed.wait(30)
         return Readiness(process_visible=True)
 
