@@ -11,7 +11,7 @@ from requests.adapters import BaseAdapter
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.model.broker import CommandResult, Jvm, Metrics, Sample
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.observation import Observation, Presence
@@ -228,8 +228,30 @@ class FakeBroker(NoClusterState):
             return Observation(Presence.ABSENT, words="its old process is gone")
         return Observation(Presence.PRESENT, words="its old process is there")
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
-        return Readiness()
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
+        if not find:
+            return Readiness()
+        found = self.find_process()
+        return Readiness((), found.presence is Presence.PRESENT, found)
+
+    def find_process(self) -> FoundProcess:
+        if self.ssh_down:
+            return FoundProcess(Presence.UNKNOWN, words="ssh n1: Connection refused")
+        if self.ps_hidden:
+            return FoundProcess(Presence.BLIND, words="the processes of others are hidden")
+        if self.process is None:
+            return FoundProcess(Presence.ABSENT, words="no Java process matches")
+        born, age = round(self.born * 1000), round((self.clock.now() - self.born) * 1000)
+        jvm = Jvm(born, age, self.process, ("boot", self.process, born))
+        return FoundProcess(Presence.PRESENT, jvm, f"pid {self.process} runs")
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        found = self.find_process()
+        if found.presence in (Presence.UNKNOWN, Presence.BLIND):
+            return Observation(Presence.UNKNOWN, words=found.words)
+        if found.jvm is not None and found.jvm.identity == jvm.identity:
+            return Observation(Presence.PRESENT, words="its old process is there")
+        return Observation(Presence.ABSENT, words="its old process is gone")
 
     def close(self) -> None:
         self.closes.append(self.clock.now())

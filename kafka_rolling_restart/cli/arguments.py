@@ -568,14 +568,14 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         type=_command,
         default="service kafka stop",
         metavar="CMD",
-        help="run with sudo (default: %(default)s)",
+        help="run with sudo; {id} and {host} in it are the node's (default: %(default)s)",
     )
     group.add_argument(
         "--start-command",
         type=_command,
         default="service kafka start",
         metavar="CMD",
-        help="run with sudo (default: %(default)s)",
+        help="as above (default: %(default)s)",
     )
     group.add_argument(
         "--roles",
@@ -608,7 +608,8 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         type=_utf_8,
         default="",
         metavar="PATTERN",
-        help="for pgrep -f, to find the process where neither metrics nor a systemd unit tell it "
+        help="extended regular expression for the command line of the process, where neither "
+        "metrics nor a systemd unit tell which it is; {id} and {host} in it are the node's "
         "(default: kafka\\.Kafka)",
     )
     group.add_argument(

@@ -16,8 +16,9 @@ class FoundProcess:
     PRESENT: exactly one, ``jvm`` tells it, with the identity of its life. ABSENT: certainly none
     runs. UNKNOWN: the host did not answer. BLIND: it cannot be told here; ``words`` say why
     (several match, the processes of others are hidden, it runs in a container). ``unit`` is the
-    systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before
-    it kills it; ``restarts`` is how often systemd started it anew by itself.
+    systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before it
+    kills it, None: for ever, or it is not known; ``restarts`` is how often systemd started it anew
+    by itself.
     """
 
     presence: Presence
@@ -77,10 +78,6 @@ class Host(Protocol):
         """
         ...
 
-    def observe_found(self, jvm: Jvm) -> Observation:
-        """Say whether the very process that `find_process` found is there. Never raises."""
-        ...
-
     def find_process(self) -> FoundProcess:
         """Look for the node's process without the help of metrics. Never raises."""
         ...
@@ -105,6 +102,11 @@ class Host(Protocol):
     def observe_process(self, pid: int, age_s: float) -> Observation:
         """Say whether the JVM with this pid and of at least about this age is there. Never
         raises."""
+        ...
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        """Say whether the very process that `find_process` found is there: by the identity of its
+        life, not by its age. Never raises."""
         ...
 
     def close(self) -> None: ...

@@ -11,8 +11,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
+from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
+from kafka_rolling_restart.hosts.process_facts import process_line, search_line, unit_line
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
+from kafka_rolling_restart.hosts.unit import unit_name
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
@@ -39,6 +42,7 @@ ASKING = (
 )
 SUDO_S = 20.0  # limit where a password is given: a wrong one takes several s
 QUESTION_S = 10.0  # limit for `id`, `sudo -l` and `ps`
+SEARCH_S = 15.0  # limit for systemctl, and for reading all of /proc
 # between the uptime and the age that ps shows; many partitions take long to be read
 AGE_TOLERANCE_S = 30.0
 UNTOLD = (
@@ -132,14 +136,26 @@ class HostCommand:
 
 class BrokerHost:
     """The host of one broker. The preflight finds out whether commands need sudo there, and sudo a
-    password."""
+    password.
+
+    ``process_pattern`` is an extended regular expression for the command line of the broker's
+    process; without it, the unit of the start command tells the process, or the class `kafka.Kafka`
+    does. ``properties`` is the path of the file on that command line, where several match.
+    """
 
     def __init__(
-        self, shell: Shell, stop_command: str, start_command: str, password: Secret | None = None
+        self,
+        shell: Shell,
+        stop_command: str,
+        start_command: str,
+        password: Secret | None = None,
+        process_pattern: str = "",
+        properties: str = "",
     ) -> None:
         self._shell = shell
         self._stop = stop_command
         self._start = start_command
+        self._wanted = Wanted(unit_name(start_command), process_pattern, properties)
         self._root = False
         self._password = password
         self._with_password: set[str] = set()
@@ -147,20 +163,26 @@ class BrokerHost:
         self._threads: Standby | None = None
         self.sees_process = False  # as the preflight found it
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
         """Log in, and find out whether both commands may be run and whether the JVM's process can
-        be seen."""
+        be seen.
+
+        ``find``: no metrics tell of a JVM, so look for the process on the host.
+        """
         try:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
                 problems = self._problems(session)
                 age = _age_if_any(session.run, jvm.pid) if jvm else None
+                process = self._find(session.run) if find else None
         except SshError as error:
             return Readiness(problems=(Problem(str(error), code=error.code),))
         visible = age is not None and jvm is not None and is_same_process(age, jvm.uptime_ms / 1000)
+        if process is not None:
+            visible = process.presence is Presence.PRESENT
         self.sees_process = visible
         found = [problem for problem in problems if problem is not None]
-        return Readiness(tuple(dict.fromkeys(found)), visible)
+        return Readiness(tuple(dict.fromkeys(found)), visible, process)
 
     def _problems(self, session: Session) -> list[Problem | None]:
         commands = (self._stop, self._start)
@@ -225,6 +247,36 @@ class BrokerHost:
         if age is None or age < age_s - AGE_TOLERANCE_S:
             return Observation(Presence.ABSENT, words="its old process is gone")
         return Observation(Presence.PRESENT, words="its old process is there")
+
+    def find_process(self) -> FoundProcess:
+        """Look for the broker's process without the help of metrics. Never raises.
+
+        A connection is open then, as after `process_age`.
+        """
+        return self._find(
+            lambda line, limit: self._aside(partial(self._connections.ask, line, limit))
+        )
+
+    def _find(self, run: Run) -> FoundProcess:
+        line = search_line(self._wanted.unit, self._wanted.regex)
+        try:
+            answer = run(line, SEARCH_S)
+        except SshError as error:
+            return FoundProcess(Presence.UNKNOWN, words=str(error))
+        return judge(answer.output, self._wanted)
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        """Say whether the very process that `find_process` found is there. Never raises."""
+        is_by_unit = isinstance(jvm.identity, tuple) and len(jvm.identity) == 2
+        if jvm.pid is None or (is_by_unit and not self._wanted.unit):
+            return Observation(Presence.UNKNOWN, words="its process was not found before")
+        line = unit_line(self._wanted.unit) if is_by_unit else process_line(jvm.pid)
+        judge_answer = observe_invocation if is_by_unit else observe_pid
+        try:
+            answer = self._aside(partial(self._connections.ask, line, QUESTION_S))
+        except SshError as error:
+            return Observation(Presence.UNKNOWN, words=str(error))
+        return judge_answer(answer.output, jvm)
 
     def close(self) -> None:
         """End the connections to the host."""

@@ -1,5 +1,6 @@
 """How the brokers' hosts are reached and commanded."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,11 +10,18 @@ from kafka_rolling_restart.hosts.ssh.config import SshConfig, SshOptions
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.settings.secret import Passwords, Secrets
 
+PLACEHOLDER = re.compile(r"(?<!\$)\{(?:id|host)\}")
+
 
 @dataclass(frozen=True)
 class HostFactory:
     """The SSH configuration and the passwords; ``warn`` hears of a host key that was not known and
-    is added."""
+    is added.
+
+    ``commands`` stop and start a broker, ``controller_commands`` a dedicated controller (None: the
+    same). `{id}` and `{host}` in them are the node's. ``process_pattern`` is for the command lines
+    of their processes, in which the placeholders stand for the same; empty for the default.
+    """
 
     options: SshOptions
     config: SshConfig
@@ -21,6 +29,8 @@ class HostFactory:
     passwords: Passwords
     commands: tuple[str, str]
     warn: Warn
+    controller_commands: tuple[str, str] | None = None
+    process_pattern: str = ""
 
     def hosts(self, brokers: Mapping[int, Broker], plan: Iterable[Broker]) -> dict[int, BrokerHost]:
         """Return each broker's host; ask for the passphrases of the keys that the plan's need.
@@ -40,7 +50,25 @@ class HostFactory:
         credentials = Credentials(self.secrets, self.passwords)
         credentials.open(targets[broker.id] for broker in plan)
         access = Access(credentials, self.config.shell, self.warn)
-        return {
-            broker_id: BrokerHost(SshHost(target, access), *self.commands, self.passwords.sudo)
-            for broker_id, target in targets.items()
-        }
+        hosts: dict[int, BrokerHost] = {}
+        for node_id, target in targets.items():
+            stop, start = self.commands_of(brokers[node_id])
+            pattern = for_node(self.process_pattern, brokers[node_id])
+            hosts[node_id] = BrokerHost(
+                SshHost(target, access), stop, start, self.passwords.sudo, pattern
+            )
+        return hosts
+
+    def commands_of(self, node: Broker) -> tuple[str, str]:
+        """Return what stops and what starts a node, with its id and host in place."""
+        stop, start = self.commands
+        if not node.is_broker and self.controller_commands is not None:
+            stop, start = self.controller_commands
+        return for_node(stop, node), for_node(start, node)
+
+
+def for_node(command: str, node: Broker) -> str:
+    """Return a command with `{id}` and `{host}` replaced by the node's. Other braces, and `${id}`
+    of a shell, stay as they are."""
+    values = {"{id}": str(node.id), "{host}": node.host}
+    return PLACEHOLDER.sub(lambda found: values[found[0]], command)

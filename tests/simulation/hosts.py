@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
 from tests.fakes import FakePending
@@ -100,8 +100,33 @@ class Host:
         there = self._server.nature.visible and life.alive and life.pid == pid
         return float(int(self._clock.now() - life.born)) if there else None
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
-        return Readiness()
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
+        if not find:
+            return Readiness()
+        found = self.find_process()
+        return Readiness((), found.presence is Presence.PRESENT, found)
+
+    def find_process(self) -> FoundProcess:
+        try:
+            self.reach()
+        except SshError as error:
+            return FoundProcess(Presence.UNKNOWN, words=str(error))
+        if not self._server.nature.visible:
+            return FoundProcess(Presence.BLIND, words="the processes of others are hidden")
+        life = self._server.life
+        if not life.alive:
+            return FoundProcess(Presence.ABSENT, words="no Java process matches")
+        born, age = round(life.born * 1000), round((self._clock.now() - life.born) * 1000)
+        jvm = Jvm(born, age, life.pid, ("boot", life.pid, born))
+        return FoundProcess(Presence.PRESENT, jvm, f"pid {life.pid} runs")
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        found = self.find_process()
+        if found.presence in (Presence.UNKNOWN, Presence.BLIND):
+            return Observation(Presence.UNKNOWN, words=found.words)
+        if found.jvm is not None and found.jvm.identity == jvm.identity:
+            return Observation(Presence.PRESENT, words="its old process is there")
+        return Observation(Presence.ABSENT, words="its old process is gone")
 
     def observe_process(self, pid: int, age_s: float) -> Observation:
         try:
