@@ -165,7 +165,8 @@ def _cluster_problems(options: argparse.Namespace) -> Iterator[str]:
             "name the cluster: --cluster-type TYPE (and --cluster-name NAME), --bootstrap-server "
             "HOST:PORT, or --zookeeper HOSTS/CHROOT"
         )
-    if options.cluster_type is None and (options.cluster_name or options.discovery_base_path):
+    is_in_files = bool(options.cluster_name or options.discovery_base_path)
+    if given and options.cluster_type is None and is_in_files:
         yield (
             f"with {given[0]} no configuration is read: leave out --cluster-name and "
             "--discovery-base-path"
@@ -610,7 +611,7 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
         metavar="PATTERN",
         help="extended regular expression for the command line of the process, where neither "
         "metrics nor a systemd unit tell which it is; {id} and {host} in it are the node's "
-        "(default: kafka\\.Kafka)",
+        "(default: the class kafka.Kafka)",
     )
     group.add_argument(
         TASK,

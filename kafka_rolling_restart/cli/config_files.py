@@ -65,7 +65,9 @@ def of_zookeeper(hosts: str) -> ClusterConfig:
 def of_bootstrap(servers: str) -> ClusterConfig:
     """Return a cluster of which only the bootstrap servers are known. Raises `UsageError`."""
     addresses = tuple(_address(one.strip(), "--bootstrap-server") for one in servers.split(","))
-    return ClusterConfig("", servers.strip(), "", (), None, addresses)
+    first, *others = [one.strip() for one in servers.split(",")]
+    name = f"{first} and {len(others)} more" if others else first
+    return ClusterConfig("", name, "", (), None, addresses)
 
 
 def _address(server: str, where: str) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kafka_rolling_restart.cli.recipients import Recipient, Vouched, question, refusal, tell
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.model.broker import Broker, counted
+from kafka_rolling_restart.model.broker import Broker, how_many
 from kafka_rolling_restart.model.progress import duration
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.roll import plan
@@ -81,7 +81,7 @@ def confirm(
     """Ask whether to go on, unless no question is wanted. Raises `Refused` for any answer but
     yes."""
     least = duration(plan.least_s(brokers, rule))
-    count = counted(len(brokers), "broker")
+    count = how_many(brokers)
     report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if settings.no_confirm:
         return

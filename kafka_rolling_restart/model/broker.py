@@ -1,7 +1,7 @@
 """What a cluster is, as plain frozen values that every other module speaks in."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,16 @@ SHOWN = 500  # characters of a command's output in a message
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 broker``, ``3 brokers``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def how_many(nodes: Collection["Broker"]) -> str:
+    """Return how many nodes there are of each kind: ``3 brokers and 1 controller``."""
+    brokers = sum(one.is_broker for one in nodes)
+    controllers = len(nodes) - brokers
+    if not controllers:
+        return counted(brokers, "broker")
+    told = counted(controllers, "controller")
+    return f"{counted(brokers, 'broker')} and {told}" if brokers else told
 
 
 @dataclass(frozen=True)

@@ -404,4 +404,9 @@ def _short(moment: str) -> str:
 
 
 def _ids(brokers: Sequence[Broker]) -> str:
-    return ", ".join(f"broker {part}" for part in ranges(broker.id for broker in brokers)) or "none"
+    named = [
+        f"{kind} {part}"
+        for kind in ("controller", "broker")
+        for part in ranges(broker.id for broker in brokers if broker.kind == kind)
+    ]
+    return ", ".join(named) or "none"

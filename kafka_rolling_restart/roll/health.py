@@ -65,7 +65,7 @@ def _not_members(
     return [
         Reason(
             f"registration {broker_id}",
-            f"broker {broker_id} is {members[broker_id].words}",
+            f"{expected[broker_id].kind} {broker_id} is {members[broker_id].words}",
             code="broker-not-registered",
         )
         for broker_id in expected

@@ -11,7 +11,7 @@ from kafka_rolling_restart.errors import (
     Interrupted,
     RollingRestartError,
 )
-from kafka_rolling_restart.model.broker import Broker
+from kafka_rolling_restart.model.broker import Broker, how_many
 from kafka_rolling_restart.model.ending import FinalState, Outcome
 
 UNKNOWN = "broker-state-unknown"
@@ -108,9 +108,8 @@ def _all_done(final: FinalState) -> str:
     if count == 0:
         return "no broker was left to restart; the cluster is healthy"
     others = f" ({len(final.skipped)} of them by somebody else)" if final.skipped else ""
-    all_of_it = (
-        f"all {count} brokers of the plan were" if count > 1 else "the 1 broker of the plan was"
-    )
+    nodes = how_many((*final.done, *final.skipped))
+    all_of_it = f"all {nodes} of the plan were" if count > 1 else f"the {nodes} of the plan was"
     return f"{all_of_it} restarted{others}, and the cluster is healthy"
 
 

@@ -2,14 +2,14 @@
 first."""
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kafka_rolling_restart.errors import Refused, UsageError
 from kafka_rolling_restart.hosts.base import Host, Readiness
-from kafka_rolling_restart.model.broker import Broker, Sample, counted
+from kafka_rolling_restart.model.broker import Broker, Sample, counted, how_many
 from kafka_rolling_restart.model.cluster_state import Quorum
 from kafka_rolling_restart.model.observation import Presence
 from kafka_rolling_restart.model.plan_row import LEFT_ALONE, PlanRow
@@ -126,7 +126,8 @@ def describe(
 
     ``where`` is the registry and its address; ``wanted`` is --discovery-base-path.
     """
-    known, expected = len(brokers), len(config.broker_list)
+    members = [one for one in brokers.values() if one.is_broker]
+    known, expected = len(members), len(config.broker_list)
     source = f"configured in {config.path}, {where}" if config.path else "named on the command line"
     lines = [f"cluster {config.label}, {source}"]
     warnings: list[Problem] = []
@@ -135,9 +136,8 @@ def describe(
         warnings.append(Problem(text, code="cluster-type-elsewhere"))
     seat = f"controller: {_name(controller, brokers)}"
     expects = f"; the configuration expects {expected}" if config.path else ""
-    lines.append(
-        f"{known} {'broker is' if known == 1 else 'brokers are'} registered{expects}; {seat}"
-    )
+    are = "is" if len(brokers) == 1 else "are"
+    lines.append(f"{how_many(brokers.values())} {are} registered{expects}; {seat}")
     if known < expected:
         text = (
             f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others "
@@ -202,11 +202,12 @@ class Finding:
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     host_seen: bool = True
+    unseen: str = "metrics ok"  # what is said of a node whose host was not looked at
 
     def __str__(self) -> str:
         if self.problems:
             return f"{counted(len(self.problems), 'problem')}, see below"
-        good = "ok" if self.host_seen else "metrics ok"
+        good = "ok" if self.host_seen else self.unseen
         return f"{good}, see the notes" if self.notes else good
 
 
@@ -301,24 +302,25 @@ def findings(
     }
 
 
-def looking(known: int, planned: int) -> str:
-    """Return the line about what the preflight looks at, of ``known`` brokers of which ``planned``
-    are restarted."""
+def looking(known: Collection[Broker], planned: int) -> str:
+    """Return the line about what the preflight looks at, of the ``known`` nodes of which
+    ``planned`` are restarted."""
     if not planned:
-        return f"preflight: looking at {counted(known, 'broker')}, and at no host"
-    return f"preflight: looking at {counted(known, 'broker')}, and at the hosts of {planned}"
+        return f"preflight: looking at {how_many(known)}, and at no host"
+    return f"preflight: looking at {how_many(known)}, and at the hosts of {planned}"
 
 
-def good(known: int, planned: int) -> str:
+def good(readings: Collection[Sample], planned: int) -> str:
     """Return the line about a preflight that found no problem; it claims nothing of hosts that were
     not looked at."""
+    known = len(readings)
+    answer = "all metrics answer"
+    if not any(one.tells_process for one in readings):
+        answer = "all nodes serve"
     if not planned:
-        return (
-            "preflight: all metrics answer; the plan has no broker, so no host and no command "
-            "was checked"
-        )
+        return f"preflight: {answer}; the plan has no broker, so no host and no command was checked"
     every = "every host" if planned == known else f"every host of the plan ({planned} of {known})"
-    return f"preflight: {every} lets us in, both commands are allowed, all metrics answer"
+    return f"preflight: {every} lets us in, both commands are allowed, {answer}"
 
 
 def notes(
@@ -407,7 +409,8 @@ def _finding(
                 "will be judged by its registration and its metrics alone"
             )
             notes.append(Problem(text, code="process-not-visible"))
-    return Finding(_those(problems), _those(notes), host_seen=ready is not None)
+    unseen = "metrics ok" if reading.tells_process else "serves"
+    return Finding(_those(problems), _those(notes), host_seen=ready is not None, unseen=unseen)
 
 
 def _those(found: Iterable[Problem | None]) -> tuple[Problem, ...]:
@@ -430,7 +433,7 @@ def _not_found(ready: Readiness) -> Problem | None:
     text = (
         f"its process cannot be found on its host: {found.words}. Without it nothing proves that a "
         "broker is gone. If its command line does not contain kafka.Kafka, give --process-pattern; "
-        "if it runs in a container, use a source of metrics (--metrics jmxproxy)"
+        "if it runs in a container, use a source of metrics (--metrics)"
     )
     return Problem(text, code="process-not-identified")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from kafka_rolling_restart.errors import ExitStatus, Refused, held_by
-from kafka_rolling_restart.model.broker import Sample, counted
+from kafka_rolling_restart.model.broker import Sample, counted, how_many
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.registry.base import Registry
@@ -23,7 +23,7 @@ def preflight(
     """
     lock_problem = registry.lock_problem()
     quorum = registry.quorum()
-    roll.report.step(plan.looking(len(roll.brokers), len(roll.plan)))
+    roll.report.step(plan.looking(roll.brokers.values(), len(roll.plan)))
     readings = roll.watch.look_first()
 
     def tell(count: int) -> None:
@@ -64,7 +64,7 @@ def preflight(
         )
         raise Refused(text, code="preflight-failed")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
-    roll.report.say(plan.good(len(roll.brokers), len(roll.plan)))
+    roll.report.say(plan.good(readings.values(), len(roll.plan)))
 
 
 def _with_processes(
@@ -86,7 +86,7 @@ def check_once(roll: Roll, lock_holder: str) -> Outcome:
     if verdict.health is not Health.HEALTHY:
         text = f"dry run: {verdict.state}: {verdict.why}. Nothing was touched"
         raise Refused(text, code="cluster-not-healthy")
-    what = f"{counted(len(roll.plan), 'broker')} would be restarted"
+    what = f"{how_many(roll.plan)} would be restarted"
     if not roll.plan:
         what = "no broker would be restarted, so no host was checked"
     line = f"dry run: the cluster is healthy, and {what}; nothing was touched"

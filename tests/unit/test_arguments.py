@@ -225,9 +225,22 @@ def test_a_moment_with_a_zone_is_understood() -> None:
     [
         (
             [],
-            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), or --zookeeper "
-            "HOSTS/CHROOT",
+            "name the cluster: --cluster-type TYPE (and --cluster-name NAME), --bootstrap-server "
+            "HOST:PORT, or --zookeeper HOSTS/CHROOT",
         ),
+        (
+            ["--bootstrap-server", "k1:9092", "--zookeeper", "zk"],
+            "--bootstrap-server and --zookeeper each name a cluster: give one of them",
+        ),
+        (
+            ["--bootstrap-server", "k1:9092", "-c", "main"],
+            "with --bootstrap-server no configuration is read",
+        ),
+        (["--zookeeper", "zk", "--command-config", "f"], "--command-config is for"),
+        (["--bootstrap-server", "k1:9092", "--listener", "SSL"], "--listener is for ZooKeeper"),
+        (["--bootstrap-server", "k1:9092", "--roles", "voters"], "--roles"),
+        (["--bootstrap-server", "k1:9092", "--metrics", "jolokai"], "--metrics"),
+        (["--bootstrap-server", "k1:9092", "--controller-stop-command", " "], "is empty"),
         (["-c", "main"], "name the cluster"),
         (["-t", "main", "--zookeeper", "zk"], "give one of them"),
         (

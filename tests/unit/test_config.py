@@ -1,5 +1,6 @@
 import os
 import pwd
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from kafka_rolling_restart.cli.config_files import (
     known_names,
     known_types,
     load,
+    of_bootstrap,
     of_zookeeper,
 )
 from kafka_rolling_restart.errors import UsageError
@@ -256,3 +258,47 @@ def test_a_cluster_of_which_only_the_zookeeper_is_known_is_called_after_it(right
     found = of_zookeeper(right)
     assert found.label == found.zookeeper == right.strip()
     assert (found.path, found.broker_list) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "servers",
+    ["k1", "k1:", ":9092", "k1:0", "k1:65536", "k1:9092,", "http://k1:9092", "-k:9092", "::1:9092"],
+)
+def test_a_bootstrap_server_that_is_no_address_is_said_in_one_line(servers: str) -> None:
+    with pytest.raises(UsageError, match="--bootstrap-server must be 'host:port,host:port', not"):
+        of_bootstrap(servers)
+
+
+def test_bootstrap_servers_name_the_cluster_by_the_first() -> None:
+    found = of_bootstrap("k1:9092, [::1]:9093")
+    assert found.bootstrap == (("k1", 9092), ("::1", 9093))
+    assert (found.label, found.zookeeper) == ("k1:9092 and 1 more", "")
+
+
+def test_a_cluster_without_zookeeper_begins_at_its_broker_list(tmp_path: Path) -> None:
+    text = (
+        "clusters: {main: {broker_list: ['k1:9092', 'k2:9092'], command_config: /etc/c.properties}}"
+    )
+    (tmp_path / "t.yaml").write_text(text)
+    found = load("t", "main", [tmp_path])
+    assert found.bootstrap == (("k1", 9092), ("k2", 9092))
+    assert (found.command_config, found.zookeeper) == ("/etc/c.properties", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            "{broker_list: [k1]}",
+            "clusters.main.broker_list must be 'host:port,host:port', not 'k1'",
+        ),
+        ("{broker_list: 7}", "clusters.main.broker_list must be a list of 'host:port'"),
+        ("{broker_list: ['k1:1'], command_config: [1]}", "clusters.main.command_config must be"),
+    ],
+)
+def test_a_cluster_without_zookeeper_that_is_wrong_names_the_key(
+    tmp_path: Path, settings: str, said: str
+) -> None:
+    (tmp_path / "t.yaml").write_text(f"clusters: {{main: {settings}}}")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load("t", "main", [tmp_path])

@@ -193,20 +193,21 @@ def test_metrics_that_may_be_old_are_a_problem_unless_that_is_allowed() -> None:
 
 
 def test_a_good_preflight_claims_nothing_of_hosts_that_were_not_looked_at() -> None:
+    read = [Sample(0, 0, metrics=SOUND)] * 3
     assert (
-        good(3, 3)
+        good(read, 3)
         == "preflight: every host lets us in, both commands are allowed, all metrics answer"
     )
-    assert good(3, 2).startswith(
+    assert good(read, 2).startswith(
         "preflight: every host of the plan (2 of 3) lets us in, both commands are allowed,"
     )
     assert (
-        good(3, 0)
+        good(read, 0)
         == "preflight: all metrics answer; the plan has no broker, so no host and no command was "
         "checked"
     )
-    assert looking(3, 2) == "preflight: looking at 3 brokers, and at the hosts of 2"
-    assert looking(3, 0) == "preflight: looking at 3 brokers, and at no host"
+    assert looking(BROKERS.values(), 2) == "preflight: looking at 3 brokers, and at the hosts of 2"
+    assert looking(BROKERS.values(), 0) == "preflight: looking at 3 brokers, and at no host"
 
 
 def test_the_table_does_not_say_ok_of_a_broker_whose_host_was_not_looked_at() -> None:
