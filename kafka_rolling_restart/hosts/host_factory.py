@@ -46,6 +46,7 @@ class HostFactory:
         targets = {
             one.id: self.config.host(self.options.name(one.host, one.id))
             for one in brokers.values()
+            if one.host  # else it is in no plan
         }
         credentials = Credentials(self.secrets, self.passwords)
         credentials.open(targets[broker.id] for broker in plan)

@@ -595,12 +595,14 @@ async def _described_quorum(session: _Session) -> Quorum:
     now = [one.last_caught_up_timestamp for one in replicas if one.replica_id == found.leader_id]
     if found.leader_id < 0 or not now:
         raise WireError("it has no leader now")
+    told = [one for one in answer.nodes or () if one.listeners]
     return Quorum(
         found.leader_id,
         found.leader_epoch,
         tuple(_replica(one, found.leader_id, now[0]) for one in found.current_voters),
         tuple(_replica(one, found.leader_id, now[0]) for one in found.observers),
-        tuple((one.node_id, one.listeners[0].host) for one in answer.nodes or () if one.listeners),
+        tuple((one.node_id, one.listeners[0].host) for one in told),
+        tuple((one.node_id, one.listeners[0].port) for one in told),
     )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.errors import Refused, RegistryUnavailable
+from kafka_rolling_restart.errors import Refused, RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.model.broker import HOST, Broker
 from kafka_rolling_restart.model.cluster_state import ClusterState, Partition, Quorum
 from kafka_rolling_restart.model.observation import Observation, Presence
@@ -40,6 +40,8 @@ POLL_S = 0.2  # from one question to the quorum to the next meanwhile
 MAX_RACK = 40  # characters that are shown
 SHOWN = 80  # characters of what somebody registered
 MAX_WORDS = 300  # characters of a reason
+VOTERS_S = 1.0  # for the voters to answer on their ports
+VOTERS_AGAIN_S = 10.0  # from one such question to the next
 QUESTIONS = 4  # of one look at all, each of which may take its whole timeout
 ADVICE = (
     "Check that the controllers run, and the addresses (--bootstrap-server, or broker_list in the "
@@ -75,6 +77,9 @@ class Kraft:
         self.timeout = timeout
         self._addresses: dict[int, Address] = {}  # of the brokers, as they were told last
         self._controllers: frozenset[int] = frozenset()  # the voters that are no brokers
+        self._voters: dict[int, Address] = {}  # where they were told to be
+        self._voters_asked_at = float("-inf")
+        self._voters_missing = ""  # those of them that did not answer then
 
     @property
     def where(self) -> str:
@@ -317,7 +322,36 @@ class Kraft:
         return quorum, current
 
     def _quorum(self, limit: float, without: frozenset[int]) -> Quorum:
-        return first_answer(self._candidates(without), self._client.quorum, limit)
+        try:
+            found = first_answer(self._candidates(without), self._client.quorum, limit)
+        except RegistryDenied:
+            raise
+        except RegistryUnavailable as error:
+            text = f"{error}{self._missing_voters()}"
+            raise RegistryUnavailable(text, error.advice, code=error.code) from error
+        self._voters = {
+            one: (host, dict(found.ports).get(one, 0))
+            for one, host in found.hosts
+            if one in found.voter_ids
+        }
+        return found
+
+    def _missing_voters(self) -> str:
+        """Say which voters do not answer on their ports, as a clause, where their ports are known.
+
+        They are asked once in a while alone: a broker in hand does not wait for them.
+        """
+        now = self._clock.now()
+        if now - self._voters_asked_at >= VOTERS_AGAIN_S and self._voters:
+            pings = self._client.serves(self._voters, VOTERS_S)
+            self._voters_asked_at = now
+            missing = [one for one in sorted(self._voters) if not pings[one].answers]
+            self._voters_missing = ", ".join(
+                f"{one} ({_joined(self._voters[one])}: {pings[one].reason})" for one in missing
+            )
+        if not self._voters_missing:
+            return ""
+        return f"; of its {len(self._voters)} voters these do not answer: {self._voters_missing}"
 
     def _candidates(self, without: frozenset[int] = frozenset()) -> list[Address]:
         """Return whom to ask, in the order in which they are asked."""
