@@ -114,7 +114,8 @@ class KafkaClient:
         tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft.
 
         A broker without a listener of the same name as the one at ``address`` is not told (seen on
-        Kafka 4.1.1, where one of three brokers had the listener).
+        Kafka 4.1.1, where one of three brokers had the listener). One that was killed is fenced
+        there after 9 s.
         """
 
         async def ask(session: "_Session") -> Nodes:
@@ -154,8 +155,9 @@ class KafkaClient:
         """Return the metadata quorum as its leader sees it.
 
         Any broker passes the question on to the leader. A controller does not: one that does not
-        lead answers NOT_LEADER, which is `KafkaUnavailable`. In an idle cluster followers are up to
-        0.5 s behind. With two of three controllers down, brokers do not answer at all.
+        lead answers NOT_LEADER, which is `KafkaUnavailable`. On Kafka 4.1.1 in an idle cluster,
+        followers are up to 0.5 s behind, and one that was killed is more so each second. With two
+        of three voters killed, the leader answers for 3 s more; then brokers do not answer at all.
         """
 
         async def ask(session: "_Session") -> Quorum:
