@@ -154,10 +154,11 @@ class KafkaClient:
     def quorum(self, address: Address, timeout: float) -> Quorum:
         """Return the metadata quorum as its leader sees it.
 
-        Any broker passes the question on to the leader. A controller does not: one that does not
-        lead answers NOT_LEADER, which is `KafkaUnavailable`. On Kafka 4.1.1 in an idle cluster,
-        followers are up to 0.5 s behind, and one that was killed is more so each second. With two
-        of three voters killed, the leader answers for 3 s more; then brokers do not answer at all.
+        Any broker of a KRaft cluster passes the question on to the leader. A controller does not:
+        one that does not lead answers NOT_LEADER, which is `KafkaUnavailable`. A broker on
+        ZooKeeper (3.9.1) does not know the question. On Kafka 4.1.1 in an idle cluster, followers
+        are up to 0.5 s behind, and one that was killed is more so each second. With two of three
+        voters killed, the leader answers for 3 s more; then brokers do not answer at all.
         """
 
         async def ask(session: "_Session") -> Quorum:
@@ -379,6 +380,9 @@ class KafkaClient:
             await session.learn_versions()
             await session.log_in()
             return await question(session)
+        # such as nothing in place of a list
+        except (ValueError, TypeError, IndexError) as error:
+            raise WireError("its answer does not fit the question") from error
         finally:
             wire.close()
 
@@ -650,8 +654,8 @@ def _error_name(code: int) -> str:
     """Return Kafka's name of an error, "" for none."""
     if code == 0:
         return ""
-    found = kafka_errors.for_code(code)
-    return str(getattr(found, "message", "")) or f"UNKNOWN_ERROR_{code}"
+    known = kafka_errors.kafka_errors.get(code)
+    return str(getattr(known, "message", "")) or f"UNKNOWN_ERROR_{code}"
 
 
 def _shown(address: Address) -> str:
