@@ -42,6 +42,7 @@ WORD = re.compile(
 SETTING_OF_JAAS, SECURITY = "sasl.jaas.config", "security.protocol"
 MECHANISM, KEY_PASSWORD = "sasl.mechanism", "ssl.key.password"
 TRUST_STORE, KEY_STORE = "ssl.truststore", "ssl.keystore"
+PROVIDERS = "config.providers"
 CHECK_NAMES = "ssl.endpoint.identification.algorithm"
 
 
@@ -51,6 +52,10 @@ def read_client_properties(name: str, timeout: float) -> KafkaAccess:
     Raises `UsageError` for a file that cannot be read, or a setting that is wrong or not supported.
     """
     settings = _Settings(name, parse_properties(_read(name), name))
+    if settings.get(PROVIDERS):
+        raise settings.unsupported(
+            PROVIDERS, "values from elsewhere are not supported. Write the values into the file"
+        )
     protocol = settings.get(SECURITY, DEFAULT_PROTOCOL).upper()
     if protocol not in PROTOCOLS:
         raise settings.wrong(SECURITY, f"{said(protocol)} is none of {', '.join(PROTOCOLS)}")

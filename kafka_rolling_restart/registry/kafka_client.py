@@ -139,11 +139,11 @@ class KafkaClient:
         async def ask(session: "_Session") -> Metadata:
             await _expect_right_to_describe(session)
             request = MetadataRequest(topics=None, allow_auto_topic_creation=False)
-            data, version = await session.ask_raw(
+            data, version, begins = await session.ask_raw(
                 request, MOST_METADATA, kafka_metadata.FIRST_VERSION, kafka_metadata.LAST_VERSION
             )
             try:
-                return kafka_metadata.read_metadata(data, version)
+                return kafka_metadata.read_metadata(data, version, begins)
             except kafka_metadata.Unreadable as error:
                 raise WireError(
                     f"what answers there does not speak Kafka's protocol: {error}"
@@ -451,9 +451,9 @@ class _Session:
 
     async def ask_raw(
         self, request: Any, limit: int, lowest: int, highest: int
-    ) -> tuple[bytes, int]:
-        """Ask as `ask` does; return the bytes of the answer without its header, and its
-        version."""
+    ) -> tuple[bytes, int, int]:
+        """Ask as `ask` does; return the bytes of the answer, its version, and where it begins
+        behind its header."""
         version = self._version(request, lowest, highest)
         data = await self._send(request, version, limit)
         begins = struct.calcsize(">i")
@@ -461,7 +461,7 @@ class _Session:
             if data[begins : begins + 1] != b"\0":
                 raise WireError("its answer has a header that we do not understand")
             begins += 1
-        return data[begins:], version
+        return data, version, begins
 
     def name_of(self, code: int, group: str = "") -> str:
         """Return Kafka's name of an error. Raises `_Denied` for one of rights."""

@@ -165,6 +165,13 @@ def test_a_protocol_that_is_none_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_password_that_is_kept_elsewhere_is_refused_and_not_sent_as_it_stands(
+    tmp_path: Path,
+) -> None:
+    wrong = refused(tmp_path, "config.providers=file", *sasl("${file:/etc/secret:password}"))
+    assert "config.providers: values from elsewhere are not supported" in str(wrong)
+
+
 # TLS
 
 
