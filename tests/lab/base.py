@@ -97,6 +97,11 @@ class BaseLab(ABC):
 
     @property
     @abstractmethod
+    def where(self) -> str:
+        """What tells of the brokers, and its address."""
+
+    @property
+    @abstractmethod
     def observer(self) -> BaseObserver:
         """The witness."""
 

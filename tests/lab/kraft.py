@@ -1,8 +1,5 @@
 """A KRaft cluster on loopback addresses, with SSH, service scripts and metrics, and
-handles to make it misbehave.
-
-What it costs (24 GiB, 2 cores, with other work beside it): see `KraftLab`.
-"""
+handles to make it misbehave."""
 
 from __future__ import annotations
 
@@ -48,6 +45,15 @@ class KraftLab(BaseLab):
 
     Brokers are 1, 2, 3, ...; dedicated controllers are 101, 102, ... With ``combined`` the brokers
     are the voters, and there are no others. ``version`` is that of Kafka: 4.1, or 3.9.
+    ``settings`` go into the server.properties of every node, over those of the lab.
+
+    Measured with 3 brokers and 3 controllers of Kafka 4.1 on 2 cores and 24 GiB, with other work
+    beside it: healthy after 13 s; a broker's JVM takes 184 MiB, a controller's 153 MiB (RSS), all
+    six 1.0 GiB; a reset with nothing to do takes 0.25 s; the end 0.3 s. A broker that is restarted
+    within its session of 9 s is refused (DUPLICATE_BROKER_REGISTRATION) until the session is over,
+    though it was stopped gracefully: its restart takes 10 to 13 s. A stop takes 2.5 s, that of a
+    controller 0.2 to 0.9 s. The quorum is a static one, and the cluster tells the controllers'
+    hosts (`nodes` of DescribeQuorum) all the same.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class KraftLab(BaseLab):
         controllers: int = 3,
         combined: bool = False,
         version: str = "4.1",
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         if brokers not in range(1, FIRST_CONTROLLER - 1) or controllers not in range(1, 10):
@@ -64,6 +71,7 @@ class KraftLab(BaseLab):
             raise ValueError(f"version is one of {', '.join(POMS)}")
         self.combined = combined
         self.version = version
+        self._settings = dict(settings or {})
         self.controllers: list[Host] = []
         self._brokers = range(1, brokers + 1)
         self._controllers = range(FIRST_CONTROLLER, FIRST_CONTROLLER + controllers)
@@ -83,6 +91,11 @@ class KraftLab(BaseLab):
     def bootstrap(self) -> str:
         """Every broker, as `--bootstrap-server` takes them."""
         return ",".join(self.broker_list)
+
+    @property
+    def where(self) -> str:
+        """What tells of the brokers, and its address."""
+        return f"Kafka: {self.bootstrap}"
 
     @property
     def observer(self) -> KraftObserver:
@@ -193,6 +206,7 @@ class KraftLab(BaseLab):
             if node in hosts
         ]
         settings = kraft_settings(node, roles, self.voters, len(self.hosts))
+        settings.update(self._settings)
         node.install(jars, settings, HEAP if node in self.hosts else CONTROLLER_HEAP)
 
     def _format(self, jars: Jars) -> None:

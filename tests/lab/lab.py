@@ -56,6 +56,11 @@ class Lab(BaseLab):
         return ",".join(f"{server.address}:{PORT}" for server in self.ensemble) + CHROOT
 
     @property
+    def where(self) -> str:
+        """What tells of the brokers, and its address."""
+        return f"ZooKeeper: {self.zookeeper}"
+
+    @property
     def secure_zookeeper(self) -> str:
         """The same over TLS."""
         return ",".join(f"{server.address}:{SECURE_PORT}" for server in self.ensemble) + CHROOT
