@@ -32,7 +32,7 @@ CLUSTER_TYPE = "lab"
 CLUSTER = "main"
 TOPIC = "lab"
 PARTITIONS = 12
-STAND_INS = ("service", "systemctl", "sudo", "id", "ps", "pgrep")
+STAND_INS = ("service", "systemctl", "sudo", "id", "ps", "pgrep", "sh")
 JUMP_HOST = 110
 BOOT_TIMEOUT = 120.0  # s; it takes 30 at most on 2 idle cores
 HEAL_TIMEOUT = 120.0  # s
@@ -250,6 +250,16 @@ class BaseLab(ABC):
             script = self._bin / name
             script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "{code}" "$@"\n')
             script.chmod(0o755)
+        self._write_sh()
+
+    def _write_sh(self) -> None:
+        """Write the stand-in for sh: only a line that reads all of /proc is worth a Python."""
+        slow = (self._bin / "sh").rename(self._bin / "sh-of-this-host")
+        quick = self._bin / "sh"
+        quick.write_text(
+            f'#!/bin/sh\ncase "$*" in *"/proc/[0-9]"*) exec {slow} "$@";; esac\nexec /bin/sh "$@"\n'
+        )
+        quick.chmod(0o755)
 
     def _write_home(self) -> None:
         """Write the user's files as they should be: SSH's, and the description of the cluster."""

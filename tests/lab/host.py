@@ -71,8 +71,8 @@ class Service:
     `ExecStartPre` does. hold: such calls of id and service (`service kafka stop`) are logged and
     then wait, before they look how to behave. systemd: `systemctl` tells of the unit; without
     it there is no such command. unit_stop_timeout: what it tells as TimeoutStopUSec, such as
-    `infinity`. ps_hidden: `ps` shows nothing and exits 1. pgrep_hidden: `pgrep` finds nothing.
-    pgrep_double: a second process runs that looks like Kafka.
+    `infinity`. ps_hidden: `ps` shows nothing and exits 1. pgrep_hidden: `pgrep` finds nothing,
+    and a look through /proc no JVM. pgrep_double: a second process runs that looks like Kafka.
     """
 
     stop_mode = ModeFile(STOP_MODES)

@@ -21,6 +21,10 @@ from .shell import PATIENCE, ssh
 from .slot import KraftKind
 
 FIND = "pgrep -f '[k]afka.Kafka'"
+LOOK = (
+    "sh -c 'for d in /proc/[0-9]*; do read -r n <$d/comm; "
+    "case $n in java*) echo ${d#/proc/};; esac; done 2>/dev/null'"
+)
 PROPERTIES = "MainPID,InvocationID,ExecMainStartTimestampMonotonic,NRestarts,TimeoutStopUSec"
 STATES = "ActiveState,SubState,LoadState,Id"
 QUICK_RESET = 3.0  # s; it takes 0.3 when nothing else runs
@@ -40,6 +44,11 @@ def show(lab: BaseLab, host: Host, properties: str, unit: str = "kafka") -> dict
 def found(lab: BaseLab, host: Host) -> list[int]:
     """Ask pgrep of a host for Kafka."""
     return [int(pid) for pid in ssh(lab, host, FIND).stdout.split()]
+
+
+def looked_up(lab: BaseLab, host: Host) -> list[int]:
+    """Look for JVMs in /proc of a host."""
+    return [int(pid) for pid in ssh(lab, host, LOOK).stdout.split()]
 
 
 def has_joined(consumer: KafkaConsumer) -> bool:
@@ -174,6 +183,18 @@ class TestPgrep:
         assert found(kraft_lab, host) == [host.pid]
         host.service.pgrep_hidden = True
         assert found(kraft_lab, host) == []
+
+
+class TestProc:
+    def test_a_look_through_proc_finds_the_jvm_of_its_own_host_only(
+        self, kraft_lab: KraftLab, host: Host
+    ) -> None:
+        for one in kraft_lab.nodes:
+            assert looked_up(kraft_lab, one) == [one.pid]
+        host.service.pgrep_double = True
+        assert len(looked_up(kraft_lab, host)) == 2
+        host.service.pgrep_hidden = True
+        assert looked_up(kraft_lab, host) == []
 
 
 class TestSystemctl:

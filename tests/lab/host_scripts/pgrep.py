@@ -31,7 +31,28 @@ def main(arguments: list[str]) -> int:
     sys.stderr.write(done.stderr)
     if done.returncode not in (FOUND, NOT_FOUND):
         return done.returncode
-    return _tell([line for line in done.stdout.splitlines() if _is_ours(line)], arguments)
+    lines = [line for line in done.stdout.splitlines() if _is_shown(int(line.split()[0]))]
+    return _tell(lines, arguments)
+
+
+def pids() -> list[int]:
+    """List the processes of the machine."""
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def is_ours(pid: int) -> bool:
+    """Tell whether a process is of this host."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False  # it ended meanwhile, or is somebody else's
+    return f"LAB_HOST={host.folder()}".encode() in environment
+
+
+def _is_shown(pid: int) -> bool:
+    """Tell whether a process is of this host, and not this one: the real pgrep does not show
+    itself."""
+    return pid != os.getpid() and is_ours(pid)
 
 
 def _tell(lines: list[str], arguments: list[str]) -> int:
@@ -40,16 +61,3 @@ def _tell(lines: list[str], arguments: list[str]) -> int:
     elif lines:
         print("\n".join(lines))
     return FOUND if lines else NOT_FOUND
-
-
-def _is_ours(line: str) -> bool:
-    """Tell whether a line is about a process of this host; this one itself is not shown, as the
-    real pgrep does not show itself."""
-    pid = line.split()[0]
-    if pid == str(os.getpid()):
-        return False
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False  # it ended meanwhile, or is somebody else's
-    return f"LAB_HOST={host.folder()}".encode() in environment
