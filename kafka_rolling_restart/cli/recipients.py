@@ -1,8 +1,8 @@
 """Which hosts passwords are sent to, and which of them somebody vouches for.
 
 The hosts come from the cluster. Who can write to its registry can register a host of their own,
-so a password goes to a host only if the configuration's broker_list or --allow-hosts has it, or a person was
-shown it and said yes.
+so a password goes to a host only if the configuration's broker_list or --allow-hosts has it, or a
+person was shown it and said yes.
 """
 
 import ipaddress

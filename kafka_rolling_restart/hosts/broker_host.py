@@ -13,7 +13,13 @@ from typing import Protocol, TypeVar
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
-from kafka_rolling_restart.hosts.process_facts import process_line, search_line, unit_line
+from kafka_rolling_restart.hosts.process_facts import (
+    clean_stop,
+    clean_stop_line,
+    process_line,
+    search_line,
+    unit_line,
+)
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
 from kafka_rolling_restart.hosts.unit import unit_name
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
@@ -277,6 +283,19 @@ class BrokerHost:
         except SshError as error:
             return Observation(Presence.UNKNOWN, words=str(error))
         return judge_answer(answer.output, jvm)
+
+    def stopped_cleanly(self, log_dirs: Sequence[str]) -> bool | None:
+        """Tell whether the broker, which is down, left `.kafka_cleanshutdown` in each log
+        directory: it stopped cleanly then.
+
+        None where that is not known: they can seldom be read without root. Never raises.
+        """
+        try:
+            line = clean_stop_line(log_dirs)
+            answer = self._aside(partial(self._connections.ask, line, QUESTION_S))
+        except SshError:
+            return None
+        return clean_stop(answer.output)
 
     def close(self) -> None:
         """End the connections to the host."""

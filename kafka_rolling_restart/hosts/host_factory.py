@@ -61,11 +61,21 @@ class HostFactory:
         return hosts
 
     def commands_of(self, node: Broker) -> tuple[str, str]:
-        """Return what stops and what starts a node, with its id and host in place."""
-        stop, start = self.commands
-        if not node.is_broker and self.controller_commands is not None:
-            stop, start = self.controller_commands
-        return for_node(stop, node), for_node(start, node)
+        """Return what stops and what starts a node."""
+        return commands_of(node, self.commands, self.controller_commands)
+
+
+def commands_of(
+    node: Broker, commands: tuple[str, str], controller_commands: tuple[str, str] | None
+) -> tuple[str, str]:
+    """Return what stops and what starts a node, with its id and host in place.
+
+    ``controller_commands`` are those of a dedicated controller, None: the same as of a broker.
+    """
+    stop, start = commands
+    if not node.is_broker and controller_commands is not None:
+        stop, start = controller_commands
+    return for_node(stop, node), for_node(start, node)
 
 
 def for_node(command: str, node: Broker) -> str:

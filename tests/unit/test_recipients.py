@@ -167,8 +167,8 @@ def test_the_question_names_every_host_and_those_that_nobody_vouches_for() -> No
 def test_a_refusal_names_the_hosts_and_the_option_in_one_line() -> None:
     said = refusal(of(HTTP)[:2], "broker_list in /d/main.yaml does not")
     assert said.startswith(
-        "the HTTP password would be sent to kafka1, kafka2: the cluster registered these hosts, and "
-        "broker_list"
+        "the HTTP password would be sent to kafka1, kafka2: the cluster registered these "
+        "hosts, and broker_list"
     )
     assert said.endswith(" --allow-hosts kafka1,kafka2")
     many = refusal(
