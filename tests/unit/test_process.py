@@ -503,6 +503,16 @@ def test_a_host_that_does_not_answer_tells_nothing_of_its_process() -> None:
         assert host.observe_found(jvm).presence is UNKNOWN
 
 
+def test_a_search_that_does_not_end_is_not_told_with_the_whole_line() -> None:
+    class Slow(FakeShell):
+        def run(self, command: str, *_args: object, **_options: object) -> "None":  # type: ignore[override]
+            raise SshError(f"`{command}` did not end within 15 s")
+
+    host = BrokerHost(Slow(), "service kafka stop", "service kafka start")
+    said = "the search for its process did not end within 15 s"
+    assert host.find_process().words == said == host.observe_found(FOUND).words
+
+
 def test_what_was_found_is_looked_for_by_its_identity() -> None:
     host, shell = broker_host(answer(unit(), java(812)[1:2]))
     assert host.observe_found(FOUND).is_present and shell.asked == [process_line(812)]
