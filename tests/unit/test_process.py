@@ -13,7 +13,7 @@ import pytest
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.hosts.base import FoundProcess
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
-from kafka_rolling_restart.hosts.host_factory import commands_of, for_node
+from kafka_rolling_restart.hosts.host_factory import commands_of, for_node, pattern_of
 from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
 from kafka_rolling_restart.hosts.process_facts import (
     DEFAULT_PATTERN,
@@ -467,6 +467,11 @@ NODE = Broker(7, "n7.example.org", is_broker=False, is_controller=True)
 )
 def test_only_the_exact_placeholders_of_a_command_are_replaced(command: str, wanted: str) -> None:
     assert for_node(command, NODE) == wanted
+
+
+def test_a_pattern_names_the_node_of_several_on_one_host() -> None:
+    wanted = r"/n7\.example\.org/broker-7[.]properties a{2}"
+    assert pattern_of(NODE, "/{host}/broker-{id}[.]properties a{2}") == wanted
 
 
 def test_a_dedicated_controller_has_commands_of_its_own_where_they_are_given() -> None:
