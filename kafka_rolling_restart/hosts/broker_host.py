@@ -268,7 +268,7 @@ class BrokerHost:
         try:
             answer = run(line, SEARCH_S)
         except SshError as error:
-            return FoundProcess(Presence.UNKNOWN, words=str(error))
+            return FoundProcess(Presence.UNKNOWN, words=_without_line(error, line))
         return judge(answer.output, self._wanted)
 
     def observe_found(self, jvm: Jvm) -> Observation:
@@ -281,7 +281,7 @@ class BrokerHost:
         try:
             answer = self._aside(partial(self._connections.ask, line, QUESTION_S))
         except SshError as error:
-            return Observation(Presence.UNKNOWN, words=str(error))
+            return Observation(Presence.UNKNOWN, words=_without_line(error, line))
         return judge_answer(answer.output, jvm)
 
     def stopped_cleanly(self, log_dirs: Sequence[str]) -> bool | None:
@@ -466,6 +466,11 @@ def is_same_process(age_s: float, expected_age_s: float) -> bool:
     """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been
     given anew."""
     return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
+
+
+def _without_line(error: SshError, line: str) -> str:
+    """Return what went wrong, without a line that is too long to be read."""
+    return str(error).replace(f"`{line}`", "the search for its process")
 
 
 def _asks(session: Session, listing: CommandResult, command: str) -> Answer:

@@ -20,7 +20,7 @@ class HostFactory:
 
     ``commands`` stop and start a broker, ``controller_commands`` a dedicated controller (None: the
     same). `{id}` and `{host}` in them are the node's. ``process_pattern`` is for the command lines
-    of their processes, in which the placeholders stand for the same; empty for the default.
+    of their processes, with the same placeholders; empty for the default.
     """
 
     options: SshOptions
@@ -54,7 +54,7 @@ class HostFactory:
         hosts: dict[int, BrokerHost] = {}
         for node_id, target in targets.items():
             stop, start = self.commands_of(brokers[node_id])
-            pattern = for_node(self.process_pattern, brokers[node_id])
+            pattern = pattern_of(brokers[node_id], self.process_pattern)
             hosts[node_id] = BrokerHost(
                 SshHost(target, access), stop, start, self.passwords.sudo, pattern
             )
@@ -81,5 +81,14 @@ def commands_of(
 def for_node(command: str, node: Broker) -> str:
     """Return a command with `{id}` and `{host}` replaced by the node's. Other braces, and `${id}`
     of a shell, stay as they are."""
-    values = {"{id}": str(node.id), "{host}": node.host}
-    return PLACEHOLDER.sub(lambda found: values[found[0]], command)
+    return _placed(command, str(node.id), node.host)
+
+
+def pattern_of(node: Broker, pattern: str) -> str:
+    """Return a regular expression with `{id}` and `{host}` replaced by the node's, dots escaped."""
+    return _placed(pattern, str(node.id), node.host.replace(".", r"\."))
+
+
+def _placed(text: str, node_id: str, host: str) -> str:
+    values = {"{id}": node_id, "{host}": host}
+    return PLACEHOLDER.sub(lambda found: values[found[0]], text)

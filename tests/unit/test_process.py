@@ -13,7 +13,7 @@ import pytest
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.hosts.base import FoundProcess
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
-from kafka_rolling_restart.hosts.host_factory import commands_of, for_node
+from kafka_rolling_restart.hosts.host_factory import commands_of, for_node, pattern_of
 from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
 from kafka_rolling_restart.hosts.process_facts import (
     DEFAULT_PATTERN,
@@ -469,6 +469,11 @@ def test_only_the_exact_placeholders_of_a_command_are_replaced(command: str, wan
     assert for_node(command, NODE) == wanted
 
 
+def test_a_pattern_names_the_node_of_several_on_one_host() -> None:
+    wanted = r"/n7\.example\.org/broker-7[.]properties a{2}"
+    assert pattern_of(NODE, "/{host}/broker-{id}[.]properties a{2}") == wanted
+
+
 def test_a_dedicated_controller_has_commands_of_its_own_where_they_are_given() -> None:
     brokers, controllers = ("stop kafka", "start kafka"), ("stop c{id}", "start c{id}")
     combined = Broker(8, "n8", is_controller=True)
@@ -501,6 +506,16 @@ def test_a_host_that_does_not_answer_tells_nothing_of_its_process() -> None:
     assert host.find_process() == FoundProcess(UNKNOWN, words="ssh n1: Connection refused")
     for jvm in (FOUND, HIDDEN, Jvm(0, 0)):
         assert host.observe_found(jvm).presence is UNKNOWN
+
+
+def test_a_search_that_does_not_end_is_not_told_with_the_whole_line() -> None:
+    class Slow(FakeShell):
+        def run(self, command: str, *_args: object, **_options: object) -> "None":  # type: ignore[override]
+            raise SshError(f"`{command}` did not end within 15 s")
+
+    host = BrokerHost(Slow(), "service kafka stop", "service kafka start")
+    said = "the search for its process did not end within 15 s"
+    assert host.find_process().words == said == host.observe_found(FOUND).words
 
 
 def test_what_was_found_is_looked_for_by_its_identity() -> None:
