@@ -118,7 +118,7 @@ def make(
     registry, serving = _registry(options, cluster, ensemble)
     source = _source_of_metrics(options, cluster)
     if options.report is not None:
-        report.file = _report_file(options, call, cluster, registry, report, began)
+        report.file = _report_file(options, call, cluster, registry, hosts, report, began)
     return Parts(
         settings=settings_of(options),
         cluster=cluster,
@@ -323,6 +323,7 @@ def _report_file(
     call: arguments.Call,
     cluster: ClusterConfig,
     registry: Registry,
+    hosts: HostFactory,
     report: Report,
     began: datetime,
 ) -> ReportFile:
@@ -337,7 +338,7 @@ def _report_file(
             holder=holder(),
             began=began,
             now=SystemClock().now(),
-            start_command=options.start_command,
+            start_command=lambda node: hosts.commands_of(node)[1],
             resume=lambda began, ids: arguments.resume_line(
                 call, None if options.task else began, ids
             ),
