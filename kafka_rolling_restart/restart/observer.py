@@ -49,25 +49,26 @@ class Observer:
                 f"{self._broker} was not stopped: {registration.words}", code="registry-unreachable"
             )
         sample = self._read()
-        if not registration.is_present or not self._is_seen_to_run(sample):
+        jvm = self._seen_to_run(sample)
+        if not registration.is_present or jvm is None:
             seen = sample.reason or f"it is {registration.words} any more"
             raise Stopped(
                 f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. "
                 "Check it before continuing",
                 code="broker-not-verified",
             )
-        self._jvm = sample.jvm
+        self._jvm = jvm
         self._freshness.lag(self._broker.id, sample)
         self._freshness.count({self._broker.id: sample})
         if self._metrics.tells_process:
-            self._born = self._process_birth(sample, sample.jvm)
-        return Before(registration, sample.jvm)
+            self._born = self._process_birth(sample, jvm)
+        return Before(registration, jvm)
 
-    def _is_seen_to_run(self, sample: Sample) -> bool:
-        """Tell whether a JVM answers. A process that its host shows may hang: it has to serve."""
-        if sample.jvm is None:
-            return False
-        return self._metrics.tells_process or sample.metrics is not None
+    def _seen_to_run(self, sample: Sample) -> Jvm | None:
+        """Return the JVM that answers. One that its host shows may hang: it has to serve."""
+        if not self._metrics.tells_process and sample.metrics is None:
+            return None
+        return sample.jvm
 
     def look(self, spare_metrics: bool = False) -> Evidence:
         """Look at the broker. A member that is just stopping is spared the reading of all its
