@@ -158,6 +158,13 @@ def _is_plain(told: Mapping[str, object], name: str) -> bool:
     return isinstance(told.get(name), str | int)
 
 
+def _not_allowed() -> RegistryDenied:
+    return RegistryDenied(
+        f"the lock is a group, and we may not join it ({DENIED}). Allow it: `{ACL}`",
+        code="lock-not-allowed",
+    )
+
+
 class GroupLock:
     """One run at a time for each cluster. ``candidates`` are brokers to ask for the coordinator;
     ``timeout`` (s) is for each question, ``heartbeat_s`` from one heartbeat to the next."""
@@ -416,10 +423,7 @@ class GroupLock:
             self._forget()
             raise _Lost
         if error == DENIED:
-            raise RegistryDenied(
-                f"the lock is a group, and we may not join it ({DENIED}). Allow it: `{ACL}`",
-                code="lock-not-allowed",
-            )
+            raise _not_allowed()
         if error:
             raise RegistryUnavailable(
                 f"the coordinator of the group {GROUP} answers {error}", code="registry-unreachable"
@@ -438,7 +442,10 @@ class GroupLock:
             pause = RETRY_S
             try:
                 return attempt(self._find())
-            except RegistryDenied:
+            except RegistryDenied as error:
+                # the client may tell it, which knows neither the lock nor all rights that it needs
+                if DENIED in str(error):
+                    raise _not_allowed() from error
                 raise
             except _Unsettled as error:
                 pause, failure = SOON_S, self._not_found(error)

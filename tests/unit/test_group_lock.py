@@ -15,7 +15,7 @@ from kafka_rolling_restart.registry.group_lock import (
     GroupLock,
     keeper,
 )
-from kafka_rolling_restart.registry.kafka_answers import GroupMember
+from kafka_rolling_restart.registry.kafka_answers import GroupMember, KafkaDenied
 from tests.fake_groups import FakeGroups, FastClock
 
 SPEED = 20.0
@@ -534,6 +534,25 @@ def test_a_missing_right_is_said_with_the_line_that_gives_it(cluster: Cluster) -
     with pytest.raises(Refused) as refused:
         cluster.lock("ann").take()
     assert refused.value.code == "lock-not-allowed"
+
+
+def test_a_missing_right_that_the_client_tells_is_said_as_one_of_the_lock(cluster: Cluster) -> None:
+    def deny(*_given: object) -> object:
+        raise KafkaDenied("a right is missing (GROUP_AUTHORIZATION_FAILED)", code="other")
+
+    cluster.groups.describe_group = deny  # type: ignore[method-assign, assignment]
+    problem = cluster.lock("ann").problem()
+    assert problem is not None and problem.code == "lock-not-allowed"
+    assert "--operation Read --operation Describe" in problem.text
+
+
+def test_a_refused_login_is_a_problem_of_its_own(cluster: Cluster) -> None:
+    def deny(*_given: object) -> object:
+        raise KafkaDenied("wrong password", code="kafka-login-refused")
+
+    cluster.groups.find_coordinator = deny  # type: ignore[method-assign, assignment]
+    problem = cluster.lock("ann").problem()
+    assert problem is not None and problem.code == "kafka-login-refused"
 
 
 def test_looking_for_problems_and_for_the_holder_writes_nothing(cluster: Cluster) -> None:
