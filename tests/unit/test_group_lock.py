@@ -196,7 +196,8 @@ def test_of_runs_that_begin_at_the_same_time_exactly_one_holds_the_lock(
         assert (len(held), len(refused)) == (1, takers - 1)
         assert held[0].lock.ensure_held() is False
         assert len(cluster.groups.members) == 1
-        assert all("user" in text and "does not tell" not in text for text in refused)
+        # on a machine that is very busy, the group may be seen to form for all of our time
+        assert all(" on h" in text or "does not settle" in text for text in refused)
         cluster.close()
 
 
