@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     Coordinator,
     GroupDescription,

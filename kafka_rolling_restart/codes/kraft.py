@@ -42,6 +42,34 @@ KRAFT = Chapter(
             (QUORUM_STATUS,),
         ),
         Entry(
+            "controller-host-unknown",
+            "the cluster does not tell on which host a controller runs",
+            "Kafka tells the hosts of dedicated controllers from 3.9 on. No broker was stopped.",
+            "Give `--roles brokers`, and restart the controllers by hand, one at a time, the "
+            "leader last.",
+            (QUORUM_STATUS,),
+        ),
+        Entry(
+            "kafka-protocol-unavailable",
+            "Kafka's own protocol is not spoken beside ZooKeeper (warning)",
+            "No listener of the brokers could be used, for the reason in the line. The run goes on "
+            "without what only that protocol tells: the partitions by the brokers' metadata, and "
+            "whether a restarted broker still loads its consumer groups.",
+            "If the listeners need a login or TLS, give `--command-config`, the same file as for "
+            "Kafka's own tools.",
+            ("kafka-broker-api-versions.sh --bootstrap-server HOST:9092 --command-config FILE",),
+        ),
+        Entry(
+            "migration-in-progress",
+            "the cluster is on its way from ZooKeeper to KRaft (warning)",
+            "Controllers of KRaft have begun to take over. A broker that starts in KRaft mode "
+            "leaves `/brokers/ids` for ever, and a run over ZooKeeper waits for it in vain.",
+            "Use this tool over ZooKeeper only for rolls after which the brokers are still in "
+            "ZooKeeper mode. Restart them by hand in the roll that turns them into brokers of "
+            "KRaft; from then on, name the cluster with `--bootstrap-server`.",
+            ("zookeeper-shell.sh HOST:2181/CHROOT get /migration",),
+        ),
+        Entry(
             "brokers-fenced",
             "brokers are registered and fenced (note)",
             "The controller has not heard from these brokers, or they are still starting. They get "

@@ -26,8 +26,7 @@ from kafka_rolling_restart.errors import (
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.registry import holder as holders
-from kafka_rolling_restart.registry.first_answer import first_answer
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     Coordinator,
     GroupDescription,
@@ -35,6 +34,7 @@ from kafka_rolling_restart.registry.kafka_answers import (
     Joined,
     Synced,
 )
+from kafka_rolling_restart.registry.kafka.first_answer import first_answer
 from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__name__)

@@ -20,15 +20,15 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.serving import Serving
 from kafka_rolling_restart.parallel import NotInTime, in_parallel
-from kafka_rolling_restart.registry.first_answer import first_answer
 from kafka_rolling_restart.registry.group_lock import GroupLock, Groups
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     KafkaNode,
     Metadata,
     Nodes,
     Ping,
 )
+from kafka_rolling_restart.registry.kafka.first_answer import first_answer
 from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__name__)

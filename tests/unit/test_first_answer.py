@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from kafka_rolling_restart.errors import RegistryDenied, RegistryUnavailable
-from kafka_rolling_restart.registry.first_answer import PATIENCE_S, first_answer
-from kafka_rolling_restart.registry.kafka_answers import Address
+from kafka_rolling_restart.registry.kafka.answers import Address
+from kafka_rolling_restart.registry.kafka.first_answer import PATIENCE_S, first_answer
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
 

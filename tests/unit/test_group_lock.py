@@ -15,7 +15,7 @@ from kafka_rolling_restart.registry.group_lock import (
     GroupLock,
     keeper,
 )
-from kafka_rolling_restart.registry.kafka_answers import GroupMember, KafkaDenied
+from kafka_rolling_restart.registry.kafka.answers import GroupMember, KafkaDenied
 from tests.fake_groups import FakeGroups, FastClock
 
 SPEED = 20.0

@@ -7,7 +7,7 @@ import pytest
 from kafka_rolling_restart.errors import LockHeld, Refused, RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.model.cluster_state import Partition, Quorum, QuorumReplica
 from kafka_rolling_restart.model.observation import Presence
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     KafkaNode,
     KafkaUnavailable,

@@ -33,9 +33,7 @@ OF_OTHERS = {  # options of other programs
     "--state": "kafka-consumer-groups.sh",
     "--limit": "ansible-playbook",
     "--command-config": "Kafka's own tools",
-    "--list": "kafka-acls.sh",
     "--principal": "kafka-acls.sh",
-    "--status": "kafka-metadata-quorum.sh",
     "--to": "the task upgrade.py",
     "--token": "a task",
 }

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from kafka_rolling_restart.errors import RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.parallel import Background
-from kafka_rolling_restart.registry.kafka_answers import Address
+from kafka_rolling_restart.registry.kafka.answers import Address
 
 V = TypeVar("V")
 PATIENCE_S = 0.5  # before the next one is asked as well: one that is frozen says nothing
