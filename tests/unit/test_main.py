@@ -939,7 +939,7 @@ class SlowLock(FakeLock):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
         self._clock = clock
-        self.takes = [0.0, 14.0]
+        self.takes = [0.0, 0.0, 14.0]
 
     def ensure_held(self) -> bool:
         self._clock.sleep(self.takes.pop(0) if self.takes else 0.0)
