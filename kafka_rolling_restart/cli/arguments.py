@@ -42,8 +42,8 @@ Restart the brokers of a Kafka cluster (KRaft or ZooKeeper) one at a time, over
 SSH, and continue with the next broker only while the cluster is healthy: every
 node that was a member at the start is a member and serves, and no partition is
 under-replicated or offline. KRaft: the quorum has a leader, and every node is
-caught up with it. ZooKeeper: one controller is active, and all metrics are
-fresh. A stop is done when the old process is proven gone, a start when a new
+caught up with it. With metrics: they are fresh, and with ZooKeeper they show
+one active controller. A stop is done when the old process is proven gone, a start when a new
 process serves in its place. Nothing changes until every broker is checked,
 every SSH login works, both commands are allowed, and you have confirmed.
 """
@@ -84,12 +84,12 @@ exit statuses:
   128+n  ended by signal n; every broker that it stopped is back
 
 files:
-  TYPE.yaml      has the clusters of a type: broker_list, and zookeeper. Without
-                 zookeeper it is a KRaft cluster, which may have command_config.
-                 Looked up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
+  TYPE.yaml      has the clusters of a type: broker_list, zookeeper (without it,
+                 it is a KRaft cluster), and command_config if need be. Looked
+                 up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
                  ~/.kafka_discovery and /etc/kafka_discovery
   --command-config FILE, or command_config in TYPE.yaml
-                 TLS and login for a KRaft cluster, as for Kafka's own tools:
+                 TLS and login for the brokers, as for Kafka's own tools:
                  security.protocol, sasl.mechanism (PLAIN, SCRAM-SHA-256 or
                  SCRAM-SHA-512), sasl.jaas.config, and ssl.* with PEM files
   ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
@@ -184,8 +184,6 @@ def _cluster_problems(options: argparse.Namespace) -> Iterator[str]:
             f"with {given[0]} no configuration is read: leave out --cluster-name and "
             "--discovery-base-path"
         )
-    if options.command_config is not None and options.zookeeper is not None:
-        yield "--command-config is for --bootstrap-server, not for --zookeeper: leave it out"
     if options.bootstrap_server is not None and options.listener is not None:
         yield (
             "--listener is for ZooKeeper. With --bootstrap-server, give the address of the "
@@ -382,8 +380,8 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--command-config",
         metavar="FILE",
-        help="TLS and login for the brokers of a KRaft cluster: a properties file, as for Kafka's "
-        "own tools (see files)",
+        help="TLS and login for Kafka's own protocol: a properties file, as for Kafka's own tools "
+        "(see files)",
     )
     group.add_argument(
         "--zookeeper",
@@ -423,9 +421,8 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
         "--metrics",
         choices=SOURCES,
         help="how the tool sees a broker. none: it asks the broker's listener, the cluster and the "
-        "host; only in KRaft. jmxproxy: it also reads the broker's metrics through JMXProxy "
-        "(default in KRaft: none, or jmxproxy if an option of JMXProxy is given; with ZooKeeper: "
-        "jmxproxy)",
+        "host. jmxproxy: it also reads the broker's metrics through JMXProxy (default in KRaft: "
+        "none, or jmxproxy if an option of JMXProxy is given; with ZooKeeper: jmxproxy)",
     )
     group.add_argument(
         "--jmxproxy-port",

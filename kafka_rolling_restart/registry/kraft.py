@@ -76,6 +76,7 @@ class Kraft:
         self._clock = clock
         self.timeout = timeout
         self._addresses: dict[int, Address] = {}  # of the brokers, as they were told last
+        self._fenced: frozenset[int] = frozenset()
         self._controllers: frozenset[int] = frozenset()  # the voters that are no brokers
         self._voters: dict[int, Address] = {}  # where they were told to be
         self._voters_asked_at = float("-inf")
@@ -303,7 +304,7 @@ class Kraft:
         """
         leader = first.replica(first.leader)
         needed = leader.log_end if leader else -1
-        others = [one for one in self._ids if one not in without] or list(self._ids)
+        others = self._others(without)
         until = time.monotonic() + min(limit, CATCH_UP_S)
         quorum = first
         while True:
@@ -355,21 +356,21 @@ class Kraft:
 
     def _candidates(self, without: frozenset[int] = frozenset()) -> list[Address]:
         """Return whom to ask, in the order in which they are asked."""
-        others = [address for one, address in self._addresses.items() if one not in without]
-        return others or list(self._addresses.values()) or list(self._bootstrap)
+        return [self._addresses[one] for one in self._others(without)] or list(self._bootstrap)
 
-    @property
-    def _ids(self) -> list[int]:
-        return list(self._addresses)
+    def _others(self, without: frozenset[int]) -> list[int]:
+        """Return the brokers that may be asked: not these, and none that is fenced, unless there
+        are no others."""
+        unfenced = [one for one in self._addresses if one not in self._fenced]
+        others = [one for one in unfenced if one not in without]
+        return others or unfenced or list(self._addresses)
 
     def _remember(self, nodes: Nodes) -> None:
         """Remember where the brokers are. Those that are fenced stay where they were last."""
         known = dict(self._addresses)
         known.update({one.id: (one.host, one.port) for one in nodes.brokers if one.host})
-        fenced = {one.id for one in nodes.brokers if one.is_fenced}
-        # who is down is asked last
-        order = sorted(known, key=lambda one: (one in fenced, one))
-        self._addresses = {one: known[one] for one in order}
+        self._addresses = {one: known[one] for one in sorted(known)}
+        self._fenced = frozenset(one.id for one in nodes.brokers if one.is_fenced)
 
 
 def _has_fetched(quorum: Quorum, node_id: int, needed: int) -> bool:
