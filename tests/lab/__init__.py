@@ -13,4 +13,13 @@ from .lab import Lab
 from .needs import missing
 from .observer import Down, Observer
 
-__all__ = ["Down", "Finished", "Host", "Lab", "LabError", "Observer", "Running", "missing"]
+__all__ = [
+    "Down",
+    "Finished",
+    "Host",
+    "Lab",
+    "LabError",
+    "Observer",
+    "Running",
+    "missing",
+]

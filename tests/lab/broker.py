@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .java import java_command
 
 KAFKA_PORT = 9092
 JOLOKIA_PORT = 8778
+MAIN_CLASS = "kafka.Kafka"
 STOP_TIMEOUT = 60.0  # s
 OVERRIDES_OF_DYING = ("--override", "log.dirs=/proc/no-such-folder")
 # writing the archive keeps the JVM for 3 s after Kafka's own shutdown
@@ -47,10 +48,10 @@ class Broker:
         """The pid of the JVM, or None when it does not run."""
         return process.broker_pid(self.folder)
 
-    def install(self, jars: Jars, zookeeper: str, brokers: int) -> None:
+    def install(self, jars: Jars, settings: Mapping[str, object], heap: str = "256m") -> None:
         """Write the broker's configuration and the scripts that launch it."""
         properties = self.folder / "server.properties"
-        properties.write_text(_properties(self._settings(zookeeper, brokers)))
+        properties.write_text(_properties(settings))
         listening = f"host={self.address},port={JOLOKIA_PORT},discoveryEnabled=false"
         agent = f"-javaagent:{jars.agent}={listening}"
         lingering = (*LINGERING_OPTIONS, f"{LINGERING}{self.folder}/archive.jsa")
@@ -59,9 +60,7 @@ class Broker:
             (process.LAUNCH_DYING, (), OVERRIDES_OF_DYING),
             (process.LAUNCH_LINGERING, lingering, ()),
         ):
-            command = java_command(
-                jars, self.folder, "256m", "INFO", "kafka.Kafka", agent, *options
-            )
+            command = java_command(jars, self.folder, heap, "INFO", MAIN_CLASS, agent, *options)
             _write_launcher(
                 self.folder / script, self.folder, [*command, str(properties), *arguments]
             )
@@ -94,7 +93,7 @@ class Broker:
 
     def kill(self) -> None:
         """Kill the JVM and wait until it is gone; its registration stays until the session times
-        out (6 s)."""
+        out (6 s in ZooKeeper, 9 s in KRaft)."""
         pid = process.send(self.folder, signal.SIGKILL)
         if pid is not None and not process.wait_gone(pid, STOP_TIMEOUT):
             raise LabError(f"broker {self.id} survives SIGKILL")
@@ -121,36 +120,30 @@ class Broker:
         except OSError:
             return None
 
+    def metrics(
+        self, mbeans_and_attributes: Sequence[tuple[str, str]], timeout: float = 10.0
+    ) -> list[Any]:
+        """Read several attributes in one request; None for those that it does not have, and for all
+        when it does not answer."""
+        requests = [
+            {"type": "read", "mbean": mbean, "attribute": attribute}
+            for mbean, attribute in mbeans_and_attributes
+        ]
+        try:
+            return [answer.get("value") for answer in self._ask_jolokia(requests, timeout)]
+        except OSError:
+            return [None] * len(requests)
+
     def jolokia(self, request: Mapping[str, object], timeout: float) -> dict[str, Any]:
         """Ask the Jolokia agent; raise `OSError` when it does not answer in time."""
+        answer: dict[str, Any] = self._ask_jolokia(request, timeout)
+        return answer
+
+    def _ask_jolokia(self, request: object, timeout: float) -> Any:
         url = f"http://{self.address}:{JOLOKIA_PORT}/jolokia/"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, json.dumps(request).encode(), timeout=timeout) as reply:
-            answer: dict[str, Any] = json.load(reply)
-        return answer
-
-    def _settings(self, zookeeper: str, brokers: int) -> dict[str, object]:
-        copies = min(3, brokers)
-        return {
-            "broker.id": self.id,
-            "listeners": f"PLAINTEXT://{self.address}:{KAFKA_PORT}",
-            "zookeeper.connect": zookeeper,
-            "zookeeper.session.timeout.ms": 6000,
-            "zookeeper.connection.timeout.ms": 60000,
-            "log.dirs": self.folder / "data",
-            "num.partitions": 3,
-            "default.replication.factor": copies,
-            "min.insync.replicas": min(2, copies),
-            "offsets.topic.replication.factor": copies,
-            "offsets.topic.num.partitions": 3,
-            "transaction.state.log.replication.factor": copies,
-            "transaction.state.log.min.isr": min(2, copies),
-            "transaction.state.log.num.partitions": 3,
-            "group.initial.rebalance.delay.ms": 0,
-            "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
-            "num.network.threads": 2,
-            "num.io.threads": 4,
-        }
+            return json.load(reply)
 
 
 def _properties(settings: Mapping[str, object]) -> str:
@@ -163,10 +156,15 @@ def _write_launcher(path: Path, folder: Path, command: list[str]) -> None:
         "#!/bin/sh\n"
         "{\n"  # read as a whole before it runs: the file may change meanwhile
         f"cd {shlex.quote(str(folder))} || exit 1\n"
+        f"export LAB_HOST={shlex.quote(str(folder))}\n"  # tells whose process it is
+        f"rm -f {process.EXITED}\n"
+        f"tr -d - </proc/sys/kernel/random/uuid >{process.INVOCATION}\n"
         f"{shlex.join(command)} &\n"
         f"echo $! >{process.PID}.new && mv {process.PID}.new {process.PID}\n"
         "wait $!\n"
-        "exit\n"
+        "status=$?\n"
+        f"echo $status >{process.EXITED}\n"
+        "exit $status\n"
         "}\n"
     )
     path.chmod(0o755)

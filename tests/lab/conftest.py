@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .lab import Lab
 from .matrix import cells, without_sense
 from .needs import missing
+from .slot import KraftKind, Slot
+
+if TYPE_CHECKING:
+    from .kraft import KraftLab
 
 HERE = Path(__file__).parent
 REQUIRE = "REQUIRE_LAB"
@@ -58,17 +64,39 @@ def lab_needs() -> None:
 
 
 @pytest.fixture(scope="session")
-def lab_session(request: pytest.FixtureRequest, lab_needs: None) -> Iterator[Lab]:
-    """Boot the lab of the session; its parameter, if any, is the number of ZooKeeper servers.
+def slot(lab_needs: None) -> Iterator[Slot]:
+    """Hold the one lab that there is at a time."""
+    slot = Slot()
+    yield slot
+    slot.end()
 
-    Another number of them ends the lab that there was: there is one at a time.
-    """
-    with Lab(brokers=BROKERS, zookeepers=getattr(request, "param", 1)) as lab:
-        yield lab
+
+@pytest.fixture(scope="session")
+def lab_session(request: pytest.FixtureRequest, slot: Slot) -> Callable[[], Lab]:
+    """Tell how to get the lab with ZooKeeper; its parameter, if any, is the number of ZooKeeper
+    servers."""
+    zookeepers = getattr(request, "param", 1)
+    return partial(slot.hold, zookeepers, partial(Lab, BROKERS, zookeepers))
 
 
 @pytest.fixture
-def lab(lab_session: Lab) -> Lab:
+def lab(lab_session: Callable[[], Lab]) -> Lab:
     """Hand out the lab of the session, reset."""
-    lab_session.reset()
-    return lab_session
+    return lab_session()
+
+
+@pytest.fixture(scope="session")
+def kraft_session(request: pytest.FixtureRequest, slot: Slot) -> Callable[[], KraftLab]:
+    """Tell how to get the lab of a KRaft cluster; its parameter, if any, is its `KraftKind`."""
+    # not above: what kafka-python warns of at its import is ignored only from pytest_configure on
+    from .kraft import KraftLab
+
+    kind: KraftKind = getattr(request, "param", KraftKind())
+    make = partial(KraftLab, BROKERS, combined=kind.combined, version=kind.version)
+    return partial(slot.hold, kind, make)
+
+
+@pytest.fixture
+def kraft_lab(kraft_session: Callable[[], KraftLab]) -> KraftLab:
+    """Hand out the lab of a KRaft cluster, reset."""
+    return kraft_session()

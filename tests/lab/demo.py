@@ -1,18 +1,20 @@
-"""Show the main job: roll a real cluster under a real producer, and tell what independent witnesses
-saw."""
+"""Roll a real cluster under a real producer, and tell what independent witnesses saw."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
+from .base import CLUSTER_TYPE, TOPIC, BaseLab
 from .command import command_line
-from .lab import CLUSTER_TYPE, TOPIC, Lab
+from .history import BaseObserver
+from .kraft import KraftLab
+from .lab import Lab
 from .needs import missing
-from .observer import Observer
 from .producer import Produced, Producer
 
 BROKERS = 3
@@ -68,9 +70,14 @@ def main() -> int:
     if problem := missing():
         print(problem, file=sys.stderr)
         return 1
-    say(f"booting {BROKERS} brokers, their ZooKeeper, an sshd and a JMXProxy each")
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.demo", description=__doc__)
+    parser.add_argument("--kraft", action="store_true", help="a cluster without ZooKeeper")
+    options = parser.parse_args()
+    others = "3 controllers" if options.kraft else "their ZooKeeper"
+    say(f"booting {BROKERS} brokers, {others}, an sshd and a JMXProxy each")
     begun = time.monotonic()
-    with Lab(brokers=BROKERS) as lab:
+    lab: BaseLab = KraftLab(brokers=BROKERS) if options.kraft else Lab(brokers=BROKERS)
+    with lab:
         say(
             f"the cluster is healthy after {time.monotonic() - begun:.0f} s; a producer with "
             "acks=all begins to write"
@@ -82,7 +89,7 @@ def main() -> int:
     return 1 if seen.problems() else 0
 
 
-def roll(lab: Lab) -> Seen:
+def roll(lab: BaseLab) -> Seen:
     """Run the tool with its output on this terminal, under a producer, and collect what was
     seen."""
     with Producer(lab.broker_list, TOPIC) as producer:
@@ -98,7 +105,7 @@ def roll(lab: Lab) -> Seen:
     return judge(status, seconds, lab.observer, produced)
 
 
-def judge(status: int, seconds: float, observer: Observer, produced: Produced) -> Seen:
+def judge(status: int, seconds: float, observer: BaseObserver, produced: Produced) -> Seen:
     """Put together what the observer and the producer saw."""
     return Seen(status, seconds, observer.most_down(), len(observer.new_jvms()), produced)
 

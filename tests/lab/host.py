@@ -4,18 +4,33 @@ faults."""
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .broker import Broker
+from .broker import MAIN_CLASS, Broker
 from .host_scripts.host import CALLS, EPOCH, FAULTS, HOLD, START_TAKES
-from .jars import Jars
+from .host_scripts.service import UNITS
 from .jmxproxy import JmxProxy
+from .needs import program
 from .sshd import Sshd
 
 STOP_MODES = ("normal", "early", "nothing", "fail", "hang", "stuck", "loud", "kills")
 START_MODES = ("normal", "nothing", "fail", "hang", "stuck", "dies", "loud")
 SUDO_MODES = ("free", "password", "denied", "asks")
+
+
+class Switch:
+    """An attribute that is on or off, which the host's scripts read at each call."""
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, service: Service, owner: type[object]) -> bool:
+        return (service.faults / self._name).exists()
+
+    def __set__(self, service: Service, value: bool) -> None:
+        _replace(service.faults / self._name, "yes" if value else None)
 
 
 class ModeFile:
@@ -44,7 +59,7 @@ class ModeFile:
 
 
 class Service:
-    """How the stand-ins for service, sudo, id and ps behave on a host.
+    """How the stand-ins for service, systemctl, sudo, id, ps and pgrep behave on a host.
 
     stop_mode: `early` signals and returns at once; `hang` signals and never returns; `stuck` never
     returns and does nothing; `kills` signals, and 45 s later kills whatever runs then, and returns;
@@ -54,14 +69,22 @@ class Service:
     command as allowed but wants a password to run it, because another entry is free.
     start_takes: for how long (s) `service kafka start` waits before it starts the JVM, as an
     `ExecStartPre` does. hold: such calls of id and service (`service kafka stop`) are logged and
-    then wait, before they look how to behave.
+    then wait, before they look how to behave. systemd: `systemctl` tells of the unit; without
+    it there is no such command. unit_stop_timeout: what it tells as TimeoutStopUSec, such as
+    `infinity`. ps_hidden: `ps` shows nothing and exits 1. pgrep_hidden: `pgrep` finds nothing,
+    and a look through /proc no JVM. pgrep_double: a second process runs that looks like Kafka.
     """
 
     stop_mode = ModeFile(STOP_MODES)
     start_mode = ModeFile(START_MODES)
     sudo = ModeFile(SUDO_MODES)
+    systemd = Switch()
+    ps_hidden = Switch()
+    pgrep_hidden = Switch()
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._double: subprocess.Popen[bytes] | None = None
         self.faults = folder / FAULTS
         self._epoch = folder / EPOCH
         self.reset()
@@ -77,13 +100,27 @@ class Service:
         _replace(self.faults / "uid", None if value is None else str(value))
 
     @property
-    def ps_hidden(self) -> bool:
-        """Whether `ps` shows nothing and exits 1."""
-        return (self.faults / "ps_hidden").exists()
+    def unit_stop_timeout(self) -> str | None:
+        """What systemd tells as TimeoutStopUSec; None for its own 1min 30s."""
+        path = self.faults / "unit_stop_timeout"
+        return path.read_text() if path.exists() else None
 
-    @ps_hidden.setter
-    def ps_hidden(self, value: bool) -> None:
-        _replace(self.faults / "ps_hidden", "yes" if value else None)
+    @unit_stop_timeout.setter
+    def unit_stop_timeout(self, value: str | None) -> None:
+        _replace(self.faults / "unit_stop_timeout", value)
+
+    @property
+    def pgrep_double(self) -> bool:
+        """Whether a second process runs that `pgrep -f kafka.Kafka` finds."""
+        return self._double is not None
+
+    @pgrep_double.setter
+    def pgrep_double(self, value: bool) -> None:
+        if value and self._double is None:
+            self._double = look_alike(self._folder)
+        elif not value and self._double is not None:
+            self._double.communicate()  # closes its input, which ends it
+            self._double = None
 
     @property
     def start_takes(self) -> float:
@@ -107,6 +144,7 @@ class Service:
 
     def reset(self) -> None:
         """Behave well again; commands that hang come back."""
+        self.pgrep_double = False
         shutil.rmtree(self.faults, ignore_errors=True)
         self.faults.mkdir()
         epoch = int(self._epoch.read_text()) if self._epoch.exists() else 0
@@ -116,8 +154,16 @@ class Service:
 class Host(Broker):
     """One host; its broker is started, stopped, killed and frozen by its own methods."""
 
-    def __init__(self, number: int, address: str, folder: Path, sshd: Sshd) -> None:
+    def __init__(
+        self,
+        number: int,
+        address: str,
+        folder: Path,
+        sshd: Sshd,
+        units: Sequence[str] = ("kafka",),
+    ) -> None:
         super().__init__(number, address, folder)
+        (folder / UNITS).write_text(" ".join(units))
         self.sshd = sshd
         self.service = Service(folder)
         self.jmxproxy = JmxProxy(address, self.jolokia)
@@ -131,9 +177,8 @@ class Host(Broker):
         """Empty the list of calls."""
         (self.folder / CALLS).unlink(missing_ok=True)
 
-    def boot(self, jars: Jars, zookeeper: str, brokers: int) -> None:
-        """Start everything on this host."""
-        self.install(jars, zookeeper, brokers)
+    def boot(self) -> None:
+        """Start everything on this host, once the broker is installed."""
         self.start()
         self.sshd.start()
         self.jmxproxy.start()
@@ -166,6 +211,20 @@ class Host(Broker):
         self.sshd.start()
         self.jmxproxy.reset_faults()
         self.jmxproxy.start()
+
+
+def look_alike(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process whose name and command line are those of a broker on this host; it lives
+    until its input is closed."""
+    java = folder / "java"
+    if not java.exists():
+        java.symlink_to(program("sh"))
+    return subprocess.Popen(
+        [str(java), "-c", "read -r line", MAIN_CLASS, str(folder / "other.properties")],
+        env={"LAB_HOST": str(folder)},
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def _replace(path: Path, text: str | None) -> None:

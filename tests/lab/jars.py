@@ -11,13 +11,14 @@ from pathlib import Path
 
 from .needs import program
 
-POM = Path(__file__).with_name("pom.xml")
+HERE = Path(__file__).parent
+POMS = {"3.9": HERE / "pom.xml", "4.1": HERE / "pom-4.xml"}  # by the version of Kafka
 FETCH_TIMEOUT = 900  # s; the first download on a slow line
 
 
 @dataclass(frozen=True)
 class Jars:
-    """A folder with Kafka, ZooKeeper and the Jolokia agent."""
+    """A folder with Kafka, the Jolokia agent, and up to Kafka 3.9 ZooKeeper."""
 
     folder: Path
 
@@ -25,6 +26,11 @@ class Jars:
     def classpath(self) -> str:
         """The class path for Kafka and ZooKeeper, short enough to be read in ps."""
         return f"{self.folder}/*"
+
+    @property
+    def has_log4j2(self) -> bool:
+        """Whether it logs by log4j 2, as Kafka 4 does."""
+        return any(self.folder.glob("log4j-core-2*.jar"))
 
     @property
     def agent(self) -> Path:
@@ -39,31 +45,32 @@ def cache_folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "kafka-rolling-restart-lab"
 
 
-def fetch_jars() -> Jars:
-    """Return the libraries that `pom.xml` names; download them when this pom was not fetched
+def fetch_jars(version: str = "3.9") -> Jars:
+    """Return the libraries of a version of Kafka; download them when its pom was not fetched
     before.
 
     The download goes to a temporary folder that is renamed when it is complete, so an aborted one
     leaves nothing behind that would be taken for the whole, and two at the same time do not disturb
     each other.
     """
-    key = hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
+    pom = POMS[version]
+    key = hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / key
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="download-", dir=folder.parent) as scratch:
-            _download(Path(scratch) / key)
+            _download(pom, Path(scratch) / key)
             _settle(Path(scratch) / key, folder)
     return Jars(folder)
 
 
-def _download(folder: Path) -> None:
+def _download(pom: Path, folder: Path) -> None:
     command = [
         program("mvn"),
         "-q",
         "-B",
         "-f",
-        str(POM),
+        str(pom),
         "dependency:copy-dependencies",
         f"-DoutputDirectory={folder}",
     ]

@@ -34,6 +34,7 @@ NEEDS = (
     Need("ssh", "openssh-client"),
     Need("ssh-keygen", "openssh-client"),
     Need("ps", "procps"),
+    Need("pgrep", "procps"),
     Need("setsid", "util-linux"),
 )
 

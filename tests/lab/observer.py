@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from kazoo.client import KazooClient  # type: ignore[import-untyped,unused-ignore]
@@ -19,9 +18,21 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError  # type: ignore[import-untyped,unused-ignore]
 from kazoo.retry import KazooRetry  # type: ignore[import-untyped,unused-ignore]
 
+from .history import PROCESS_POLL, Alive, BaseObserver, Down, Replicas, healthy_time, most_at_once
+
+__all__ = [
+    "Alive",
+    "Down",
+    "Observer",
+    "Registered",
+    "Replicas",
+    "find_downs",
+    "healthy_time",
+    "most_at_once",
+]
+
 REGISTRATIONS = "/brokers/ids"
 TOPICS = "/brokers/topics"
-PROCESS_POLL = 0.05  # s
 REPLICAS_POLL = 0.25  # s
 REGISTRATION_POLL = 1.0  # s; a net under the watch
 ANSWER = 5.0  # s to wait for ZooKeeper
@@ -41,55 +52,21 @@ class Registered:
         return frozenset(self.czxids)
 
 
-@dataclass(frozen=True)
-class Alive:
-    """The processes from `time` (monotonic, s) on: the pid by broker."""
-
-    time: float
-    pids: Mapping[int, int]
-
-    @property
-    def ids(self) -> frozenset[int]:
-        """The brokers whose process existed."""
-        return frozenset(self.pids)
-
-
-@dataclass(frozen=True)
-class Replicas:
-    """From `time` (monotonic, s) on, how many partitions lacked a replica in their in-sync set."""
-
-    time: float
-    under_replicated: int
-
-
-@dataclass(frozen=True)
-class Down:
-    """A time in which a broker was down: its registration or its process was missing, or both."""
-
-    id: int
-    since: float
-    until: float | None
-
-
-class Observer:
+class Observer(BaseObserver):
     """Watches a cluster over its own ZooKeeper connection, and tells what it saw since `clear`."""
 
     def __init__(
         self, zookeeper: str, ids: Sequence[int], pids: Callable[[], Mapping[int, int]]
     ) -> None:
+        super().__init__(pids)
         self._ids = frozenset(ids)
-        self._pids = pids
         retry = KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5)
         self._client = KazooClient(
             hosts=zookeeper, timeout=5.0, connection_retry=retry, logger=_silent_logger()
         )
-        self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._changed = threading.Event()
-        self._ended = threading.Event()
         self._registered: list[Registered] = []
-        self._alive: list[Alive] = []
-        self._replicas: list[Replicas] = []
         self._threads = [
             threading.Thread(
                 target=self._watch_registrations, name="observe registrations", daemon=True
@@ -149,23 +126,9 @@ class Observer:
         with self._lock:
             return list(self._registered)
 
-    def processes(self) -> list[Alive]:
-        """Every change of the processes, in order; the first is what was at `clear`."""
-        with self._lock:
-            return list(self._alive)
-
-    def replicas(self) -> list[Replicas]:
-        """Every change of the number of under-replicated partitions, in order."""
-        with self._lock:
-            return list(self._replicas)
-
     def downs(self) -> list[Down]:
         """Every time that a broker was down, by when it began."""
         return find_downs(self._ids, self.registrations(), self.processes())
-
-    def most_down(self) -> int:
-        """Tell the largest number of brokers that were down at any one time."""
-        return most_at_once(self.downs())
 
     def restarted(self) -> list[int]:
         """List the brokers in the order in which they came back with a new creation id."""
@@ -182,43 +145,12 @@ class Observer:
             known |= new
         return found
 
-    def new_jvms(self) -> list[int]:
-        """List the brokers that run now in another process than at `clear`."""
-        history = self.processes()
-        before, now = history[0].pids, self._pids()
-        return sorted(number for number, pid in now.items() if before.get(number) != pid)
-
-    def gaps(self) -> list[float]:
-        """List the seconds between one broker back and the next going down; negative where they
-        overlapped."""
-        downs = self.downs()
-        return [
-            later.since - (float("inf") if earlier.until is None else earlier.until)
-            for earlier, later in pairwise(downs)
-        ]
-
-    def healthy_stretches(self) -> list[float]:
-        """List, for each gap, the seconds in which every partition had all its replicas in sync
-        (seen every 0.25 s)."""
-        downs, replicas = self.downs(), self.replicas()
-        return [
-            healthy_time(replicas, earlier.until, later.since) if earlier.until is not None else 0.0
-            for earlier, later in pairwise(downs)
-        ]
-
     def _watch_registrations(self) -> None:
         while not self._ended.is_set():
             self._changed.wait(REGISTRATION_POLL)
             self._changed.clear()
             if not self._ended.is_set():
                 self._look_at_registrations()
-
-    def _poll(self, look: Callable[[], None], interval: float) -> Callable[[], None]:
-        def poll() -> None:
-            while not self._ended.wait(interval):
-                look()
-
-        return poll
 
     def _look_at_registrations(self) -> None:
         """Record the registrations, if they can be read; a lost connection is no news of the
@@ -247,20 +179,12 @@ class Observer:
     def _on_change(self, event_or_state: object) -> None:
         self._changed.set()
 
-    def _look_at_processes(self) -> None:
-        pids = dict(self._pids())
-        with self._lock:
-            if not self._alive or self._alive[-1].pids != pids:
-                self._alive.append(Alive(time.monotonic(), pids))
-
     def _look_at_replicas(self) -> None:
         try:
             under_replicated = self._count_under_replicated()
         except NOT_NOW:
             return
-        with self._lock:
-            if not self._replicas or self._replicas[-1].under_replicated != under_replicated:
-                self._replicas.append(Replicas(time.monotonic(), under_replicated))
+        self._note_replicas(under_replicated)
 
     def _count_under_replicated(self) -> int:
         return sum(
@@ -299,25 +223,6 @@ def find_downs(
         (down for number in ids for down in _downs_of(number, registered, alive)),
         key=lambda down: down.since,
     )
-
-
-def most_at_once(downs: Sequence[Down]) -> int:
-    """Count the largest number of downs that overlap."""
-    return max((sum(_covers(other, down.since) for other in downs) for down in downs), default=0)
-
-
-def healthy_time(replicas: Sequence[Replicas], begin: float, end: float) -> float:
-    """Add up the seconds between two times in which no partition was under-replicated."""
-    ends = [entry.time for entry in replicas[1:]] + [float("inf")]
-    return sum(
-        max(0.0, min(until, end) - max(entry.time, begin))
-        for entry, until in zip(replicas, ends, strict=True)
-        if entry.under_replicated == 0
-    )
-
-
-def _covers(down: Down, moment: float) -> bool:
-    return down.since <= moment and (down.until is None or moment < down.until)
 
 
 def _downs_of(number: int, registered: Sequence[Registered], alive: Sequence[Alive]) -> list[Down]:

@@ -20,14 +20,13 @@ from .host import Host
 from .host_scripts.process import wait_until
 from .jmxproxy import ENDPOINT, PORT
 from .lab import TOPIC, Lab
-from .needs import program
 from .observer import Alive, Down, Registered, Replicas, find_downs, healthy_time, most_at_once
 from .producer import Producer
+from .shell import PATIENCE, begin_ssh, ssh
 
 UPTIME = "java.lang:type=Runtime/Uptime"
 UNDER_REPLICATED_PATH = "/".join(UNDER_REPLICATED)
 OLD_ORDER_PATH = "kafka.server:name=UnderReplicatedPartitions,type=ReplicaManager/Value"
-PATIENCE = 30.0  # s; for what takes a moment on an idle machine
 
 
 @pytest.fixture
@@ -41,24 +40,6 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ask loopback addresses directly."""
     monkeypatch.setenv("no_proxy", "*")
     yield
-
-
-def ssh(
-    lab: Lab, host: Host, command: str, timeout: float = PATIENCE
-) -> subprocess.CompletedProcess[str]:
-    """Run a command on a host with the system's own client."""
-    arguments = ssh_command(lab, host, command)
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def begin_ssh(lab: Lab, host: Host, command: str) -> subprocess.Popen[bytes]:
-    """Begin to run a command on a host."""
-    return subprocess.Popen(ssh_command(lab, host, command), stderr=subprocess.DEVNULL)
-
-
-def ssh_command(lab: Lab, host: Host, command: str) -> list[str]:
-    """Build the command of the system's own client."""
-    return [program("ssh"), "-F", str(lab.ssh.config), "-o", "BatchMode=yes", host.address, command]
 
 
 def ask(host: Host, path: str = "", method: str = "GET", timeout: float = 10.0) -> tuple[int, Any]:

@@ -75,9 +75,14 @@ def _held() -> str | None:
 
 def run_real(name: str, arguments: list[str]) -> NoReturn:
     """Go on as the program of this name that the stand-in hides."""
+    os.execv(find_real(name), [name, *arguments])
+
+
+def find_real(name: str) -> str:
+    """Return the path of the program that a stand-in hides."""
     own = os.environ.get("LAB_BIN", "")
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != own)
     program = shutil.which(name, path=path)
     if program is None:
         sys.exit(f"{name}: command not found")
-    os.execv(program, [name, *arguments])
+    return program

@@ -21,6 +21,8 @@ LAUNCH = "launch"
 LAUNCH_DYING = "launch-dying"
 LAUNCH_LINGERING = "launch-lingering"
 LOG = "broker.log"
+INVOCATION = "invocation"  # what this launch is called, as by systemd
+EXITED = "exited"  # the exit status of the JVM, once it has ended
 LAUNCH_TIMEOUT = 10.0  # s, until the pid is written
 POLL = 0.01  # s
 

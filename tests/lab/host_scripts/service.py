@@ -1,4 +1,5 @@
-"""Stand-in for `service kafka start|stop`."""
+"""Stand-in for `service kafka start|stop`, and on the host of a controller for `service
+kafka-controller start|stop`."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ LOUD = 4 * 1024 * 1024  # bytes on each stream
 DYING = "dies"
 STUCK = "stuck"
 KILLS = "kills"
+UNITS = "units"
+STOPPING = "stopping"  # the pid that is being stopped
 KILLS_AFTER = 45.0  # s
 
 
@@ -21,12 +24,21 @@ def main(arguments: list[str]) -> int:
     """Do what the arguments say, in the way that the host's faults say; return the exit status."""
     host.record("service", arguments)
     host.wait_while_held("service", arguments)
-    if arguments == ["kafka", "start"]:
-        return start(host.folder(), host.fault("start_mode", "normal"))
-    if arguments == ["kafka", "stop"]:
-        return stop(host.folder(), host.fault("stop_mode", "normal"))
+    if len(arguments) == 2 and arguments[0] in units(host.folder()):
+        if arguments[1] == "start":
+            return start(host.folder(), host.fault("start_mode", "normal"))
+        if arguments[1] == "stop":
+            return stop(host.folder(), host.fault("stop_mode", "normal"))
     print(f"service: unrecognized: {' '.join(arguments)}", file=sys.stderr)
     return 1
+
+
+def units(folder: Path) -> list[str]:
+    """List the names of the host's service: its own first, then those that mean the same."""
+    try:
+        return (folder / UNITS).read_text().split()
+    except FileNotFoundError:
+        return ["kafka"]
 
 
 def start(folder: Path, mode: str) -> int:
@@ -62,6 +74,7 @@ def stop(folder: Path, mode: str) -> int:
     if mode == "loud":
         _be_loud()
     pid = process.send(folder, signal.SIGTERM)
+    (folder / STOPPING).write_text(str(pid))
     if mode == "hang":
         host.hang()
     if mode == KILLS:  # what takes long to stop: whatever runs at last
