@@ -151,6 +151,7 @@ def _plan(parts: factory.Parts, report: Report, signals: Signals) -> Roll:
     wanted = plan.of_roles(brokers, settings.roles)
     chosen = plan.choose(wanted, settings.skip, settings.broker_ids)
     chosen = plan.in_order(chosen, parts.registry.controller(), settings.controllers_first)
+    plan.require_hosts(chosen)
     named = {one.id: one for one in brokers.values() if one.is_broker or one in chosen}
     plan.require_own_commands(named.values(), parts.host_factory.commands_of)
     sources = parts.metrics(brokers, clock)

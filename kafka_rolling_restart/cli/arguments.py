@@ -171,8 +171,6 @@ def _cluster_problems(options: argparse.Namespace) -> Iterator[str]:
             f"with {given[0]} no configuration is read: leave out --cluster-name and "
             "--discovery-base-path"
         )
-    if options.command_config is not None and options.zookeeper is not None:
-        yield "--command-config is for --bootstrap-server, not for --zookeeper: leave it out"
     if options.bootstrap_server is not None and options.listener is not None:
         yield (
             "--listener is for ZooKeeper. With --bootstrap-server, give the address of the "
@@ -373,8 +371,7 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--command-config",
         metavar="FILE",
-        help="how to log in to the brokers of a KRaft cluster: a properties file, as for Kafka's "
-        "own tools",
+        help="how to log in to the brokers: a properties file, as for Kafka's own tools",
     )
 
 

@@ -40,7 +40,9 @@ WORD = re.compile(
     r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"'=;]+)|([=;]))""", re.DOTALL
 )
 SETTING_OF_JAAS, SECURITY = "sasl.jaas.config", "security.protocol"
-MECHANISM, STORE_KEY = "sasl.mechanism", "ssl.key.password"
+MECHANISM, KEY_PASSWORD = "sasl.mechanism", "ssl.key.password"
+TRUST_STORE, KEY_STORE = "ssl.truststore", "ssl.keystore"
+PROVIDERS = "config.providers"
 CHECK_NAMES = "ssl.endpoint.identification.algorithm"
 
 
@@ -50,6 +52,10 @@ def read_client_properties(name: str, timeout: float) -> KafkaAccess:
     Raises `UsageError` for a file that cannot be read, or a setting that is wrong or not supported.
     """
     settings = _Settings(name, parse_properties(_read(name), name))
+    if settings.get(PROVIDERS):
+        raise settings.unsupported(
+            PROVIDERS, "values from elsewhere are not supported. Write the values into the file"
+        )
     protocol = settings.get(SECURITY, DEFAULT_PROTOCOL).upper()
     if protocol not in PROTOCOLS:
         raise settings.wrong(SECURITY, f"{said(protocol)} is none of {', '.join(PROTOCOLS)}")
@@ -272,7 +278,7 @@ def _tls(settings: _Settings) -> Tls:
         raise settings.wrong(CHECK_NAMES, "it must be https, or empty for no check of host names")
     authorities = _authorities(settings)
     certificate, key = _certificate(settings)
-    password = settings.values.get(STORE_KEY, "")
+    password = settings.values.get(KEY_PASSWORD, "")
     return make_tls(
         authorities,
         certificate,
@@ -287,7 +293,7 @@ def _authorities(settings: _Settings) -> Pem | None:
     location = settings.get("ssl.truststore.location")
     if not inline and not location:
         return None
-    _expect_pem(settings, "ssl.truststore", location, _trusted_as_pem)
+    _expect_pem(settings, TRUST_STORE, location, _trusted_as_pem)
     if inline:
         return Pem(f"{settings.file}: ssl.truststore.certificates", text=_lines(inline))
     return Pem(f"{settings.file}: ssl.truststore.location {location}", file=location)
@@ -299,7 +305,7 @@ def _certificate(settings: _Settings) -> tuple[Pem | None, Pem | None]:
     location = settings.get("ssl.keystore.location")
     if not chain and not key and not location:
         return None, None
-    _expect_pem(settings, "ssl.keystore", location, _key_as_pem)
+    _expect_pem(settings, KEY_STORE, location, _key_as_pem)
     if location and not chain and not key:
         return Pem(f"{settings.file}: ssl.keystore.location {location}", file=location), None
     if not chain or not key:
@@ -326,10 +332,11 @@ def _expect_pem(
         )
     if kind not in (JKS, PKCS12, "P12"):
         raise settings.unsupported(key, f"{said(kind)} is not supported. Use PEM")
+    also = ", and ssl.key.password to the pass phrase" if store == KEY_STORE else ""
     raise settings.unsupported(
         key,
         f"{said(kind)}{default} is not supported. Convert it: `{convert(location, kind)}`, then "
-        f"set {store}.type=PEM and {store}.location={_pem_name(location)}",
+        f"set {store}.type=PEM and {store}.location={_pem_name(location)}{also}",
     )
 
 

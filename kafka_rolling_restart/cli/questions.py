@@ -10,6 +10,7 @@ from kafka_rolling_restart.model.broker import Broker, how_many
 from kafka_rolling_restart.model.progress import duration
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.roll import plan
+from kafka_rolling_restart.settings.access import in_brackets
 from kafka_rolling_restart.settings.cluster import ClusterConfig
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.settings.run import RunSettings
@@ -52,7 +53,8 @@ def agree_on_passwords(
     Raises `Refused` where the answer is no, or where nobody can be asked about a host that nobody
     vouches for.
     """
-    vouched = Vouched(cluster.broker_list, settings.allow_hosts)
+    named = [f"{in_brackets(host)}:{port}" for host, port in cluster.bootstrap]
+    vouched = Vouched([*cluster.broker_list, *named], settings.allow_hosts)
     strangers = [one for one in found if not vouched.has(one)]
     is_allowed = all(map(vouched.allows, found))  # also where there are none
     if not is_allowed and not settings.no_confirm and is_at_terminal():
@@ -65,7 +67,7 @@ def agree_on_passwords(
     for line in tell(found):
         report.say(line)
     if strangers:
-        source = "there is no broker_list with --zookeeper"
+        source = "no broker_list or --bootstrap-server names them"
         if cluster.path:
             source = f"broker_list in {cluster.path} does not"
         raise Refused(refusal(strangers, source), code="password-host-not-listed")

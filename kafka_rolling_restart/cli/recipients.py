@@ -1,8 +1,8 @@
 """Which hosts passwords are sent to, and which of them somebody vouches for.
 
-The hosts come from ZooKeeper. Who can write there can register a host of their own, so a password
-goes to a host only if the configuration's broker_list or --allow-hosts has it, or a person was
-shown it and said yes.
+The hosts come from the cluster. Who can write to its registry can register a host of their own,
+so a password goes to a host only if the configuration's broker_list or --allow-hosts has it, or a
+person was shown it and said yes.
 """
 
 import ipaddress
@@ -130,8 +130,8 @@ def refusal(strangers: Sequence[Recipient], source: str) -> str:
     if len(hosts) > NAMED:
         option = f"{ALLOW_HOSTS} with their names or a pattern such as '*.example.com'"
     return (
-        f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: ZooKeeper has "
-        f"these hosts, and {source}. "
+        f"{_passwords(_kinds(strangers))} would be sent to {_named(hosts, NAMED)}: the cluster "
+        f"registered these hosts, and {source}. "
         f"No password was sent, and no broker was touched. If these hosts are yours, add {option}"
     )
 

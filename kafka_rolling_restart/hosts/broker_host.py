@@ -13,7 +13,13 @@ from typing import Protocol, TypeVar
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
 from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
-from kafka_rolling_restart.hosts.process_facts import process_line, search_line, unit_line
+from kafka_rolling_restart.hosts.process_facts import (
+    clean_stop,
+    clean_stop_line,
+    process_line,
+    search_line,
+    unit_line,
+)
 from kafka_rolling_restart.hosts.sudo import Answer, asks_for_password, without_noise
 from kafka_rolling_restart.hosts.unit import unit_name
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
@@ -262,7 +268,7 @@ class BrokerHost:
         try:
             answer = run(line, SEARCH_S)
         except SshError as error:
-            return FoundProcess(Presence.UNKNOWN, words=str(error))
+            return FoundProcess(Presence.UNKNOWN, words=_without_line(error, line))
         return judge(answer.output, self._wanted)
 
     def observe_found(self, jvm: Jvm) -> Observation:
@@ -275,8 +281,21 @@ class BrokerHost:
         try:
             answer = self._aside(partial(self._connections.ask, line, QUESTION_S))
         except SshError as error:
-            return Observation(Presence.UNKNOWN, words=str(error))
+            return Observation(Presence.UNKNOWN, words=_without_line(error, line))
         return judge_answer(answer.output, jvm)
+
+    def stopped_cleanly(self, log_dirs: Sequence[str]) -> bool | None:
+        """Tell whether the broker, which is down, left `.kafka_cleanshutdown` in each log
+        directory: it stopped cleanly then.
+
+        None where that is not known: they can seldom be read without root. Never raises.
+        """
+        try:
+            line = clean_stop_line(log_dirs)
+            answer = self._aside(partial(self._connections.ask, line, QUESTION_S))
+        except SshError:
+            return None
+        return clean_stop(answer.output)
 
     def close(self) -> None:
         """End the connections to the host."""
@@ -447,6 +466,11 @@ def is_same_process(age_s: float, expected_age_s: float) -> bool:
     """Tell whether a process is as old as the JVM that is looked for: a pid alone may have been
     given anew."""
     return abs(age_s - expected_age_s) <= AGE_TOLERANCE_S
+
+
+def _without_line(error: SshError, line: str) -> str:
+    """Return what went wrong, without a line that is too long to be read."""
+    return str(error).replace(f"`{line}`", "the search for its process")
 
 
 def _asks(session: Session, listing: CommandResult, command: str) -> Answer:

@@ -16,7 +16,7 @@ from kafka_rolling_restart.hosts.process_facts import (
     told_stat,
 )
 from kafka_rolling_restart.hosts.unit import Unit
-from kafka_rolling_restart.model.broker import Jvm
+from kafka_rolling_restart.model.broker import SHOWN, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
 
 USE_PATTERN = "Say which with --process-pattern"
@@ -47,7 +47,7 @@ def judge(output: str, wanted: Wanted) -> FoundProcess:
     """Say by the answer to `search_line` whether and where the node's process runs."""
     said = facts(output)
     if said is None:
-        text = "its process could not be looked for: the host's answer is not whole"
+        text = f"its process could not be looked for: {_not_whole(output)}"
         return FoundProcess(Presence.UNKNOWN, words=text)
     if said.pattern_is_wrong:
         text = f"grep on its host does not understand the pattern {wanted.regex!r}"
@@ -97,11 +97,12 @@ def _beyond(
     if loose:
         return _the_one(said, loose, unit)
     if unit.has_ended:
-        return _absent(said, living, wanted, f"its {unit} runs nothing")
+        text = f"its {unit} runs nothing"
+        if foreign:
+            text += f" ({_with_services(foreign)})"
+        return _absent(said, living, wanted, text)
     if foreign:
-        text = (
-            f"its {unit} shows no Java process, and {_named(foreign)} runs in {foreign[0].service}"
-        )
+        text = f"its {unit} shows no Java process, but there is {_with_services(foreign)}"
         return FoundProcess(Presence.BLIND, words=f"{text}. {USE_PATTERN}")
     if unit.main_pid:
         name = said.main_name or "not there"
@@ -156,10 +157,15 @@ def _present(said: HostFacts, one: JavaProcess, unit: Unit | None) -> FoundProce
 
 
 def _hidden(said: HostFacts, unit: Unit) -> FoundProcess:
-    """Rest on systemd's word alone, where /proc hides the processes of others (hidepid)."""
-    if unit.has_ended and unit.started_s:
-        text = f"its {unit} runs nothing, and other processes are hidden there"
-        return FoundProcess(Presence.ABSENT, words=text)
+    """Rest on systemd's word alone, where /proc hides the processes of others (hidepid).
+
+    systemd forgets a unit that was stopped, its start included: then it does not tell whether it
+    is the unit that ran the node.
+    """
+    if unit.has_ended:
+        text = f"its {unit} runs nothing, and other processes are hidden there (hidepid)"
+        presence = Presence.ABSENT if unit.started_s else Presence.UNKNOWN
+        return FoundProcess(presence, words=text)
     if unit.main_pid and unit.invocation and not unit.is_runner and unit.started_s:
         age_ms = max(0, round((said.uptime_s - unit.started_s) * 1000))
         jvm = Jvm(said.clock_ms - age_ms, age_ms, unit.main_pid, (said.boot, unit.invocation))
@@ -190,11 +196,22 @@ def _named(found: Sequence[JavaProcess]) -> str:
     return ", ".join(str(one) for one in found)
 
 
+def _with_services(found: Sequence[JavaProcess]) -> str:
+    return ", ".join(f"{one} in {one.service}" for one in found)
+
+
+def _not_whole(output: str) -> str:
+    lines = output.strip().splitlines()
+    if not lines:
+        return "the host's answer is empty"
+    return f"the host's answer is not whole. It ends with: {lines[-1][-SHOWN:]}"
+
+
 def observe_pid(output: str, jvm: Jvm) -> Observation:
     """Say by the answer to `process_line` whether the process that was found is there."""
     said = facts(output)
     if said is None:
-        return _not_told("the host's answer is not whole")
+        return _not_told(_not_whole(output))
     match jvm.identity:
         case (str() as boot, int(), int() as ticks):
             pass
@@ -217,7 +234,7 @@ def observe_invocation(output: str, jvm: Jvm) -> Observation:
     """Say by the answer to `unit_line` whether the run of the unit that was found goes on."""
     said = facts(output)
     if said is None:
-        return _not_told("the host's answer is not whole")
+        return _not_told(_not_whole(output))
     match jvm.identity:
         case (str() as boot, str() as invocation):
             pass

@@ -11,7 +11,7 @@ only lines that the kernel cut (before Linux 4.2) are left in doubt.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kafka_rolling_restart.hosts.unit import PROPERTIES, Unit, loaded
@@ -58,6 +58,11 @@ ALL = (
     '[ -z "$u" ] || say unread $u; '
 )
 THIS = "tell stat /proc/{pid}/stat || {{ [ -d /proc/{pid} ] && say unread {pid}; }}; "
+# Kafka writes the file at the end of a clean stop, and removes it when it starts.
+CLEAN = (
+    'd=$(printf %b "{folder}"); if [ -f "$d/.kafka_cleanshutdown" ]; then say clean yes; '
+    'elif [ -r "$d" ] && [ -x "$d" ]; then say clean no; else say clean unknown; fi; '
+)
 END = "say end"
 
 
@@ -84,8 +89,14 @@ class JavaProcess:
 
     @property
     def service(self) -> str:
-        """The systemd service that it runs in, nothing where it runs in none."""
-        found = [part for part in self.control_group.split("/") if part.endswith(".service")]
+        """The systemd service that it runs in, nothing where it runs in none.
+
+        All that a user starts by hand may run in the service of their own manager: that is none.
+        """
+        parts = self.control_group.split("/")
+        if any(part.startswith("user@") for part in parts):
+            return ""
+        found = [part for part in parts if part.endswith(".service")]
         return found[-1] if found else ""
 
 
@@ -148,6 +159,23 @@ def process_line(pid: int) -> str:
 def unit_line(unit: str) -> str:
     """Return the line that tells of one unit."""
     return f"sh -c '{HEAD}{_unit_question(unit)}{END}'"
+
+
+def clean_stop_line(log_dirs: Sequence[str]) -> str:
+    """Return the line that tells of each log directory whether Kafka left it in order."""
+    questions = "".join(CLEAN.format(folder=escaped(folder)) for folder in log_dirs)
+    return f"sh -c '{HEAD}{questions}{END}'"
+
+
+def clean_stop(output: str) -> bool | None:
+    """Return what the answer to `clean_stop_line` says, None where it is not known of them all."""
+    lines = [line.strip() for line in output.splitlines()]
+    told = [line.split()[-1] for line in lines if line.startswith(f"{MARK} clean ")]
+    if "no" in told:
+        return False
+    if f"{MARK} end" not in lines or not told or "unknown" in told:
+        return None
+    return True
 
 
 def _unit_question(unit: str) -> str:

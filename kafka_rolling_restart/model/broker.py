@@ -8,6 +8,8 @@ from datetime import datetime
 # Goes into an SSH and an HTTP address, and by %h into the shell of a ProxyCommand; one that begins
 # with - is an option.
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]*\Z")
+BROKER, CONTROLLER, COMBINED = "broker", "controller", "broker and controller"
+ROLES = (BROKER, CONTROLLER, COMBINED)
 RUNNING = 3
 STATES = {
     0: "not running",
@@ -57,7 +59,14 @@ class Broker:
     @property
     def kind(self) -> str:
         """What messages call it."""
-        return "broker" if self.is_broker else "controller"
+        return BROKER if self.is_broker else CONTROLLER
+
+    @property
+    def role(self) -> str:
+        """What it does in the cluster: one of `ROLES`."""
+        if self.is_broker and self.is_controller:
+            return COMBINED
+        return self.kind
 
 
 @dataclass(frozen=True)

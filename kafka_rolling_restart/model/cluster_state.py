@@ -33,8 +33,8 @@ class QuorumReplica:
 class Quorum:
     """The metadata quorum of a KRaft cluster, as its leader describes it.
 
-    ``observers`` are the brokers that follow it; those that died linger for 300 s. ``hosts`` are
-    the hosts of the voters by id, where the cluster tells them (3.9 and later).
+    ``observers`` are the brokers that follow it; those that died linger for 300 s. ``hosts`` and
+    ``ports`` are those of the voters by id, where the cluster tells them (3.9 and later).
     """
 
     leader: int
@@ -42,6 +42,7 @@ class Quorum:
     voters: tuple[QuorumReplica, ...]
     observers: tuple[QuorumReplica, ...] = ()
     hosts: tuple[tuple[int, str], ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
 
     def replica(self, node_id: int) -> QuorumReplica | None:
         """Return a voter or an observer by its id, None if it is neither."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka_rolling_restart.errors import LockHeld, UsageError, Warn
-from kafka_rolling_restart.model.broker import HOST
+from kafka_rolling_restart.model.broker import CONTROLLER, HOST, Broker
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.progress import Progress, Record, State, Step
 from kafka_rolling_restart.model.verdict import Reason
@@ -57,7 +57,7 @@ class Run:
     """What does not change during a run. ``command`` is what was typed; ``began`` is wall-clock
     time at ``now`` (s).
 
-    ``start_command`` starts a broker on its host; ``resume`` makes the command that goes on with
+    ``start_command`` starts a node on its host; ``resume`` makes the command that goes on with
     the brokers of an earlier run, given when that began and their ids.
     """
 
@@ -69,7 +69,7 @@ class Run:
     holder: Mapping[str, object]
     began: datetime
     now: float
-    start_command: str = ""
+    start_command: Callable[[Broker], str] = lambda _node: ""
     resume: Callable[[datetime, Sequence[int]], str] = lambda _began, _ids: ""
 
 
@@ -361,6 +361,7 @@ def _record(
         "place": place,
         "id": record.broker.id,
         "host": record.broker.host,
+        "role": record.broker.role,
         "state": record.state.value,
         "complete": record.complete,
         "stopped": when(record.stopped_at),
@@ -379,7 +380,12 @@ def _may_be_down(progress: Progress, outcome: Outcome | None) -> list[dict[str, 
     """Return the broker in hand, and those of the restarted ones that were not seen at the end."""
     lost = set() if outcome is None else set(outcome.lost)
     return [
-        {"id": record.broker.id, "host": record.broker.host, "start_command": record.start_line}
+        {
+            "id": record.broker.id,
+            "host": record.broker.host,
+            "role": record.broker.role,
+            "start_command": record.start_line,
+        }
         for record in progress.records
         if record.state in (State.IN_HAND, State.DOWN) or record.broker in lost
     ]
@@ -443,7 +449,7 @@ class _Left:
 
     pid: int
     began: datetime
-    down: tuple[str, ...]
+    down: tuple[Broker, ...]
     rest: tuple[int, ...]
 
 
@@ -467,11 +473,12 @@ def _id(found: Mapping[str, Any]) -> int:
     return number
 
 
-def _broker(found: Mapping[str, Any]) -> str:
+def _broker(found: Mapping[str, Any]) -> Broker:
     host = found["host"]
     if not isinstance(host, str) or not HOST.match(host) or len(host) > MAX_HOST:
         raise ValueError("no host")
-    return f"broker {_id(found)} ({host})"
+    is_broker = found["role"] != CONTROLLER
+    return Broker(_id(found), host, is_broker=is_broker, is_controller=not is_broker)
 
 
 def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
@@ -482,6 +489,8 @@ def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
         return ""
     kept = path.with_name(f"{path.name}.{left.pid}")
     os.replace(path, kept)
+    starts = dict.fromkeys(run.start_command(one) for one in left.down)
+    commands = " or ".join(f"`{one}`" for one in starts)
     resume = ""
     if left.rest:
         resume = (
@@ -489,8 +498,8 @@ def _keep_what_a_killed_run_left(path: Path, run: Run) -> str:
         )
     return (
         f"{path} was the report of a run that began at {left.began.isoformat()} and was killed; "
-        f"it is kept as {kept}. This may be DOWN: {', '.join(left.down)}. If it does not run, "
-        f"start it on its host, as root: `{run.start_command}`{resume}"
+        f"it is kept as {kept}. This may be DOWN: {', '.join(map(str, left.down))}. If it does not "
+        f"run, start it on its host, as root: {commands}{resume}"
     )
 
 

@@ -114,7 +114,8 @@ class KafkaClient:
         tell them (DescribeCluster v2, Kafka 4.0), and whether the cluster is KRaft.
 
         A broker without a listener of the same name as the one at ``address`` is not told (seen on
-        Kafka 4.1.1, where one of three brokers had the listener).
+        Kafka 4.1.1, where one of three brokers had the listener). One that was killed is fenced
+        there after 9 s.
         """
 
         async def ask(session: "_Session") -> Nodes:
@@ -138,11 +139,11 @@ class KafkaClient:
         async def ask(session: "_Session") -> Metadata:
             await _expect_right_to_describe(session)
             request = MetadataRequest(topics=None, allow_auto_topic_creation=False)
-            data, version = await session.ask_raw(
+            data, version, begins = await session.ask_raw(
                 request, MOST_METADATA, kafka_metadata.FIRST_VERSION, kafka_metadata.LAST_VERSION
             )
             try:
-                return kafka_metadata.read_metadata(data, version)
+                return kafka_metadata.read_metadata(data, version, begins)
             except kafka_metadata.Unreadable as error:
                 raise WireError(
                     f"what answers there does not speak Kafka's protocol: {error}"
@@ -153,9 +154,11 @@ class KafkaClient:
     def quorum(self, address: Address, timeout: float) -> Quorum:
         """Return the metadata quorum as its leader sees it.
 
-        Any broker passes the question on to the leader. A controller does not: one that does not
-        lead answers NOT_LEADER, which is `KafkaUnavailable`. In an idle cluster followers are up to
-        0.5 s behind. With two of three controllers down, brokers do not answer at all.
+        Any broker of a KRaft cluster passes the question on to the leader. A controller does not:
+        one that does not lead answers NOT_LEADER, which is `KafkaUnavailable`. A broker on
+        ZooKeeper (3.9.1) does not know the question. On Kafka 4.1.1 in an idle cluster, followers
+        are up to 0.5 s behind, and one that was killed is more so each second. With two of three
+        voters killed, the leader answers for 3 s more; then brokers do not answer at all.
         """
 
         async def ask(session: "_Session") -> Quorum:
@@ -377,6 +380,9 @@ class KafkaClient:
             await session.learn_versions()
             await session.log_in()
             return await question(session)
+        # such as nothing in place of a list
+        except (ValueError, TypeError, IndexError) as error:
+            raise WireError("its answer does not fit the question") from error
         finally:
             wire.close()
 
@@ -445,9 +451,9 @@ class _Session:
 
     async def ask_raw(
         self, request: Any, limit: int, lowest: int, highest: int
-    ) -> tuple[bytes, int]:
-        """Ask as `ask` does; return the bytes of the answer without its header, and its
-        version."""
+    ) -> tuple[bytes, int, int]:
+        """Ask as `ask` does; return the bytes of the answer, its version, and where it begins
+        behind its header."""
         version = self._version(request, lowest, highest)
         data = await self._send(request, version, limit)
         begins = struct.calcsize(">i")
@@ -455,7 +461,7 @@ class _Session:
             if data[begins : begins + 1] != b"\0":
                 raise WireError("its answer has a header that we do not understand")
             begins += 1
-        return data[begins:], version
+        return data, version, begins
 
     def name_of(self, code: int, group: str = "") -> str:
         """Return Kafka's name of an error. Raises `_Denied` for one of rights."""
@@ -595,12 +601,14 @@ async def _described_quorum(session: _Session) -> Quorum:
     now = [one.last_caught_up_timestamp for one in replicas if one.replica_id == found.leader_id]
     if found.leader_id < 0 or not now:
         raise WireError("it has no leader now")
+    told = [one for one in answer.nodes or () if one.listeners]
     return Quorum(
         found.leader_id,
         found.leader_epoch,
         tuple(_replica(one, found.leader_id, now[0]) for one in found.current_voters),
         tuple(_replica(one, found.leader_id, now[0]) for one in found.observers),
-        tuple((one.node_id, one.listeners[0].host) for one in answer.nodes or () if one.listeners),
+        tuple((one.node_id, one.listeners[0].host) for one in told),
+        tuple((one.node_id, one.listeners[0].port) for one in told),
     )
 
 
@@ -648,8 +656,8 @@ def _error_name(code: int) -> str:
     """Return Kafka's name of an error, "" for none."""
     if code == 0:
         return ""
-    found = kafka_errors.for_code(code)
-    return str(getattr(found, "message", "")) or f"UNKNOWN_ERROR_{code}"
+    known = kafka_errors.kafka_errors.get(code)
+    return str(getattr(known, "message", "")) or f"UNKNOWN_ERROR_{code}"
 
 
 def _shown(address: Address) -> str:

@@ -26,10 +26,11 @@ class Unreadable(Exception):
     """The bytes are not the answer that they should be."""
 
 
-def read_metadata(data: bytes, version: int) -> Metadata:
-    """Return what a MetadataResponse says, without its header. Raises `Unreadable`."""
+def read_metadata(data: bytes, version: int, begins: int = 0) -> Metadata:
+    """Return what a MetadataResponse says that ``begins`` behind its header. Raises
+    `Unreadable`."""
     try:
-        return _Answer(data, version).read()
+        return _Answer(data, version, begins).read()
     except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
         raise Unreadable("the answer ends too early, or is not Kafka's") from error
 
@@ -37,9 +38,9 @@ def read_metadata(data: bytes, version: int) -> Metadata:
 class _Answer:
     """One answer, and how far it is read."""
 
-    def __init__(self, data: bytes, version: int) -> None:
+    def __init__(self, data: bytes, version: int, begins: int) -> None:
         self._data = data
-        self._at = 0
+        self._at = begins
         self._version = version
         self._flexible = version >= FLEXIBLE
         self._partitions = 0

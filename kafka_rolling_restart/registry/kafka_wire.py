@@ -71,7 +71,9 @@ class Wire:
 
     async def ask(self, request: bytes, limit: int) -> bytes:
         """Send a frame, and return the frame that answers it, of at most ``limit`` bytes."""
-        self._stage.now = "it accepts connections, and gives no answer"
+        self._stage.now = "no answer"
+        if not self._answers:
+            self._stage.now = "it accepts connections, and gives no answer"
         try:
             self._writer.write(struct.pack(">i", len(request)) + request)
             head = await self._reader.readexactly(LENGTH)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.clock import Clock
-from kafka_rolling_restart.errors import Refused, RegistryUnavailable
+from kafka_rolling_restart.errors import Refused, RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.model.broker import HOST, Broker
 from kafka_rolling_restart.model.cluster_state import ClusterState, Partition, Quorum
 from kafka_rolling_restart.model.observation import Observation, Presence
@@ -40,6 +40,8 @@ POLL_S = 0.2  # from one question to the quorum to the next meanwhile
 MAX_RACK = 40  # characters that are shown
 SHOWN = 80  # characters of what somebody registered
 MAX_WORDS = 300  # characters of a reason
+VOTERS_S = 1.0  # for the voters to answer on their ports
+VOTERS_AGAIN_S = 10.0  # from one such question to the next
 QUESTIONS = 4  # of one look at all, each of which may take its whole timeout
 ADVICE = (
     "Check that the controllers run, and the addresses (--bootstrap-server, or broker_list in the "
@@ -74,7 +76,11 @@ class Kraft:
         self._clock = clock
         self.timeout = timeout
         self._addresses: dict[int, Address] = {}  # of the brokers, as they were told last
+        self._fenced: frozenset[int] = frozenset()
         self._controllers: frozenset[int] = frozenset()  # the voters that are no brokers
+        self._voters: dict[int, Address] = {}  # where they were told to be
+        self._voters_asked_at = float("-inf")
+        self._voters_missing = ""  # those of them that did not answer then
 
     @property
     def where(self) -> str:
@@ -298,7 +304,7 @@ class Kraft:
         """
         leader = first.replica(first.leader)
         needed = leader.log_end if leader else -1
-        others = [one for one in self._ids if one not in without] or list(self._ids)
+        others = self._others(without)
         until = time.monotonic() + min(limit, CATCH_UP_S)
         quorum = first
         while True:
@@ -317,25 +323,54 @@ class Kraft:
         return quorum, current
 
     def _quorum(self, limit: float, without: frozenset[int]) -> Quorum:
-        return first_answer(self._candidates(without), self._client.quorum, limit)
+        try:
+            found = first_answer(self._candidates(without), self._client.quorum, limit)
+        except RegistryDenied:
+            raise
+        except RegistryUnavailable as error:
+            text = f"{error}{self._missing_voters()}"
+            raise RegistryUnavailable(text, error.advice, code=error.code) from error
+        self._voters = {
+            one: (host, dict(found.ports).get(one, 0))
+            for one, host in found.hosts
+            if one in found.voter_ids
+        }
+        return found
+
+    def _missing_voters(self) -> str:
+        """Say which voters do not answer on their ports, as a clause, where their ports are known.
+
+        They are asked once in a while alone: a broker in hand does not wait for them.
+        """
+        now = self._clock.now()
+        if now - self._voters_asked_at >= VOTERS_AGAIN_S and self._voters:
+            pings = self._client.serves(self._voters, VOTERS_S)
+            self._voters_asked_at = now
+            missing = [one for one in sorted(self._voters) if not pings[one].answers]
+            self._voters_missing = ", ".join(
+                f"{one} ({_joined(self._voters[one])}: {pings[one].reason})" for one in missing
+            )
+        if not self._voters_missing:
+            return ""
+        return f"; of its {len(self._voters)} voters these do not answer: {self._voters_missing}"
 
     def _candidates(self, without: frozenset[int] = frozenset()) -> list[Address]:
         """Return whom to ask, in the order in which they are asked."""
-        others = [address for one, address in self._addresses.items() if one not in without]
-        return others or list(self._addresses.values()) or list(self._bootstrap)
+        return [self._addresses[one] for one in self._others(without)] or list(self._bootstrap)
 
-    @property
-    def _ids(self) -> list[int]:
-        return list(self._addresses)
+    def _others(self, without: frozenset[int]) -> list[int]:
+        """Return the brokers that may be asked: not these, and none that is fenced, unless there
+        are no others."""
+        unfenced = [one for one in self._addresses if one not in self._fenced]
+        others = [one for one in unfenced if one not in without]
+        return others or unfenced or list(self._addresses)
 
     def _remember(self, nodes: Nodes) -> None:
         """Remember where the brokers are. Those that are fenced stay where they were last."""
         known = dict(self._addresses)
         known.update({one.id: (one.host, one.port) for one in nodes.brokers if one.host})
-        fenced = {one.id for one in nodes.brokers if one.is_fenced}
-        # who is down is asked last
-        order = sorted(known, key=lambda one: (one in fenced, one))
-        self._addresses = {one: known[one] for one in order}
+        self._addresses = {one: known[one] for one in sorted(known)}
+        self._fenced = frozenset(one.id for one in nodes.brokers if one.is_fenced)
 
 
 def _has_fetched(quorum: Quorum, node_id: int, needed: int) -> bool:

@@ -243,6 +243,7 @@ def wait_until_healthy(
     rule: HealthRule,
     clock: Clock,
     tell: Callable[[Verdict, int], None],
+    rest: Callable[[float], Verdict | None] | None = None,
 ) -> float:
     """Check until the cluster was healthy ``rule.count`` times in a row. Return when the last check
     began (s).
@@ -253,7 +254,8 @@ def wait_until_healthy(
     ``tell`` hears each verdict and how many healthy checks there are so far. Raises `NeverHealthy`
     when the time during which the cluster was not healthy, added up, reaches ``rule.limit`` (s). An
     unknown verdict neither counts nor breaks the row, and is bounded by the age that `judge` allows
-    a reading.
+    a reading. ``rest`` sleeps so many s from one check to the next, and returns a verdict that
+    breaks the row, where it saw something meanwhile.
     """
     healthy, unhealthy, since, pause = 0, 0.0, clock.now(), 0.0
     while True:
@@ -274,7 +276,13 @@ def wait_until_healthy(
         pause = began + rule.interval - now
         if verdict.health is Health.UNHEALTHY:
             pause = min(pause, max(rule.limit - unhealthy, LEAST_S), _soon(unhealthy, now - began))
-        clock.sleep(pause)
+        if rest is None:
+            clock.sleep(pause)
+            continue
+        seen = rest(pause)
+        if seen is not None:
+            healthy = 0
+            tell(seen, healthy)
 
 
 def _soon(unhealthy: float, took: float) -> float:

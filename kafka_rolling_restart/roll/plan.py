@@ -89,6 +89,17 @@ def started_before(moment: float, reading: Sample) -> bool:
     return reading.jvm is not None and reading.answered_at - reading.jvm.uptime_ms / 1000 < moment
 
 
+def require_hosts(nodes: Iterable[Broker]) -> None:
+    """Refuse nodes whose host the cluster does not tell. Raises `Refused`."""
+    unknown = ", ".join(f"{one.kind} {one.id}" for one in nodes if not one.host)
+    if unknown:
+        raise Refused(
+            f"the cluster does not tell the host of {unknown}: Kafka does so from 3.9 on. Restart "
+            "these by hand, and give --roles brokers; no broker was touched",
+            code="controller-host-unknown",
+        )
+
+
 def require_own_commands(
     nodes: Iterable[Broker], commands: Callable[[Broker], tuple[str, str]]
 ) -> None:

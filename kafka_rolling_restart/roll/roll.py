@@ -179,7 +179,9 @@ def wait(roll: Roll, rule: HealthRule | None = None) -> bool:
         if record.recovered_at is None
     )
     try:
-        roll.healthy_at = wait_until_healthy(roll.watch.check, rule, roll.clock, tell)
+        roll.healthy_at = wait_until_healthy(
+            roll.watch.check, rule, roll.clock, tell, roll.watch.rest
+        )
     except NeverHealthy as reasons:
         seen = (
             f"the cluster was not healthy for {roll.rule.limit:g} s (--unhealthy-time-limit): "

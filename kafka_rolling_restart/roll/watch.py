@@ -13,7 +13,7 @@ from kafka_rolling_restart.metrics.freshness import Freshness
 from kafka_rolling_restart.model.ages import ReasonAges
 from kafka_rolling_restart.model.broker import RUNNING, Broker, Jvm, Sample
 from kafka_rolling_restart.model.observation import Observation, Presence
-from kafka_rolling_restart.model.verdict import Verdict
+from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.parallel import NotInTime, Standby, in_parallel
 from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.roll.health import judge
@@ -23,6 +23,7 @@ from kafka_rolling_restart.roll.memory import JvmTracker
 ReadMany = Callable[[Collection[int]], dict[int, Sample]]
 READERS = 400  # brokers that are read at a time, at the most
 WAITED_FOR = "too many others were waited for. Give a longer --metrics-timeout"
+GLANCE_S = 2.0  # from one glance at what was restarted to the next, between two checks
 READING_THREADS = 2  # one may be waiting for a silent address
 GRACE_S = 0.5  # for those that give up by themselves, and say why
 
@@ -86,6 +87,7 @@ class ClusterWatch:
         self._reason_ages = ReasonAges()
         # brokers that this run restarted and that were not seen to be well since
         self.restarted: frozenset[int] = frozenset()
+        self._has_state = False  # the registry tells how the cluster is
 
     def read_all(self) -> dict[int, Sample]:
         """Read the metrics of every broker at the same time."""
@@ -156,10 +158,36 @@ class ClusterWatch:
         readings = self.read_all()
         members = self.registry.observe(self.expected)
         state = self.registry.state(self.restarted)
+        self._has_state = state is not None
         verdict = judge(
             self.expected, members, readings, self._freshness, self._jvms, self.allow_cached, state
         )
         return self._reason_ages.dated(verdict, self._clock.now())
+
+    def rest(self, seconds: float) -> Verdict | None:
+        """Sleep from one check to the next. Return a verdict where a node that this run restarted
+        was seen meanwhile to be no member.
+
+        A broker of KRaft may be fenced again, for some s, 20 to 50 s after its start (KAFKA-19586).
+        """
+        until = self._clock.now() + seconds
+        while (left := until - self._clock.now()) > 0:
+            self._clock.sleep(min(left, GLANCE_S))
+            if not self.restarted or not self._has_state:
+                continue
+            absent = [
+                Reason(
+                    f"registration {one}",
+                    f"{self.expected[one].kind} {one} was {seen.words} after its restart",
+                    code="broker-not-registered",
+                )
+                for one, seen in self.registry.observe(self.restarted, GLANCE_S).items()
+                if seen.is_absent
+            ]
+            if absent:
+                verdict = Verdict(Health.UNHEALTHY, tuple(absent))
+                return self._reason_ages.dated(verdict, self._clock.now())
+        return None
 
     def missing(self, brokers: Sequence[Broker], limit: float) -> tuple[list[Broker], list[Broker]]:
         """Look which of the brokers are gone, and which of them can neither be seen to be there nor
@@ -193,8 +221,10 @@ class ClusterWatch:
             return False
         if sample is not None and sample.silent:
             return None if sample.source_is_down else False
-        if member.is_present:
+        if member.is_present and self.metrics[broker_id].tells_process:
             return True
+        if member.is_present:
+            return True if sample is not None and sample.metrics is not None else None
         return True if sample is not None and self._surely_runs(broker_id, sample) else None
 
     def _surely_runs(self, broker_id: int, reading: Sample) -> bool:

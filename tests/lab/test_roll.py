@@ -743,7 +743,8 @@ def test_a_host_that_somebody_registers_gets_no_password_and_not_even_a_connecti
             refused(
                 lab,
                 finished,
-                f"the HTTP and sudo passwords would be sent to {host}: ZooKeeper has these hosts",
+                f"the HTTP and sudo passwords would be sent to {host}: the cluster registered "
+                "these hosts",
             )
             assert f"--allow-hosts {host}" in finished.last_sentence and heard == []
             assert finished.code == "password-host-not-listed"

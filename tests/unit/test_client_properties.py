@@ -165,6 +165,13 @@ def test_a_protocol_that_is_none_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_password_that_is_kept_elsewhere_is_refused_and_not_sent_as_it_stands(
+    tmp_path: Path,
+) -> None:
+    wrong = refused(tmp_path, "config.providers=file", *sasl("${file:/etc/secret:password}"))
+    assert "config.providers: values from elsewhere are not supported" in str(wrong)
+
+
 # TLS
 
 
@@ -294,7 +301,7 @@ def test_half_of_a_certificate_names_the_other_half(tmp_path: Path, authority: A
             "`(umask 077; keytool -importkeystore -srckeystore /etc/k/key.jks -destkeystore "
             "/etc/k/key.converted.p12 -deststoretype PKCS12 && openssl pkcs12 -in "
             "/etc/k/key.converted.p12 -out /etc/k/key.pem)`, then set ssl.keystore.type=PEM and "
-            "ssl.keystore.location=/etc/k/key.pem",
+            "ssl.keystore.location=/etc/k/key.pem, and ssl.key.password to the pass phrase",
         ),
         (
             ("ssl.keystore.location=/etc/k/key.p12", "ssl.keystore.type=PKCS12"),

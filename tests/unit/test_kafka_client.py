@@ -177,7 +177,7 @@ def test_garbage_in_place_of_partitions_is_never_more_than_unreadable(node: Fake
     seen: list[bytes] = []
     chance = random.Random(1)
     client().metadata(node.address, LONG)
-    whole = node.metadata(13, lambda: b"")
+    whole = node.state.all_topics(13, bytes)
     assert read_metadata(whole, 13).partitions == 5
     for _ in range(3000):
         try:
@@ -285,6 +285,18 @@ def test_nobody_is_asked_where_there_is_nobody() -> None:
 
 
 # groups
+
+
+def test_an_answer_about_something_else_is_said(node: FakeKafka) -> None:
+    node.state.describes_twice = True
+    with pytest.raises(KafkaUnavailable, match="its answer does not fit the question"):
+        client().describe_group(node.address, "g", LONG)
+
+
+def test_an_error_that_we_do_not_know_keeps_its_number(node: FakeKafka) -> None:
+    node.state.errors = {"JoinGroup": "12345"}
+    answer = client().join_group(node.address, "g", "", "lock", b"", 15, 15, LONG)
+    assert answer.error == "UNKNOWN_ERROR_12345"
 
 
 def test_a_coordinator_that_loads_is_told(node: FakeKafka) -> None:
@@ -477,6 +489,16 @@ def test_a_name_that_does_not_exist_is_said() -> None:
 def test_a_name_with_two_addresses_is_reached_by_the_second(node: FakeKafka) -> None:
     """localhost is ::1 and 127.0.0.1 on most machines; this node has the second alone."""
     assert client().cluster(("localhost", node.address[1]), LONG).cluster_id == "fake-cluster"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_answers_are_one_line_each(seed: int) -> None:
+    chance = random.Random(seed)
+    body = struct.pack(">ih", 1, 0) + chance.randbytes(chance.randrange(1, 200))
+    payload = struct.pack(">i", len(body)) + body
+    state = FakeState(behaviour="payload", payload=payload)
+    with FakeKafka(state) as node, pytest.raises(KafkaUnavailable):
+        client().quorum(node.address, LONG)
 
 
 def test_a_port_that_is_none_is_said() -> None:

@@ -32,6 +32,7 @@ verbose = int(sys.argv[1])
 report = Report(Writer(PlainScreen()), verbose)
 logs.listen(report, verbose)
 names = "kafka_rolling_restart.hosts.ssh kazoo.client paramiko.transport urllib3.connectionpool"
+names += " kafka.net asyncio"
 for name in names.split():
     logging.getLogger(name).debug("a detail of %s", name)
     logging.getLogger(name).error("an error of %s", name)
@@ -172,7 +173,7 @@ def test_verbose_shows_our_own_logging_alone() -> None:
 
 def test_verbose_twice_shows_the_libraries_logging_on_stdout_too() -> None:
     out, err = listened(2)
-    assert out.count("a detail of ") == out.count("an error of ") == 4
+    assert out.count("a detail of ") == out.count("an error of ") == 6
     assert "DEBUG paramiko.transport: a detail of paramiko.transport\n" in out
     assert err == ""
 

@@ -607,7 +607,7 @@ def test_the_file_of_a_broker_that_does_not_start_names_it_with_the_line_that_st
     scene.broker.start_takes_effect = False
     found = reported(5)
     assert found["may_be_down"] == [
-        {"id": 1, "host": "n1", "start_command": scene.broker.start_line}
+        {"id": 1, "host": "n1", "role": "broker", "start_command": scene.broker.start_line}
     ]
     assert found["brokers"][0]["state"] == "down" and found["brokers"][0]["back"] is None
     assert "starting it again" in found["brokers"][0]["trouble"]

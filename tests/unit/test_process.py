@@ -13,10 +13,12 @@ import pytest
 from kafka_rolling_restart.errors import SshError
 from kafka_rolling_restart.hosts.base import FoundProcess
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
-from kafka_rolling_restart.hosts.host_factory import for_node
+from kafka_rolling_restart.hosts.host_factory import commands_of, for_node, pattern_of
 from kafka_rolling_restart.hosts.process import Wanted, judge, observe_invocation, observe_pid
 from kafka_rolling_restart.hosts.process_facts import (
     DEFAULT_PATTERN,
+    clean_stop,
+    clean_stop_line,
     escaped,
     process_line,
     search_line,
@@ -90,6 +92,11 @@ def unit(
     return [*lines, f"main {name}"] if name else lines
 
 
+def forgotten() -> list[str]:
+    lines = unit("inactive", "dead", 0, invocation="")
+    return [line.replace("=3000150000", "=0") for line in lines]
+
+
 NOT_FOUND = ["unit MainPID=0", "unit Id=kafka.service", "unit LoadState=not-found"]
 
 
@@ -102,6 +109,7 @@ def answer(*parts: list[str], end: bool = True, sees: bool = True) -> str:
 
 
 SESSION = "/user.slice/user-1000.slice/session-3.scope"
+MANAGER = "/user.slice/user-1000.slice/user@1000.service/app.slice/run-7.scope"
 DOCKER = "/system.slice/docker-4f1d.scope"
 CONTROLLER = "/system.slice/kafka-controller.service"
 PRESENT, ABSENT, UNKNOWN, BLIND = Presence
@@ -169,7 +177,14 @@ CASES: list[tuple[str, str, Wanted, Presence, str]] = [
         answer(unit("inactive", "dead", 0), java(900, group=CONTROLLER)),
         UNIT,
         ABSENT,
-        "inactive/dead",
+        "pid 900 (/etc/kafka/server.properties) in kafka-controller.service",
+    ),
+    (
+        "an inactive unit, and one that a user's manager runs",
+        answer(unit("inactive", "dead", 0), java(900, group=MANAGER)),
+        UNIT,
+        BLIND,
+        "pid 900",
     ),
     (
         "an inactive unit, and one that was started by hand",
@@ -252,8 +267,16 @@ CASES: list[tuple[str, str, Wanted, Presence, str]] = [
         ABSENT,
         "hidden",
     ),
+    (
+        "hidepid with a unit that systemd has forgotten",
+        answer(forgotten(), sees=False),
+        UNIT,
+        UNKNOWN,
+        "hidepid",
+    ),
     ("an answer that was cut", answer(java(812), end=False), NO_UNIT, UNKNOWN, "not whole"),
-    ("no answer", "BusyBox v1.36", NO_UNIT, UNKNOWN, "not whole"),
+    ("another answer", "sh: not found", NO_UNIT, UNKNOWN, "ends with: sh: not found"),
+    ("no answer", "", NO_UNIT, UNKNOWN, "is empty"),
 ]
 
 
@@ -276,6 +299,42 @@ def test_the_process_that_is_found_has_the_identity_of_its_life_and_its_age() ->
     assert (found.unit, found.stop_timeout_s, found.restarts) == ("kafka.service", 90.0, 2)
     hidden = judge(answer(unit(), sees=False), UNIT)
     assert hidden.jvm == Jvm(1764034000140, 1999860, 812, (BOOT, INVOCATION))
+
+
+# systemd 252 in Debian 12, asked by another user than the one of the unit.
+REAL = """
+process: clock 1795573312
+process: self 58 (sh) R 57 0 0 0 -1 4194304 76 81 0 0 0 0 0 0 20 0 1 0 1360204 2654208 411 1 2 3
+process: boot d8451181-80f2-45ad-b000-bc3ab5f58092
+process: uptime 13602.04 13425.23
+process: ticks 100
+process: init 1 (systemd) S 0 1 1 0 -1 4194560 2418 10014 0 0 6 2 6 2 20 0 1 0 1357296 2024 2925 1
+process: unit Restart=on-failure
+process: unit TimeoutStopUSec=5min 3s
+process: unit MainPID=54
+process: main java
+process: unit NRestarts=0
+process: unit ExecMainStartTimestampMonotonic=13600536279
+process: unit ExecStart={ path=/opt/java
+process: unit ControlGroup=/system.slice/kafka.service
+process: unit Id=kafka.service
+process: unit LoadState=loaded
+process: unit ActiveState=active
+process: unit SubState=running
+process: unit InvocationID=9aba7e4c6a2c4ca79bf1f8985faf17ed
+process: java 54 0 97
+process: stat 54 (java) S 1 54 54 0 -1 4194560 146 73 0 0 0 0 0 0 20 0 1 0 1360052 2654208 381 1 2
+process: cgroup /system.slice/kafka.service
+process: file /etc/kafka/server.properties
+process: end
+"""
+
+
+def test_the_answer_of_a_real_systemd_is_understood() -> None:
+    found = judge(REAL, UNIT)
+    identity = ("d8451181-80f2-45ad-b000-bc3ab5f58092", 54, 1360052)
+    assert found.jvm == Jvm(1795573312000 - 1520, 1520, 54, identity)
+    assert (found.unit, found.stop_timeout_s, found.restarts) == ("kafka.service", 303.0, 0)
 
 
 def test_a_pattern_that_is_given_decides_whatever_the_unit_is() -> None:
@@ -313,6 +372,11 @@ def test_the_process_that_was_found_is_gone_only_when_its_very_life_is_over(
 
 
 HIDDEN = Jvm(0, 0, 812, (BOOT, INVOCATION))
+
+
+def test_a_hidden_process_is_gone_when_its_host_has_booted_since() -> None:
+    before = Jvm(0, 0, 812, ("another boot", INVOCATION))
+    assert observe_invocation(answer(unit(), sees=False), before).is_absent
 
 
 @pytest.mark.parametrize(
@@ -405,6 +469,19 @@ def test_only_the_exact_placeholders_of_a_command_are_replaced(command: str, wan
     assert for_node(command, NODE) == wanted
 
 
+def test_a_pattern_names_the_node_of_several_on_one_host() -> None:
+    wanted = r"/n7\.example\.org/broker-7[.]properties a{2}"
+    assert pattern_of(NODE, "/{host}/broker-{id}[.]properties a{2}") == wanted
+
+
+def test_a_dedicated_controller_has_commands_of_its_own_where_they_are_given() -> None:
+    brokers, controllers = ("stop kafka", "start kafka"), ("stop c{id}", "start c{id}")
+    combined = Broker(8, "n8", is_controller=True)
+    assert commands_of(NODE, brokers, controllers) == ("stop c7", "start c7")
+    assert commands_of(NODE, brokers, None) == brokers
+    assert commands_of(combined, brokers, controllers) == brokers
+
+
 def broker_host(output: str, start: str = "systemctl start kafka") -> tuple[BrokerHost, FakeShell]:
     unit_of_it = unit_name(start)
     lines = [search_line(unit_of_it, DEFAULT_PATTERN), process_line(812), unit_line(unit_of_it)]
@@ -431,10 +508,34 @@ def test_a_host_that_does_not_answer_tells_nothing_of_its_process() -> None:
         assert host.observe_found(jvm).presence is UNKNOWN
 
 
+def test_a_search_that_does_not_end_is_not_told_with_the_whole_line() -> None:
+    class Slow(FakeShell):
+        def run(self, command: str, *_args: object, **_options: object) -> "None":  # type: ignore[override]
+            raise SshError(f"`{command}` did not end within 15 s")
+
+    host = BrokerHost(Slow(), "service kafka stop", "service kafka start")
+    said = "the search for its process did not end within 15 s"
+    assert host.find_process().words == said == host.observe_found(FOUND).words
+
+
 def test_what_was_found_is_looked_for_by_its_identity() -> None:
     host, shell = broker_host(answer(unit(), java(812)[1:2]))
     assert host.observe_found(FOUND).is_present and shell.asked == [process_line(812)]
     assert host.observe_found(HIDDEN).is_present and shell.asked[1:] == [unit_line("kafka")]
+
+
+def test_a_stop_was_clean_when_every_log_directory_says_so(tmp_path: Path) -> None:
+    first, second = tmp_path / "it's a dir!", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    both = [str(first), str(second)]
+    (first / ".kafka_cleanshutdown").touch()
+    assert clean_stop(run_in("sh", clean_stop_line(both))) is False
+    (second / ".kafka_cleanshutdown").touch()
+    assert clean_stop(run_in("sh", clean_stop_line(both))) is True
+    assert clean_stop(run_in("sh", clean_stop_line([*both, "/not/there"]))) is None
+    assert clean_stop(run_in("sh", clean_stop_line([]))) is None
+    assert clean_stop("process: clean yes\n") is None  # the answer was cut
 
 
 SHELLS = [

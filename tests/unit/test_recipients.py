@@ -167,8 +167,8 @@ def test_the_question_names_every_host_and_those_that_nobody_vouches_for() -> No
 def test_a_refusal_names_the_hosts_and_the_option_in_one_line() -> None:
     said = refusal(of(HTTP)[:2], "broker_list in /d/main.yaml does not")
     assert said.startswith(
-        "the HTTP password would be sent to kafka1, kafka2: ZooKeeper has these hosts, and "
-        "broker_list"
+        "the HTTP password would be sent to kafka1, kafka2: the cluster registered these "
+        "hosts, and broker_list"
     )
     assert said.endswith(" --allow-hosts kafka1,kafka2")
     many = refusal(
@@ -257,6 +257,6 @@ def test_hosts_that_are_all_allowed_on_the_command_line_are_not_asked_about_agai
 
 def test_a_cluster_that_is_named_by_its_zookeeper_alone_vouches_for_nobody() -> None:
     cluster = ClusterConfig("", "zk:2181", "zk:2181", (), None)
-    with pytest.raises(Refused, match="there is no broker_list with --zookeeper"):
+    with pytest.raises(Refused, match="no broker_list or --bootstrap-server names them"):
         agree("--no-confirm", cluster=cluster)
     assert agree("--no-confirm", cluster=cluster, found=[]) == ""

