@@ -49,10 +49,17 @@ class Evidence:
         return state_name(self.sample.metrics.state) if self.sample.metrics else ""
 
     def __str__(self) -> str:
-        if self.sample.jvm is not None:
+        if self.sample.jvm is not None and not self.sample.tells_process:
+            serves = "serves" if self.sample.metrics else f"does not serve ({self.sample.reason})"
+            metrics = f"its process runs, and {serves}"
+        elif self.sample.jvm is not None:
             metrics = f"its JVM answers: {self.state or self.sample.reason or 'none'}"
         elif self.sample.is_spared:
             metrics = ""
+        elif not self.sample.tells_process:
+            metrics = f"it does not serve ({self.sample.reason or 'none'})"
+            if self.sample.metrics:
+                metrics = f"it serves, and its process is not seen ({self.sample.reason})"
         else:
             metrics = f"no metrics ({self.sample.reason or 'none'})"
         restarts = f"{RESTARTED} {counted(self.restarts, 'time')}" if self.restarts else ""
