@@ -11,6 +11,7 @@ from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.restart.evidence import Before, Evidence
+from kafka_rolling_restart.restart.unit_history import UnitHistory
 
 PATIENCE_S = 3.0  # for the registry: a broker that is down does not wait long for one that is away
 # between the uptime and the age on the host; many partitions take long to be read
@@ -32,6 +33,7 @@ class Observer:
         self._registry = registry
         self._clock = clock
         self._freshness = Freshness()
+        self._unit = UnitHistory()
         self._jvm: Jvm | None = None
         # on our clock; None: the process cannot be seen on its host
         self._born: float | None = None
@@ -87,7 +89,8 @@ class Observer:
                 process = self._process()
             elif self._is_old_on_host(sample.jvm):
                 process = STILL_THERE
-        return Evidence(registration, sample, process, is_fresh)
+        unit = self._unit
+        return Evidence(registration, sample, process, is_fresh, unit.restarts, unit.killed_by)
 
     def _is_old_on_host(self, jvm: Jvm) -> bool:
         if self._metrics.tells_process or self._jvm is None:
@@ -135,6 +138,7 @@ class Observer:
             found = self._host.find_process()
         except Exception as error:  # whatever it was, the answer is not known
             found = FoundProcess(Presence.UNKNOWN, words=str(error))
+        self._unit.note(found)
         self.why_blind = ""
         if found.presence is Presence.UNKNOWN:
             self.why_blind = found.words
