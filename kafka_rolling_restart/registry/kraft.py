@@ -7,32 +7,35 @@ brokers' metadata looking healthy for ever (measured on Kafka 4.1).
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Protocol
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.errors import Refused, RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.model.broker import HOST, Broker
-from kafka_rolling_restart.model.cluster_state import ClusterState, Partition, Quorum
+from kafka_rolling_restart.model.cluster_state import ClusterState, Quorum
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.serving import Serving
-from kafka_rolling_restart.parallel import NotInTime, in_parallel
 from kafka_rolling_restart.registry.group_lock import GroupLock, Groups
 from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     KafkaNode,
-    Metadata,
     Nodes,
-    Ping,
 )
 from kafka_rolling_restart.registry.kafka.first_answer import first_answer
+from kafka_rolling_restart.registry.kafka.witnesses import (
+    WITNESSES,
+    MetadataClient,
+    as_serving,
+    read_metadata,
+    still_loading,
+    union,
+)
 from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__name__)
-WITNESSES = 2  # brokers whose metadata is read
 # for a broker to fetch what the quorum's leader had; no-op records come each 0.5 s
 CATCH_UP_S = 3.0
 POLL_S = 0.2  # from one question to the quorum to the next meanwhile
@@ -54,18 +57,12 @@ MEMBER = "a member of the cluster"
 FENCED, UNKNOWN_TO_ALL = "fenced by the controller", "not a member of the cluster"
 
 
-class Client(Groups, Protocol):
+class Client(Groups, MetadataClient, Protocol):
     """Asks single nodes by Kafka's protocol; timeouts are in s. Raises `RegistryUnavailable`."""
 
     def cluster(self, address: Address, timeout: float) -> Nodes: ...
 
-    def metadata(self, address: Address, timeout: float) -> Metadata: ...
-
     def quorum(self, address: Address, timeout: float) -> Quorum: ...
-
-    def serves(self, addresses: Mapping[int, Address], timeout: float) -> Mapping[int, Ping]: ...
-
-    def loading(self, address: Address, timeout: float) -> bool: ...
 
 
 class Kraft:
@@ -203,12 +200,8 @@ class Kraft:
         before = self._quorum(limit, restarted)
         _quorum, current = self._current(self._clock.now() + limit, restarted, before)
         witnesses = [one for one in current if one in self._addresses][:WITNESSES]
-        calls: dict[int, Callable[[], Metadata]] = {
-            one: partial(self._client.metadata, self._addresses[one], limit) for one in witnesses
-        }
-        told = in_parallel(calls, limit=limit + POLL_S)
-        if len(told) < len(witnesses):
-            raise NotInTime(f"the metadata of the partitions was not there within {limit:g} s")
+        addresses = {one: self._addresses[one] for one in witnesses}
+        told = read_metadata(self._client, addresses, limit)
         loading = self._loading(restarted, limit)
         after = self._quorum(limit, restarted)
         partitions = max(one.partitions for one in told.values())
@@ -225,8 +218,8 @@ class Kraft:
                 node.id for one in told.values() for node in one.brokers if not node.is_fenced
             ),
             partitions=partitions,
-            under_replicated=_union([one.under_replicated for one in told.values()]),
-            offline=_union([one.offline for one in told.values()]),
+            under_replicated=union([one.under_replicated for one in told.values()]),
+            offline=union([one.offline for one in told.values()]),
             loading=loading,
             quorum=after,
             unknown=problem,
@@ -234,11 +227,10 @@ class Kraft:
 
     def _loading(self, restarted: frozenset[int], limit: float) -> tuple[int, ...]:
         """Return which of these brokers still load group coordinators, or do not say."""
-        brokers = sorted(restarted - self._controllers)
-        asked = [one for one in brokers if one in self._addresses]
-        calls = {one: partial(self._client.loading, self._addresses[one], limit) for one in asked}
-        told = in_parallel(calls, limit=limit + POLL_S) if calls else {}
-        return tuple(one for one in brokers if told.get(one, True))
+        brokers = restarted - self._controllers
+        known = {one: self._addresses[one] for one in brokers if one in self._addresses}
+        unknown = sorted(brokers - set(known))
+        return (*unknown, *still_loading(self._client, known, limit))
 
     def serving(self, ids: Collection[int], timeout: float) -> dict[int, Serving]:
         """Tell of each node whether it serves: a broker by its listener, a controller by the
@@ -248,7 +240,7 @@ class Kraft:
         found = {one: Serving(False, reason="its address is not known") for one in ids}
         try:
             pings = self._client.serves(brokers, timeout) if brokers else {}
-            found.update({one: _serving(ping) for one, ping in pings.items()})
+            found.update({one: as_serving(ping) for one, ping in pings.items()})
             if controllers:
                 found.update(self._serving_controllers(controllers, timeout))
         except Exception as error:  # whatever it was, the answer is not known
@@ -413,15 +405,6 @@ def _broker(node: KafkaNode, is_voter: bool) -> Broker:
         )
     rack = clean(node.rack, MAX_RACK)
     return Broker(node.id, node.host, None, rack, node.port, is_controller=is_voter)
-
-
-def _serving(ping: Ping) -> Serving:
-    return Serving(ping.answers, ping.refused, ping.reason)
-
-
-def _union(found: Sequence[tuple[Partition, ...]]) -> tuple[Partition, ...]:
-    by_name = {(one.topic, one.number): one for partitions in found for one in partitions}
-    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def _joined(address: Address) -> str:
