@@ -191,7 +191,7 @@ def _registry(
 ) -> tuple[Registry, Ask]:
     """Return the registry, and what asks nodes whether they serve."""
     # here: --help does not wait for the libraries
-    from kafka_rolling_restart.registry.kafka_client import KafkaClient
+    from kafka_rolling_restart.registry.kafka.client import KafkaClient
 
     clock = SystemClock()
     kafka = kafka_access(options, cluster)

@@ -7,7 +7,6 @@ brokers' metadata looking healthy for ever (measured on Kafka 4.1).
 """
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,15 +20,15 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.serving import Serving
 from kafka_rolling_restart.parallel import NotInTime, in_parallel
-from kafka_rolling_restart.registry.first_answer import first_answer
 from kafka_rolling_restart.registry.group_lock import GroupLock, Groups
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     KafkaNode,
     Metadata,
     Nodes,
     Ping,
 )
+from kafka_rolling_restart.registry.kafka.first_answer import first_answer
 from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +45,10 @@ QUESTIONS = 4  # of one look at all, each of which may take its whole timeout
 ADVICE = (
     "Check that the controllers run, and the addresses (--bootstrap-server, or broker_list in the "
     "configuration) and --command-config"
+)
+NOTHING_SEEN = (
+    "no partition of any topic can be seen. Allow it: `kafka-acls.sh --bootstrap-server HOST:PORT "
+    "--add --allow-principal User:NAME --operation Describe --topic '*'`"
 )
 MEMBER = "a member of the cluster"
 FENCED, UNKNOWN_TO_ALL = "fenced by the controller", "not a member of the cluster"
@@ -198,7 +201,7 @@ class Kraft:
 
     def _state(self, asked_at: float, restarted: frozenset[int], limit: float) -> ClusterState:
         before = self._quorum(limit, restarted)
-        _quorum, current = self._current(limit, restarted, before)
+        _quorum, current = self._current(self._clock.now() + limit, restarted, before)
         witnesses = [one for one in current if one in self._addresses][:WITNESSES]
         calls: dict[int, Callable[[], Metadata]] = {
             one: partial(self._client.metadata, self._addresses[one], limit) for one in witnesses
@@ -208,7 +211,10 @@ class Kraft:
             raise NotInTime(f"the metadata of the partitions was not there within {limit:g} s")
         loading = self._loading(restarted, limit)
         after = self._quorum(limit, restarted)
+        partitions = max(one.partitions for one in told.values())
         problem = next((one.unknown for one in told.values() if one.unknown), "")
+        if not partitions:  # the lock has made __consumer_offsets, so there is something to be seen
+            problem = NOTHING_SEEN
         if (after.leader, after.epoch) != (before.leader, before.epoch):
             problem = "the quorum elected another leader during the check"
         return ClusterState(
@@ -218,7 +224,7 @@ class Kraft:
             members=frozenset(
                 node.id for one in told.values() for node in one.brokers if not node.is_fenced
             ),
-            partitions=max(one.partitions for one in told.values()),
+            partitions=partitions,
             under_replicated=_union([one.under_replicated for one in told.values()]),
             offline=_union([one.offline for one in told.values()]),
             loading=loading,
@@ -228,10 +234,11 @@ class Kraft:
 
     def _loading(self, restarted: frozenset[int], limit: float) -> tuple[int, ...]:
         """Return which of these brokers still load group coordinators, or do not say."""
-        asked = sorted(one for one in restarted if one in self._addresses)
+        brokers = sorted(restarted - self._controllers)
+        asked = [one for one in brokers if one in self._addresses]
         calls = {one: partial(self._client.loading, self._addresses[one], limit) for one in asked}
         told = in_parallel(calls, limit=limit + POLL_S) if calls else {}
-        return tuple(one for one in asked if told.get(one, True))
+        return tuple(one for one in brokers if told.get(one, True))
 
     def serving(self, ids: Collection[int], timeout: float) -> dict[int, Serving]:
         """Tell of each node whether it serves: a broker by its listener, a controller by the
@@ -286,33 +293,40 @@ class Kraft:
 
     def _read_current(self, limit: float, without: frozenset[int]) -> tuple[Quorum, Nodes]:
         """Return the quorum, and the brokers as one of them tells that is caught up with it."""
-        until = time.monotonic() + limit
-        quorum, current = self._current(limit, without, self._quorum(limit, without))
-        left = max(until - time.monotonic(), POLL_S)
+        until = self._clock.now() + limit
+        quorum, current = self._current(until, without, self._quorum(limit, without))
         addresses = [self._addresses[one] for one in current if one in self._addresses]
-        nodes = first_answer(addresses, self._client.cluster, left)
+        nodes = first_answer(addresses, self._client.cluster, self._left(until))
         self._remember(nodes)
         return quorum, nodes
 
     def _current(
-        self, limit: float, without: frozenset[int], first: Quorum
+        self, until: float, without: frozenset[int], first: Quorum
     ) -> tuple[Quorum, list[int]]:
         """Return the brokers that have fetched all that the quorum's leader had in ``first``, and
         the quorum as it was seen last.
 
-        Raises `RegistryUnavailable` where there is none.
+        Raises `RegistryUnavailable` where there is none ``until`` then (monotonic s), or where it
+        is not known what the leader had.
         """
         leader = first.replica(first.leader)
-        needed = leader.log_end if leader else -1
+        if leader is None or leader.log_end < 0:
+            raise RegistryUnavailable(
+                f"the quorum does not tell how far the log of its leader {first.leader} goes, so "
+                "it is not known which brokers are caught up",
+                ADVICE,
+                code="registry-unreachable",
+            )
+        needed = leader.log_end
         others = self._others(without)
-        until = time.monotonic() + min(limit, CATCH_UP_S)
+        patient_until = min(until, self._clock.now() + CATCH_UP_S)
         quorum = first
         while True:
             current = [one for one in others if _has_fetched(quorum, one, needed)]
-            if current or time.monotonic() >= until:
+            if current or self._clock.now() >= patient_until:
                 break
-            time.sleep(POLL_S)
-            quorum = self._quorum(limit, without)
+            self._clock.sleep(POLL_S)
+            quorum = self._quorum(self._left(until), without)
         if not current:
             raise RegistryUnavailable(
                 f"no broker has fetched what the quorum's leader {first.leader} has (its log ends "
@@ -321,6 +335,9 @@ class Kraft:
                 code="registry-unreachable",
             )
         return quorum, current
+
+    def _left(self, until: float) -> float:
+        return max(until - self._clock.now(), POLL_S)
 
     def _quorum(self, limit: float, without: frozenset[int]) -> Quorum:
         try:

@@ -13,8 +13,8 @@ from kafka_rolling_restart.errors import RegistryUnavailable
 from kafka_rolling_restart.model.cluster_state import ClusterState
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.serving import Serving
-from kafka_rolling_restart.registry.kafka_answers import Address
-from kafka_rolling_restart.registry.witnesses import (
+from kafka_rolling_restart.registry.kafka.answers import Address
+from kafka_rolling_restart.registry.kafka.witnesses import (
     WITNESSES,
     MetadataClient,
     as_serving,

@@ -32,7 +32,7 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.parallel import Background, NotInTime, call_in_thread, in_parallel
 from kafka_rolling_restart.registry import holder as holders
-from kafka_rolling_restart.registry.kafka_answers import Address
+from kafka_rolling_restart.registry.kafka.answers import Address
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
 from kafka_rolling_restart.registry.metadata_view import MetadataView
 from kafka_rolling_restart.settings.access import PLAINTEXT, ZooKeeperAccess

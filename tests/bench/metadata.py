@@ -37,7 +37,7 @@ FILES, SERVER_FILES = 1024, 8192
 CHECKS = 5
 LIMIT_S, MEMORY_LIMIT_MIB = 10.0, 400
 SLACK_S = 5.0  # for the questions beside those that say nothing
-LOADED = ("main", "hosts.ssh.client", "registry.kraft", "registry.kafka_client", "output.screen")
+LOADED = ("main", "hosts.ssh.client", "registry.kraft", "registry.kafka.client", "output.screen")
 MIB = 1024  # KiB
 SCENES = {"sound": Health.HEALTHY, "down": Health.UNHEALTHY, "silent": Health.UNHEALTHY}
 
@@ -76,7 +76,7 @@ def serve(scene: str) -> None:
 
 
 def _state(gone: set[int]) -> "FakeState":
-    from kafka_rolling_restart.registry.kafka_answers import KafkaNode
+    from kafka_rolling_restart.registry.kafka.answers import KafkaNode
     from tests.fake_kafka import FakePartition, FakeReplica, FakeState
 
     ids = range(1, BROKERS + 1)
@@ -133,7 +133,7 @@ def measure(checks: int) -> Figures:
 
 def _watch() -> ClusterWatch:
     from kafka_rolling_restart.metrics.none import NoMetrics, read_all
-    from kafka_rolling_restart.registry.kafka_client import KafkaClient
+    from kafka_rolling_restart.registry.kafka.client import KafkaClient
     from kafka_rolling_restart.registry.kraft import Kraft
 
     clock = SystemClock()

@@ -8,7 +8,7 @@ import pytest
 
 from kafka_rolling_restart.errors import RegistryUnavailable
 from kafka_rolling_restart.model.cluster_state import Partition
-from kafka_rolling_restart.registry.kafka_answers import Address, KafkaNode, Metadata, Ping
+from kafka_rolling_restart.registry.kafka.answers import Address, KafkaNode, Metadata, Ping
 from kafka_rolling_restart.registry.metadata_view import MetadataView
 from kafka_rolling_restart.registry.zookeeper import kafka_address
 from tests.fakes import FakeClock

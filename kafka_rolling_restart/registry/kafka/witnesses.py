@@ -10,7 +10,7 @@ from kafka_rolling_restart.errors import RegistryUnavailable
 from kafka_rolling_restart.model.cluster_state import Partition
 from kafka_rolling_restart.model.serving import Serving
 from kafka_rolling_restart.parallel import in_parallel
-from kafka_rolling_restart.registry.kafka_answers import Address, Metadata, Ping
+from kafka_rolling_restart.registry.kafka.answers import Address, Metadata, Ping
 
 LOG = logging.getLogger(__name__)
 WITNESSES = 2  # brokers whose metadata is read
