@@ -42,11 +42,11 @@ Restart the brokers of a Kafka cluster (KRaft or ZooKeeper) one at a time, over
 SSH, and continue with the next broker only while the cluster is healthy: every
 node that was a member at the start is a member and serves, and no partition is
 under-replicated or offline. KRaft: the quorum has a leader, and every node is
-caught up with it. With metrics: they are fresh, and with ZooKeeper they show
-one active controller. A stop is done when the old process is proven gone, a
-start when a new process serves in its place. Nothing changes until every broker
-is checked, every SSH login works, both commands are allowed, and you have
-confirmed.
+caught up with it. If metrics are read, they are fresh, and with ZooKeeper they
+show one active controller. A stop is done when the old process is proven gone,
+a start when a new process serves in its place. Nothing changes until every
+broker is checked, every SSH login works, both commands are allowed, and you
+have confirmed.
 """
 EPILOG = """\
 what is done with each broker:
