@@ -61,7 +61,11 @@ class LockHeld(RollingRestartError):
     status = ExitStatus.LOCKED
 
 
-def held_by(holder: str, fades_s: float = 10) -> LockHeld:
+# a killed run loses its lock after so long at the most, whatever the registry
+LOCK_FADES_S = 15.0
+
+
+def held_by(holder: str, fades_s: float = LOCK_FADES_S) -> LockHeld:
     """Return the error of a cluster that another run restarts. The lock of a run that was killed is
     gone after ``fades_s``."""
     return LockHeld(

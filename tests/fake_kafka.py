@@ -54,7 +54,7 @@ from kafka.protocol.sasl import (
     SaslHandshakeResponse,
 )
 
-from kafka_rolling_restart.registry.kafka_answers import Address, KafkaNode
+from kafka_rolling_restart.registry.kafka.answers import Address, KafkaNode
 
 NO_OFFLINE: list[int] = []
 PLAIN, UNKNOWN_TOPIC = "PLAIN", "UNKNOWN_TOPIC_OR_PARTITION"

@@ -21,6 +21,7 @@ from kafka_rolling_restart.output.writer import STDERR, Writer
 
 STATUSES = (302, 401, 403, 404, 500)
 UNREGISTERED = Observation(Presence.ABSENT, words="not registered")
+SERVING = Metrics(state=3)
 SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_controllers=1)
 
 
@@ -101,7 +102,9 @@ class FakeBroker(NoClusterState):
     Kafka 3.9.1.
 
     After a stop the registration goes first, then the metrics, and the process last; a start finds
-    a process alive and does nothing, or makes a new one.
+    a process alive and does nothing, or makes a new one. Where ``tells_process`` is False, it has
+    no metrics but a port, its registrations cannot be told apart, and its host tells of its
+    process.
     """
 
     start_line = "ssh n1 'sudo -n service kafka start'"
@@ -143,8 +146,9 @@ class FakeBroker(NoClusterState):
     def registration(self) -> Observation:
         if self.registry_down:
             return Observation(Presence.UNKNOWN, words="the registry does not answer")
+        identity = self.czxid if self.tells_process else None
         return (
-            Observation(Presence.PRESENT, self.czxid, "registered")
+            Observation(Presence.PRESENT, identity, "registered")
             if self.registered
             else UNREGISTERED
         )
@@ -155,6 +159,16 @@ class FakeBroker(NoClusterState):
         assert self.reads < 1000, "this never ends"
         self.clock.sleep(self.reading_takes)
         now = self.clock.now()
+        if not self.tells_process:
+            metrics, reason = (SERVING, "") if self.metrics else (None, "Connection refused")
+            return Sample(
+                now,
+                now,
+                metrics=metrics,
+                reason=reason,
+                silent=not self.metrics,
+                tells_process=False,
+            )
         if self.cached is not None:
             return replace(self.cached, asked_at=now, answered_at=now, max_age=300)
         if not self.metrics:
@@ -228,30 +242,26 @@ class FakeBroker(NoClusterState):
             return Observation(Presence.ABSENT, words="its old process is gone")
         return Observation(Presence.PRESENT, words="its old process is there")
 
-    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
-        if not find:
-            return Readiness()
-        found = self.find_process()
-        return Readiness((), found.presence is Presence.PRESENT, found)
-
     def find_process(self) -> FoundProcess:
         if self.ssh_down:
             return FoundProcess(Presence.UNKNOWN, words="ssh n1: Connection refused")
         if self.ps_hidden:
-            return FoundProcess(Presence.BLIND, words="the processes of others are hidden")
+            return FoundProcess(Presence.BLIND, words="several processes match")
         if self.process is None:
-            return FoundProcess(Presence.ABSENT, words="no Java process matches")
-        born, age = round(self.born * 1000), round((self.clock.now() - self.born) * 1000)
-        jvm = Jvm(born, age, self.process, ("boot", self.process, born))
-        return FoundProcess(Presence.PRESENT, jvm, f"pid {self.process} runs")
+            return FoundProcess(Presence.ABSENT, words="no process of it runs")
+        uptime = round((self.clock.now() - self.born) * 1000)
+        jvm = Jvm(round(self.born * 1000), uptime, self.process, (self.process, self.born))
+        return FoundProcess(Presence.PRESENT, jvm)
 
     def observe_found(self, jvm: Jvm) -> Observation:
-        found = self.find_process()
-        if found.presence in (Presence.UNKNOWN, Presence.BLIND):
-            return Observation(Presence.UNKNOWN, words=found.words)
-        if found.jvm is not None and found.jvm.identity == jvm.identity:
+        if self.ssh_down:
+            return Observation(Presence.UNKNOWN, words="ssh n1: Connection refused")
+        if jvm.identity == (self.process, self.born):
             return Observation(Presence.PRESENT, words="its old process is there")
         return Observation(Presence.ABSENT, words="its old process is gone")
+
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
+        return Readiness(found=self.find_process() if find else None)
 
     def close(self) -> None:
         self.closes.append(self.clock.now())

@@ -38,26 +38,31 @@ MAX_IDS = 100_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 DESCRIPTION = """\
-Restart the brokers of a Kafka cluster one at a time, over SSH, and continue
-with the next broker only while the cluster is healthy: all brokers that were
-registered in ZooKeeper at the start are registered, run and answer fresh
-metrics, no partition is under-replicated or offline, and one controller is
-active. A stop is done when the old process is proven gone, a start when a new
-JVM runs in its place. Nothing changes until every broker is checked, every SSH
-login works, both commands are allowed, and you have confirmed.
+Restart the brokers of a Kafka cluster (KRaft or ZooKeeper) one at a time, over
+SSH, and continue with the next broker only while the cluster is healthy: every
+node that was a member at the start is a member and serves, and no partition is
+under-replicated or offline. KRaft: the quorum has a leader, and every node is
+caught up with it. With metrics: they are fresh, and with ZooKeeper they show
+one active controller. A stop is done when the old process is proven gone, a
+start when a new process serves in its place. Nothing changes until every broker
+is checked, every SSH login works, both commands are allowed, and you have
+confirmed.
 """
 EPILOG = """\
 what is done with each broker:
   1. wait until the cluster is healthy
   2. run the pre-stop tasks
   3. stop it, and wait until it is gone: its host shows that the old process has
-     ended, and neither its registration nor fresh metrics contradict this. If
-     the host cannot show the process (a container), the registration must be
-     gone, and the metrics must say that no JVM is there
+     ended, the cluster does not list the broker as a member, and nothing new
+     answers in its place. If the host cannot show the process (a container),
+     the cluster must not list the broker, and its metrics must say that no JVM
+     is there; so a container needs --metrics jmxproxy
   4. run the post-stop tasks
-  5. start it, again if need be, and wait until a new JVM is registered and
-     runs, and the stop command has ended
+  5. start it, again if need be, and wait until it is a member again, a new
+     process runs and serves, and the stop command has ended
   6. wait until the cluster is healthy, and run the post-start tasks
+  A controller of KRaft is stopped only while the other controllers that are
+  caught up are a majority. The leader of the quorum is the last controller.
 
 signals:
   SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end the run at once, but not
@@ -80,9 +85,14 @@ exit statuses:
   128+n  ended by signal n; every broker that it stopped is back
 
 files:
-  TYPE.yaml      has zookeeper and broker_list of the clusters of a type; looked
+  TYPE.yaml      has the clusters of a type: broker_list, zookeeper (without it,
+                 it is a KRaft cluster), and command_config if need be. Looked
                  up in --discovery-base-path, $KAFKA_DISCOVERY_DIR,
                  ~/.kafka_discovery and /etc/kafka_discovery
+  --command-config FILE, or command_config in TYPE.yaml
+                 TLS and login for the brokers, as for Kafka's own tools:
+                 security.protocol, sasl.mechanism (PLAIN, SCRAM-SHA-256 or
+                 SCRAM-SHA-512), sasl.jaas.config, and ssl.* with PEM files
   ~/.ssh/config  how hosts are reached (also /etc/ssh/ssh_config): hops, keys,
                  known hosts and more; see docs/ssh.rst in the source
 
@@ -101,8 +111,8 @@ environment:
                        --zookeeper-user; asked for where they are not set
 
   Before a password is sent to a host of a broker, the hosts are shown and you
-  are asked. Where nobody can be asked, hosts that broker_list does not have
-  need --allow-hosts.
+  are asked. Where nobody can be asked, hosts that neither broker_list nor
+  --bootstrap-server names need --allow-hosts.
 
 messages:
   Every warning, problem and ending has a code in brackets at the end of its
@@ -110,12 +120,16 @@ messages:
   command to run next stands alone on the last line.
 
 examples:
-  kafka-rolling-restart --cluster-type main --cluster-name us-east --dry-run
-      show the plan for that cluster, and check every broker and host; change
-      nothing
+  kafka-rolling-restart --bootstrap-server kafka1:9092,kafka2:9092 --dry-run
+      show the plan for that KRaft cluster, and check every broker and host;
+      restart nothing; add --command-config FILE for TLS or a login
+
+  kafka-rolling-restart --bootstrap-server kafka1:9092 --roles all
+      show the plan, ask, and restart the dedicated controllers, then the
+      brokers
 
   kafka-rolling-restart --zookeeper zk1:2181,zk2:2181/kafka
-      without a configuration file: show the plan, ask, and restart the brokers
+      the brokers of a cluster on ZooKeeper
 
   /usr/local/bin/kafka-rolling-restart -t main --no-confirm --quiet
       from cron, which needs the full path: say nothing unless something is
@@ -171,8 +185,6 @@ def _cluster_problems(options: argparse.Namespace) -> Iterator[str]:
             f"with {given[0]} no configuration is read: leave out --cluster-name and "
             "--discovery-base-path"
         )
-    if options.command_config is not None and options.zookeeper is not None:
-        yield "--command-config is for --bootstrap-server, not for --zookeeper: leave it out"
     if options.bootstrap_server is not None and options.listener is not None:
         yield (
             "--listener is for ZooKeeper. With --bootstrap-server, give the address of the "
@@ -327,7 +339,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_cluster(parser.add_argument_group("which cluster"))
     _add_health(parser.add_argument_group("when the cluster is healthy"))
-    _add_metrics(parser.add_argument_group("metrics (with JMXProxy: on every broker's host)"))
+    _add_metrics(
+        parser.add_argument_group("metrics (the options of JMXProxy are for --metrics jmxproxy)")
+    )
     _add_ssh(parser.add_argument_group("how hosts are reached"))
     _add_metrics_access(
         parser.add_argument_group("TLS and logins for metrics (passwords: see environment)")
@@ -346,7 +360,7 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
         "-c",
         "--cluster-name",
         metavar="NAME",
-        help="its cluster (default: its local_config.cluster)",
+        help="a cluster in TYPE.yaml (default: the local_config.cluster of this file)",
     )
     for action, completer in ((type_, _known_types), (name, _known_names)):
         cast(
@@ -359,22 +373,22 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
         "/etc/kafka_discovery",
     )
     group.add_argument(
-        "--zookeeper",
-        metavar="HOSTS/CHROOT",
-        help="the cluster's ZooKeeper, such as zk1:2181,zk2:2181/kafka, in place of a "
-        "configuration file",
-    )
-    group.add_argument(
         "--bootstrap-server",
         metavar="HOST:PORT,...",
-        help="brokers of a KRaft cluster, such as kafka1:9092,kafka2:9092, in place of a "
-        "configuration file",
+        help="one or more brokers of a KRaft cluster, such as kafka1:9092,kafka2:9092, in place "
+        "of a configuration file",
     )
     group.add_argument(
         "--command-config",
         metavar="FILE",
-        help="how to log in to the brokers of a KRaft cluster: a properties file, as for Kafka's "
-        "own tools",
+        help="TLS and login for Kafka's own protocol: a properties file, as for Kafka's own tools "
+        "(see files)",
+    )
+    group.add_argument(
+        "--zookeeper",
+        metavar="HOSTS/CHROOT",
+        help="the ZooKeeper of a cluster that has one, such as zk1:2181,zk2:2181/kafka, in place "
+        "of a configuration file",
     )
 
 
@@ -391,15 +405,15 @@ def _add_health(group: argparse._ArgumentGroup) -> None:
         type=_count,
         default=12,
         metavar="N",
-        help="healthy checks in a row (default: 12)",
+        help="how many checks in a row must be healthy (default: 12)",
     )
     group.add_argument(
         "--unhealthy-time-limit",
         type=_positive_seconds,
         default=600.0,
         metavar="S",
-        help="s that the cluster may be unhealthy, or a broker may take to stop and come back "
-        "(default: 600)",
+        help="s that the cluster may be unhealthy in one wait, and that a broker may take from the "
+        "stop until it is back (default: 600)",
     )
 
 
@@ -407,18 +421,24 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--metrics",
         choices=SOURCES,
-        help="where metrics come from; none: the cluster's own word and the hosts' (default: none "
-        "in KRaft unless an option of JMXProxy is given, jmxproxy with ZooKeeper)",
+        help="how the tool sees a broker. none: it asks the broker's listener, the cluster and the "
+        "host. jmxproxy: it also reads the broker's metrics through JMXProxy (default in KRaft: "
+        "none, or jmxproxy if an option of JMXProxy is given; with ZooKeeper: jmxproxy)",
     )
     group.add_argument(
-        "--jmxproxy-port", type=_port, default=9090, metavar="PORT", help="(default: 9090)"
+        "--jmxproxy-port",
+        type=_port,
+        default=9090,
+        metavar="PORT",
+        help="the port of JMXProxy (default: 9090)",
     )
     group.add_argument(
         "--jmxproxy-prefix",
         type=_prefix,
         default="jmxproxy/localhost:9099/",
         metavar="PATH",
-        help="{host} in it stands for the broker's host (default: %(default)s)",
+        help="the path at JMXProxy; {host} in it stands for the broker's host (default: "
+        "%(default)s)",
     )
     group.add_argument(
         "--jmxproxy-host",
@@ -429,21 +449,24 @@ def _add_metrics(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--allow-cached-metrics",
         action="store_true",
-        help="accept a JMXProxy that refuses to empty its cache: health checks then rest on "
-        "numbers as old as that",
+        help="accept a JMXProxy that refuses to empty its cache: then health checks use numbers "
+        "that may be as old as the cache keeps them",
     )
     group.add_argument(
         "--metrics-timeout",
         type=_positive_seconds,
         default=30.0,
         metavar="S",
-        help="s for all that is read of a broker, and for one look at all brokers (default: 30)",
+        help="s for all answers of one broker, and for one check of all brokers (default: 30)",
     )
 
 
 def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--jmxproxy-scheme", choices=("http", "https"), default="http", help="(default: http)"
+        "--jmxproxy-scheme",
+        choices=("http", "https"),
+        default="http",
+        help="how JMXProxy is reached (default: http)",
     )
     _add_tls_files(group, "--jmxproxy")
     group.add_argument(
@@ -459,15 +482,15 @@ def _add_metrics_access(group: argparse._ArgumentGroup) -> None:
 
 def _add_zookeeper(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--zookeeper-tls", action="store_true", help="speak TLS; implied by the next three"
+        "--zookeeper-tls", action="store_true", help="use TLS; each of the next three implies it"
     )
     _add_tls_files(group, "--zookeeper")
     group.add_argument("--zookeeper-user", type=_user, metavar="NAME", help="log in to ZooKeeper")
     group.add_argument(
         "--zookeeper-auth",
         choices=(DIGEST, SASL),
-        help="how: its scheme digest, or SASL's DIGEST-MD5, which needs the extra sasl (default: "
-        "digest)",
+        help="how to log in: ZooKeeper's scheme digest, or DIGEST-MD5 of SASL, which needs the "
+        "extra sasl (default: digest)",
     )
 
 
@@ -478,16 +501,18 @@ def _add_tls_files(group: argparse._ArgumentGroup, option: str) -> None:
     group.add_argument(
         f"{option}-cert",
         metavar="FILE",
-        help="our client certificate, and its key unless that is apart",
+        help="the client certificate of the tool; its key may be in the same file",
     )
     group.add_argument(
-        f"{option}-key", metavar="FILE", help="the key of our client certificate, not encrypted"
+        f"{option}-key", metavar="FILE", help="the key of the client certificate, not encrypted"
     )
 
 
 def _add_ssh(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--ssh-config", metavar="FILE", help="in place of ~/.ssh/config and /etc/ssh/ssh_config"
+        "--ssh-config",
+        metavar="FILE",
+        help="read FILE in place of ~/.ssh/config and /etc/ssh/ssh_config",
     )
     group.add_argument(
         "--ssh-user",
@@ -496,20 +521,24 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
         help="log in as USER, whatever the configuration says",
     )
     group.add_argument(
-        "--ssh-port", type=_port, metavar="PORT", help="whatever the configuration says"
+        "--ssh-port",
+        type=_port,
+        metavar="PORT",
+        help="connect to PORT, whatever the configuration says",
     )
     group.add_argument(
         "--ssh-host",
         type=_template,
         default="{host}",
         metavar="TEMPLATE",
-        help="the name for ssh, such as {host}.internal or broker-{id}, where it is not the "
-        "registered host",
+        help="the name for SSH, such as {host}.internal or broker-{id}, if it is not the host that "
+        "the cluster tells (default: {host})",
     )
     group.add_argument(
         "--listener",
         metavar="NAME",
-        help="take each broker's host from its listener NAME, for SSH and for metrics",
+        help="with ZooKeeper: take each broker's host from its listener NAME, for SSH and for "
+        "metrics",
     )
     group.add_argument(
         ALLOW_HOSTS,
@@ -518,72 +547,77 @@ def _add_ssh(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="HOSTS",
         help="send passwords to these hosts without a question, such as "
-        "kafka4,*.kafka.example.com; needed, where nobody can be asked, for hosts that "
-        "broker_list does not have",
+        "kafka4,*.kafka.example.com; needed where nobody can be asked, for hosts that neither "
+        "broker_list nor --bootstrap-server names",
     )
     group.add_argument(
         "--ask-ssh-password",
         action="store_true",
-        help="ask for it; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD",
+        help="ask for the password for SSH; or set KAFKA_ROLLING_RESTART_SSH_PASSWORD",
     )
     group.add_argument(
         "--ask-sudo-password",
         action="store_true",
-        help="ask for it; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD",
+        help="ask for the password for sudo; or set KAFKA_ROLLING_RESTART_SUDO_PASSWORD",
     )
 
 
 def _add_restart(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--no-confirm", action="store_true", help="do not ask; needed where there is no terminal"
+        "--no-confirm",
+        action="store_true",
+        help="do not ask before the restart; needed where there is no terminal",
     )
     group.add_argument(
         SKIP,
         type=_natural,
         default=0,
         metavar="N",
-        help="leave out the first N brokers in the order of their ids",
+        help="leave out the first N nodes of those to restart, in the order of their ids",
     )
     group.add_argument(
         BROKER_IDS,
         type=_ids,
         default=[],
         metavar="IDS",
-        help="restart just these, in this order, such as 3,1,12-40",
+        help="restart only these, in this order, such as 3,1,12-40; in KRaft, controllers stay "
+        "together, and the leader of the quorum is the last of them",
     )
     group.add_argument(
         STARTED_BEFORE,
         type=_age,
         metavar="TIME",
-        help="only brokers whose JVM started before TIME: ISO 8601 with zone, or a duration ago "
-        "such as 2h",
+        help="restart only nodes whose process started before TIME: ISO 8601 with zone, or how "
+        "long ago, such as 2h",
     )
     group.add_argument(
         DRY_RUN,
         action="store_true",
-        help="plan, preflight and one health check; touch and lock nothing (status 0, 3, or 6 if "
-        "another run goes on)",
+        help="show the plan, make the preflight and one health check; restart nothing and take no "
+        "lock (status 0, 3, or 6 if another run goes on)",
     )
     group.add_argument(
         "--stop-command",
         type=_command,
         default="service kafka stop",
         metavar="CMD",
-        help="run with sudo; {id} and {host} in it are the node's (default: %(default)s)",
+        help="stops a node on its host; run with sudo; {id} and {host} in it stand for the node's "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--start-command",
         type=_command,
         default="service kafka start",
         metavar="CMD",
-        help="as above (default: %(default)s)",
+        help="starts a node on its host, as above; if it names a systemd unit, the tool looks for "
+        "the process there (default: %(default)s)",
     )
     group.add_argument(
         "--roles",
         choices=ROLES,
         default=BROKERS,
-        help="which nodes of a KRaft cluster are restarted; a node that is broker and controller "
-        "in one is a broker (default: %(default)s)",
+        help="which nodes of a KRaft cluster to restart: brokers, dedicated controllers, or both; "
+        "a node that is broker and controller in one counts as a broker (default: %(default)s)",
     )
     group.add_argument(
         "--controllers-first",
@@ -602,31 +636,32 @@ def _add_restart(group: argparse._ArgumentGroup) -> None:
             f"--controller-{verb}-command",
             type=_command,
             metavar="CMD",
-            help=f"for dedicated controllers (default: as --{verb}-command)",
+            help=f"{verb}s a dedicated controller (default: the --{verb}-command)",
         )
     group.add_argument(
         "--process-pattern",
         type=_utf_8,
         default="",
         metavar="PATTERN",
-        help="extended regular expression for the command line of the process, where neither "
-        "metrics nor a systemd unit tell which it is; {id} and {host} in it are the node's "
-        "(default: the class kafka.Kafka)",
+        help="which process is the node's, if no metrics tell it: an extended regular expression "
+        "for its command line, for Java processes only; {id} and {host} in it stand for the "
+        "node's; it decides alone, whatever the systemd unit (default: the unit that the start "
+        "command names, or else the one process with kafka.Kafka)",
     )
     group.add_argument(
         TASK,
         action="append",
         default=[],
         metavar="MODULE",
-        help="run the tasks in MODULE (may be repeated)",
+        help="run the tasks in the Python module MODULE (may be repeated)",
     )
     group.add_argument(
         "--task-args",
         action="append",
         default=[],
         metavar="ARGS",
-        help="for the --task of the same place (repeatable; one word that begins with - needs =, "
-        "as in --task-args=-f)",
+        help="arguments for the --task in the same place (may be repeated; one word that begins "
+        "with - needs =, as in --task-args=-f)",
     )
 
 
@@ -636,8 +671,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--verbose",
         action="count",
         default=0,
-        help="say every health check, every command with its status, and timings; -vv: the "
-        "libraries' logging, too",
+        help="show every health check, every command with its status, and timings; -vv: also the "
+        "logging of the libraries",
     )
     group.add_argument(
         "-q",
@@ -648,7 +683,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--report",
         metavar="FILE",
-        help="keep FILE up to date with the state of the run, as JSON; right after kill -9, too",
+        help="write the state of the run to FILE as JSON, at each step; FILE is right after kill "
+        "-9, too",
     )
     group.add_argument(
         "--explain",

@@ -267,7 +267,10 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
             code="configuration-invalid",
         )
     brokers = _broker_list(settings, path, where)
-    return ClusterConfig(cluster_type, name, zookeeper.strip(), brokers, path)
+    command_config = _command_config(settings, path, where)
+    return ClusterConfig(
+        cluster_type, name, zookeeper.strip(), brokers, path, command_config=command_config
+    )
 
 
 def _kraft_cluster(
@@ -278,14 +281,19 @@ def _kraft_cluster(
     brokers = _broker_list(settings, path, where)
     place = f"{path}: {where}.broker_list"
     addresses = tuple(_address(one.strip().rpartition("://")[2], place) for one in brokers)
-    command_config = settings.get("command_config", "")
-    if not isinstance(command_config, str):
+    command_config = _command_config(settings, path, where)
+    return ClusterConfig(cluster_type, name, "", brokers, path, addresses, command_config)
+
+
+def _command_config(settings: dict[str, Any], path: Path, where: str) -> str:
+    name = settings.get("command_config", "")
+    if not isinstance(name, str):
         raise UsageError(
             f"{path}: {where}.command_config must be the name of a file, not "
-            f"{clean(repr(command_config), SHOWN)}",
+            f"{clean(repr(name), SHOWN)}",
             code="configuration-invalid",
         )
-    return ClusterConfig(cluster_type, name, "", brokers, path, addresses, command_config)
+    return name
 
 
 def _broker_list(settings: dict[str, Any], path: Path, where: str) -> tuple[str, ...]:

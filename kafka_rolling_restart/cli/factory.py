@@ -61,8 +61,9 @@ class Parts:
     allow_cached_metrics: bool
     metrics_access: MetricsAccess
     host_factory: HostFactory
-    serving: Ask | None = None  # where nodes tell by themselves whether they serve
+    serving: Ask  # asks nodes whether they serve
     source: str = JMXPROXY
+    has_quorum: bool = False
 
     def metrics(self, brokers: Mapping[int, Broker], clock: Clock) -> dict[int, MetricsSource]:
         """Return the source of each node's metrics. A dedicated controller has none: the quorum
@@ -70,17 +71,15 @@ class Parts:
         return {one.id: self._source(one, clock) for one in brokers.values()}
 
     def _source(self, node: Broker, clock: Clock) -> MetricsSource:
-        if self.serving is not None and (self.source == NONE or not node.is_broker):
+        if self.source == NONE or not node.is_broker:
             return NoMetrics(node.id, self.serving, clock, self.metrics_timeout)
         # here: --help does not wait for the library
         from kafka_rolling_restart.metrics.jmxproxy import JmxProxy
 
-        return JmxProxy(node.host, self.metrics_access, clock, has_controller=self.serving is None)
+        return JmxProxy(node.host, self.metrics_access, clock, has_controller=not self.has_quorum)
 
-    def read_many(self, clock: Clock) -> ReadMany | None:
-        """Return what asks many nodes at the same time whether they serve, if anything does."""
-        if self.serving is None:
-            return None
+    def read_many(self, clock: Clock) -> ReadMany:
+        """Return what asks many nodes at the same time whether they serve."""
         return partial(read_all, ask=self.serving, clock=clock, timeout=self.metrics_timeout)
 
     def recipients(self, brokers: Mapping[int, Broker], plan: Sequence[Broker]) -> list[Recipient]:
@@ -138,6 +137,7 @@ def make(
         host_factory=hosts,
         serving=serving,
         source=source,
+        has_quorum=not cluster.zookeeper,
     )
 
 
@@ -188,19 +188,24 @@ def _cluster(options: argparse.Namespace, environ: Mapping[str, str]) -> Cluster
 
 def _registry(
     options: argparse.Namespace, cluster: ClusterConfig, access: ZooKeeperAccess
-) -> tuple[Registry, Ask | None]:
-    """Return the registry, and what asks nodes whether they serve, where the registry can."""
-    if cluster.zookeeper:
-        _refuse_kraft_options(options, cluster)
-        # here: --help does not wait for the library
-        from kafka_rolling_restart.registry.zookeeper import ZooKeeper
-
-        return ZooKeeper(cluster.zookeeper, access=access), None
-    from kafka_rolling_restart.registry.kafka_client import KafkaClient
-    from kafka_rolling_restart.registry.kraft import Kraft
+) -> tuple[Registry, Ask]:
+    """Return the registry, and what asks nodes whether they serve."""
+    # here: --help does not wait for the libraries
+    from kafka_rolling_restart.registry.kafka.client import KafkaClient
 
     clock = SystemClock()
-    client = KafkaClient(kafka_access(options, cluster), clock)
+    kafka = kafka_access(options, cluster)
+    client = KafkaClient(kafka, clock)
+    if cluster.zookeeper:
+        _refuse_kraft_options(options, cluster)
+        from kafka_rolling_restart.registry.metadata_view import MetadataView
+        from kafka_rolling_restart.registry.zookeeper import ZooKeeper
+
+        view = MetadataView(client, clock, KAFKA_TIMEOUT_S)
+        zookeeper = ZooKeeper(cluster.zookeeper, access=access, view=view, protocol=kafka.protocol)
+        return zookeeper, view.serving
+    from kafka_rolling_restart.registry.kraft import Kraft
+
     kraft = Kraft(cluster.bootstrap, client, clock)
     return kraft, kraft.serving
 
@@ -209,8 +214,6 @@ def _refuse_kraft_options(options: argparse.Namespace, cluster: ClusterConfig) -
     """Refuse what only a KRaft cluster has. Raises `UsageError`."""
     only_kraft = {
         "--roles": options.roles != BROKERS,
-        "--command-config": options.command_config is not None,
-        "--metrics none": options.metrics == NONE,
     }
     for option, is_given in only_kraft.items():
         if is_given:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from kafka_rolling_restart.codes.entry import Chapter, Entry
+from kafka_rolling_restart.codes.kraft import KRAFT
 from kafka_rolling_restart.codes.preflight import HOSTS, REGISTRY
 from kafka_rolling_restart.codes.restarting import ENDING, RESTARTING
 from kafka_rolling_restart.codes.usage import USAGE
 from kafka_rolling_restart.codes.waiting import WAITING
 
-CHAPTERS: tuple[Chapter, ...] = (USAGE, REGISTRY, HOSTS, WAITING, RESTARTING, ENDING)
+CHAPTERS: tuple[Chapter, ...] = (USAGE, REGISTRY, KRAFT, HOSTS, WAITING, RESTARTING, ENDING)
 COLUMNS = 80
 PAGE_COLUMNS = 100
 SUGGESTIONS = 3

@@ -8,19 +8,21 @@ REGISTRY = Chapter(
     (
         Entry(
             "registry-unreachable",
-            "ZooKeeper or Kafka does not answer",
-            "No server of the ensemble, or no broker that was asked, answered in time, so it is "
-            "not known which brokers are members. Unknown is treated as not healthy. The line has "
-            "the result for each server: 'Connection refused' means that it does not run or the "
-            "port is wrong; 'Name or service not known' means that the name is wrong; 'accepts "
-            "connections, and says nothing' means that it hangs or has no quorum.",
-            "Check that ZooKeeper runs, then check `--zookeeper`, or `zookeeper` in the "
-            "configuration. Leave out /CHROOT below if the address has no path. For a KRaft "
-            "cluster, check that the brokers and a majority of the controllers run.",
+            "ZooKeeper, or a cluster without it, does not answer",
+            "KRaft: no broker answered in time, or the metadata quorum does not. ZooKeeper: no "
+            "server of the ensemble answered in time, so it is not known which brokers are "
+            "registered. Unknown is treated as not healthy. The line has the result for each "
+            "server: 'Connection refused' means that it does not run or the port is wrong; 'Name "
+            "or service not known' means that the name is wrong; 'accepts connections, and says "
+            "nothing' means that it hangs or has no quorum.",
+            "KRaft: check that the controllers and the brokers run, then check "
+            "`--bootstrap-server` and `--command-config`. ZooKeeper: check that it runs, then "
+            "check `--zookeeper`. Or check `broker_list` and `zookeeper` in the configuration. "
+            "Leave out /CHROOT below if the address has no path.",
             (
+                "kafka-metadata-quorum.sh --bootstrap-server HOST:9092 describe --status",
                 "zkServer.sh status",
                 "zookeeper-shell.sh HOST:2181/CHROOT ls /brokers/ids",
-                "kafka-metadata-quorum.sh --bootstrap-server HOST:9092 describe --status",
             ),
         ),
         Entry(
@@ -58,7 +60,7 @@ REGISTRY = Chapter(
         ),
         Entry(
             "registration-invalid",
-            "a registration in ZooKeeper cannot be used",
+            "a registration cannot be used",
             "What the broker has registered cannot be understood, or it has no host name to "
             "connect to.",
             "Read the registration, then correct `advertised.listeners` of that broker.",
@@ -74,9 +76,9 @@ REGISTRY = Chapter(
             "no-broker-registered",
             "no broker is registered at this address",
             "The path behind the servers (the chroot) is another one, or all brokers are down, "
-            "or this is a KRaft cluster, which is not supported. The line lists the paths that "
-            "have a `/brokers/ids`.",
-            "Correct the path in `--zookeeper` or in the configuration.",
+            "or this is a KRaft cluster. The line lists the paths that have a `/brokers/ids`.",
+            "Correct the path in `--zookeeper` or in the configuration. Name a KRaft cluster with "
+            "`--bootstrap-server`.",
         ),
         Entry(
             "several-brokers-on-one-host",
@@ -96,7 +98,8 @@ REGISTRY = Chapter(
             "another run restarts this cluster",
             "Another run holds the lock of this cluster. The line has its user, host, pid and "
             "time.",
-            "Wait for that run. If it was killed, its lock disappears within 10 s.",
+            "Wait for that run. If it was killed, its lock disappears within 10 s, in KRaft "
+            "within 15 s.",
         ),
         Entry(
             "report-in-use",

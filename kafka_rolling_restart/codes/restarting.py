@@ -194,6 +194,35 @@ ENDING = Chapter(
             "Check the log of the broker and wait. If its JVM has ended, run the last line.",
         ),
         Entry(
+            "crash-loop",
+            "the broker ends again and again, and systemd starts it again by itself",
+            "Its unit has Restart=, so the start command ended with status 0, but Kafka ends soon "
+            "after each start. Mostly its configuration, its disk or its memory is wrong.",
+            "Read why it ends in the log of the unit, and fix it. If systemd does not start it "
+            "then by itself, run the last line.",
+            (
+                "ssh HOST systemctl show -p NRestarts,Result,SubState kafka",
+                "ssh HOST sudo journalctl -u kafka -n 100",
+            ),
+        ),
+        Entry(
+            "restarted-by-systemd",
+            "the broker ended by itself, and systemd started it again (warning)",
+            "Its unit has Restart=. The broker is waited for all the same: the run goes on when it "
+            "is back.",
+            "Read in the log of the unit why it ended.",
+            ("ssh HOST sudo journalctl -u kafka -n 100",),
+        ),
+        Entry(
+            "killed-while-stopping",
+            "the broker was killed while it was stopping (warning)",
+            "By systemd, because the stop took longer than the unit's TimeoutStopSec, or by a "
+            "signal or the kernel. The broker did not stop cleanly, so it recovers its logs when "
+            "it starts, which takes longer. The run goes on.",
+            "Give the unit a longer TimeoutStopSec: a graceful stop in KRaft may take 300 s.",
+            ("ssh HOST systemctl show -p TimeoutStopUSec kafka",),
+        ),
+        Entry(
             "broker-left-stopped",
             "the run was ended while a broker was stopped",
             "A second signal ended the run at once. The broker is DOWN unless something else "

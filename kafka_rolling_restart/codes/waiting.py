@@ -36,8 +36,9 @@ WAITING = Chapter(
         ),
         Entry(
             "broker-not-registered",
-            "a broker is not registered",
-            "The broker is down, or its session with ZooKeeper ended.",
+            "a broker is not registered, or fenced",
+            "The broker is down, or its session with the controller or with ZooKeeper ended. A "
+            "controller that is named so does not follow the quorum.",
             "Check the log of that broker.",
         ),
         Entry(
@@ -97,22 +98,30 @@ WAITING = Chapter(
         Entry(
             "lock-uncertain",
             "it is not certain that this run holds the lock, so the broker was not stopped",
-            "ZooKeeper did not answer right before the stop.",
-            "Check ZooKeeper, then run the command on the last line.",
+            "ZooKeeper, or in KRaft the coordinator of the group `kafka-rolling-restart`, did not "
+            "answer right before the stop.",
+            "Check ZooKeeper, or in KRaft whether the topic `__consumer_offsets` is online, then "
+            "run the command on the last line.",
+            (
+                "kafka-consumer-groups.sh --bootstrap-server HOST:9092 --describe --state --group "
+                "kafka-rolling-restart",
+            ),
         ),
         Entry(
             "lock-lost",
             "the lock was lost, and somebody else may be restarting brokers",
-            "The session with ZooKeeper ended, and meanwhile somebody took the lock or restarted "
-            "a broker; or somebody deleted the lock.",
+            "The session with ZooKeeper, or in KRaft with the group's coordinator, ended, and "
+            "meanwhile somebody took the lock or restarted a broker; or somebody deleted the "
+            "lock.",
             "Find out who before you run the command on the last line.",
         ),
         Entry(
             "lock-taken-again",
             "the lock was lost for a while (warning)",
-            "ZooKeeper did not answer for so long that the session ended. The lock is held "
-            "again, and every broker runs as before.",
-            "Nothing must be done. If it happens often, check ZooKeeper and the network.",
+            "ZooKeeper, or in KRaft the group's coordinator, did not answer for so long that the "
+            "session ended. The lock is held again, and every broker runs as before.",
+            "Nothing must be done. If it happens often, check ZooKeeper or the brokers, and the "
+            "network.",
         ),
         Entry(
             "report-not-written",

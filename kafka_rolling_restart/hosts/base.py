@@ -18,7 +18,7 @@ class FoundProcess:
     (several match, the processes of others are hidden, it runs in a container). ``unit`` is the
     systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before it
     kills it, None: for ever, or it is not known; ``restarts`` is how often systemd started it anew
-    by itself.
+    by itself; ``result`` is how systemd says that the last run of the unit ended.
     """
 
     presence: Presence
@@ -27,6 +27,7 @@ class FoundProcess:
     unit: str = ""
     stop_timeout_s: float | None = None
     restarts: int | None = None
+    result: str = ""
 
 
 @dataclass(frozen=True)

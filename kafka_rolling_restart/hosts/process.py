@@ -5,7 +5,7 @@ whose command line looks like a node's. Where more than one could be meant, none
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka_rolling_restart.hosts.base import FoundProcess
 from kafka_rolling_restart.hosts.process_facts import (
@@ -60,8 +60,12 @@ def judge(output: str, wanted: Wanted) -> FoundProcess:
 def _with_unit(found: FoundProcess, unit: Unit | None) -> FoundProcess:
     if unit is None:
         return found
-    return FoundProcess(
-        found.presence, found.jvm, found.words, unit.name, unit.stop_timeout_s, unit.restarts
+    return replace(
+        found,
+        unit=unit.name,
+        stop_timeout_s=unit.stop_timeout_s,
+        restarts=unit.restarts,
+        result=unit.result,
     )
 
 

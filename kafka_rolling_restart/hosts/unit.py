@@ -18,6 +18,7 @@ PROPERTIES = (
     "TimeoutStopUSec",
     "NRestarts",
     "Restart",
+    "Result",
     "ExecStart",
 )
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\Z")
@@ -66,7 +67,8 @@ class Unit:
     """A unit that systemd has loaded, as `systemctl show` tells of it.
 
     ``main_pid`` is 0 where it has no main process now. ``started_s`` is when the last one started,
-    by the monotonic clock of its host, 0 if none did since it booted.
+    by the monotonic clock of its host, 0 if none did since it booted. ``result`` is how its last
+    run ended, in systemd's words: `timeout` if it was killed because its stop took too long.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Unit:
     started_s: float = 0.0
     stop_timeout_s: float | None = None
     restarts: int | None = None
+    result: str = ""
     program: str = ""
 
     def __str__(self) -> str:
@@ -146,6 +149,7 @@ def loaded(said: Mapping[str, str]) -> Unit | None:
         started_s=(_number(said.get("ExecMainStartTimestampMonotonic")) or 0) / 1e6,
         stop_timeout_s=seconds(said.get("TimeoutStopUSec", "")),
         restarts=_number(said.get("NRestarts")),
+        result=said.get("Result", ""),
         program=path[1] if path else "",
     )
 

@@ -7,7 +7,6 @@ brokers' metadata looking healthy for ever (measured on Kafka 4.1).
 """
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,15 +20,15 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.serving import Serving
 from kafka_rolling_restart.parallel import NotInTime, in_parallel
-from kafka_rolling_restart.registry.first_answer import first_answer
 from kafka_rolling_restart.registry.group_lock import GroupLock, Groups
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     KafkaNode,
     Metadata,
     Nodes,
     Ping,
 )
+from kafka_rolling_restart.registry.kafka.first_answer import first_answer
 from kafka_rolling_restart.text import clean
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +45,10 @@ QUESTIONS = 4  # of one look at all, each of which may take its whole timeout
 ADVICE = (
     "Check that the controllers run, and the addresses (--bootstrap-server, or broker_list in the "
     "configuration) and --command-config"
+)
+NOTHING_SEEN = (
+    "no partition of any topic can be seen. Allow it: `kafka-acls.sh --bootstrap-server HOST:PORT "
+    "--add --allow-principal User:NAME --operation Describe --topic '*'`"
 )
 MEMBER = "a member of the cluster"
 FENCED, UNKNOWN_TO_ALL = "fenced by the controller", "not a member of the cluster"
@@ -76,6 +79,7 @@ class Kraft:
         self._clock = clock
         self.timeout = timeout
         self._addresses: dict[int, Address] = {}  # of the brokers, as they were told last
+        self._fenced: frozenset[int] = frozenset()
         self._controllers: frozenset[int] = frozenset()  # the voters that are no brokers
         self._voters: dict[int, Address] = {}  # where they were told to be
         self._voters_asked_at = float("-inf")
@@ -197,7 +201,7 @@ class Kraft:
 
     def _state(self, asked_at: float, restarted: frozenset[int], limit: float) -> ClusterState:
         before = self._quorum(limit, restarted)
-        _quorum, current = self._current(limit, restarted, before)
+        _quorum, current = self._current(self._clock.now() + limit, restarted, before)
         witnesses = [one for one in current if one in self._addresses][:WITNESSES]
         calls: dict[int, Callable[[], Metadata]] = {
             one: partial(self._client.metadata, self._addresses[one], limit) for one in witnesses
@@ -207,7 +211,10 @@ class Kraft:
             raise NotInTime(f"the metadata of the partitions was not there within {limit:g} s")
         loading = self._loading(restarted, limit)
         after = self._quorum(limit, restarted)
+        partitions = max(one.partitions for one in told.values())
         problem = next((one.unknown for one in told.values() if one.unknown), "")
+        if not partitions:  # the lock has made __consumer_offsets, so there is something to be seen
+            problem = NOTHING_SEEN
         if (after.leader, after.epoch) != (before.leader, before.epoch):
             problem = "the quorum elected another leader during the check"
         return ClusterState(
@@ -217,7 +224,7 @@ class Kraft:
             members=frozenset(
                 node.id for one in told.values() for node in one.brokers if not node.is_fenced
             ),
-            partitions=max(one.partitions for one in told.values()),
+            partitions=partitions,
             under_replicated=_union([one.under_replicated for one in told.values()]),
             offline=_union([one.offline for one in told.values()]),
             loading=loading,
@@ -227,10 +234,11 @@ class Kraft:
 
     def _loading(self, restarted: frozenset[int], limit: float) -> tuple[int, ...]:
         """Return which of these brokers still load group coordinators, or do not say."""
-        asked = sorted(one for one in restarted if one in self._addresses)
+        brokers = sorted(restarted - self._controllers)
+        asked = [one for one in brokers if one in self._addresses]
         calls = {one: partial(self._client.loading, self._addresses[one], limit) for one in asked}
         told = in_parallel(calls, limit=limit + POLL_S) if calls else {}
-        return tuple(one for one in asked if told.get(one, True))
+        return tuple(one for one in brokers if told.get(one, True))
 
     def serving(self, ids: Collection[int], timeout: float) -> dict[int, Serving]:
         """Tell of each node whether it serves: a broker by its listener, a controller by the
@@ -285,33 +293,40 @@ class Kraft:
 
     def _read_current(self, limit: float, without: frozenset[int]) -> tuple[Quorum, Nodes]:
         """Return the quorum, and the brokers as one of them tells that is caught up with it."""
-        until = time.monotonic() + limit
-        quorum, current = self._current(limit, without, self._quorum(limit, without))
-        left = max(until - time.monotonic(), POLL_S)
+        until = self._clock.now() + limit
+        quorum, current = self._current(until, without, self._quorum(limit, without))
         addresses = [self._addresses[one] for one in current if one in self._addresses]
-        nodes = first_answer(addresses, self._client.cluster, left)
+        nodes = first_answer(addresses, self._client.cluster, self._left(until))
         self._remember(nodes)
         return quorum, nodes
 
     def _current(
-        self, limit: float, without: frozenset[int], first: Quorum
+        self, until: float, without: frozenset[int], first: Quorum
     ) -> tuple[Quorum, list[int]]:
         """Return the brokers that have fetched all that the quorum's leader had in ``first``, and
         the quorum as it was seen last.
 
-        Raises `RegistryUnavailable` where there is none.
+        Raises `RegistryUnavailable` where there is none ``until`` then (monotonic s), or where it
+        is not known what the leader had.
         """
         leader = first.replica(first.leader)
-        needed = leader.log_end if leader else -1
-        others = [one for one in self._ids if one not in without] or list(self._ids)
-        until = time.monotonic() + min(limit, CATCH_UP_S)
+        if leader is None or leader.log_end < 0:
+            raise RegistryUnavailable(
+                f"the quorum does not tell how far the log of its leader {first.leader} goes, so "
+                "it is not known which brokers are caught up",
+                ADVICE,
+                code="registry-unreachable",
+            )
+        needed = leader.log_end
+        others = self._others(without)
+        patient_until = min(until, self._clock.now() + CATCH_UP_S)
         quorum = first
         while True:
             current = [one for one in others if _has_fetched(quorum, one, needed)]
-            if current or time.monotonic() >= until:
+            if current or self._clock.now() >= patient_until:
                 break
-            time.sleep(POLL_S)
-            quorum = self._quorum(limit, without)
+            self._clock.sleep(POLL_S)
+            quorum = self._quorum(self._left(until), without)
         if not current:
             raise RegistryUnavailable(
                 f"no broker has fetched what the quorum's leader {first.leader} has (its log ends "
@@ -320,6 +335,9 @@ class Kraft:
                 code="registry-unreachable",
             )
         return quorum, current
+
+    def _left(self, until: float) -> float:
+        return max(until - self._clock.now(), POLL_S)
 
     def _quorum(self, limit: float, without: frozenset[int]) -> Quorum:
         try:
@@ -355,21 +373,21 @@ class Kraft:
 
     def _candidates(self, without: frozenset[int] = frozenset()) -> list[Address]:
         """Return whom to ask, in the order in which they are asked."""
-        others = [address for one, address in self._addresses.items() if one not in without]
-        return others or list(self._addresses.values()) or list(self._bootstrap)
+        return [self._addresses[one] for one in self._others(without)] or list(self._bootstrap)
 
-    @property
-    def _ids(self) -> list[int]:
-        return list(self._addresses)
+    def _others(self, without: frozenset[int]) -> list[int]:
+        """Return the brokers that may be asked: not these, and none that is fenced, unless there
+        are no others."""
+        unfenced = [one for one in self._addresses if one not in self._fenced]
+        others = [one for one in unfenced if one not in without]
+        return others or unfenced or list(self._addresses)
 
     def _remember(self, nodes: Nodes) -> None:
         """Remember where the brokers are. Those that are fenced stay where they were last."""
         known = dict(self._addresses)
         known.update({one.id: (one.host, one.port) for one in nodes.brokers if one.host})
-        fenced = {one.id for one in nodes.brokers if one.is_fenced}
-        # who is down is asked last
-        order = sorted(known, key=lambda one: (one in fenced, one))
-        self._addresses = {one: known[one] for one in order}
+        self._addresses = {one: known[one] for one in sorted(known)}
+        self._fenced = frozenset(one.id for one in nodes.brokers if one.is_fenced)
 
 
 def _has_fetched(quorum: Quorum, node_id: int, needed: int) -> bool:

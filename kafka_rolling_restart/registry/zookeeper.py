@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,12 +27,15 @@ from kafka_rolling_restart.errors import (
     held_by,
 )
 from kafka_rolling_restart.model.broker import HOST, Broker
+from kafka_rolling_restart.model.cluster_state import ClusterState
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.parallel import Background, NotInTime, call_in_thread, in_parallel
 from kafka_rolling_restart.registry import holder as holders
+from kafka_rolling_restart.registry.kafka.answers import Address
 from kafka_rolling_restart.registry.kazoo_client import Listener, make_client
-from kafka_rolling_restart.settings.access import ZooKeeperAccess
+from kafka_rolling_restart.registry.metadata_view import MetadataView
+from kafka_rolling_restart.settings.access import PLAINTEXT, ZooKeeperAccess
 from kafka_rolling_restart.text import clean, said
 
 LOG = logging.getLogger(__name__)
@@ -78,6 +82,16 @@ FIRST, FEW = 3, 10  # chroots that are named in an address, and in a list
 REGISTERED, UNREGISTERED = "registered in /brokers/ids", "not registered in /brokers/ids"
 SILENT = Observation(Presence.UNKNOWN, words="ZooKeeper does not answer")
 HOME = "/kafka-rolling-restart"
+MIGRATION = "/migration"  # made by the controllers of KRaft that take over (Kafka 3.4 to 3.9)
+MIGRATING = (
+    "this cluster is on its way from ZooKeeper to KRaft (/migration is there). A broker that "
+    "starts in KRaft mode leaves /brokers/ids for ever, and this run would wait for it in vain. "
+    "Restart the brokers over ZooKeeper only while they stay in ZooKeeper mode"
+)
+IN_KRAFT = (
+    "not registered in /brokers/ids, but a member by Kafka's own metadata: it runs in KRaft mode "
+    "by now, and is not down. Name the cluster with --bootstrap-server from now on"
+)
 LOCK = f"{HOME}/lock"
 ENDED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
 ENDPOINT = re.compile(r"[^:/\s]+://(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:/\[\]\s]*)):-?\d+\Z")
@@ -92,11 +106,21 @@ class ZooKeeper:
     """
 
     def __init__(
-        self, hosts: str, timeout: float = 10, access: ZooKeeperAccess | None = None
+        self,
+        hosts: str,
+        timeout: float = 10,
+        access: ZooKeeperAccess | None = None,
+        view: MetadataView | None = None,
+        protocol: str = PLAINTEXT,
     ) -> None:
         self.hosts = hosts
         self.timeout = timeout
         self._access = access or ZooKeeperAccess()
+        self._view = view
+        self._protocol = protocol
+        self._notes: list[Problem] = []
+        self._is_migrating = False
+        self._addresses: dict[int, Address] = {}  # of listeners that speak our protocol
         self._listener = Listener()
         self._opened = False
         self._session: tuple[int, bytes] | None = None
@@ -207,7 +231,12 @@ class ZooKeeper:
             broker_id: self._broker(broker_id, answer, listener)
             for broker_id, answer in asked.items()
         }
-        return {broker_id: broker for broker_id, broker in found.items() if broker is not None}
+        known = {broker_id: one for broker_id, one in found.items() if one is not None}
+        self._notes = [] if self._view is None else self._view.begin(self._addresses, len(known))
+        self._is_migrating = self._exists(MIGRATION)
+        if self._is_migrating:
+            self._notes.append(Problem(MIGRATING, code="migration-in-progress"))
+        return known
 
     def registrations(self, patience: float | None = None) -> dict[int, int]:
         """Return the creation id (czxid) of each registration by broker id; what they hold is not
@@ -240,7 +269,15 @@ class ZooKeeper:
         except Exception:  # whatever it was, the answer is not known
             LOG.debug("the registrations are not known", exc_info=True)
             return dict.fromkeys(ids, SILENT)
-        return {one: _observation(found.get(one)) for one in ids}
+        return {one: self._explained(one, _observation(found.get(one))) for one in ids}
+
+    def _explained(self, broker_id: int, seen: Observation) -> Observation:
+        """Say of a broker that left ZooKeeper for KRaft that it did."""
+        if not seen.is_absent or not self._is_migrating or self._view is None:
+            return seen
+        if broker_id not in self._view.members():
+            return seen
+        return replace(seen, words=IN_KRAFT)
 
     def _czxids(self, ids: Collection[int], timeout: float | None) -> dict[int, int]:
         if len(ids) != 1:
@@ -249,8 +286,12 @@ class ZooKeeper:
         czxid = self.registration(broker_id, timeout)
         return {} if czxid is None else {broker_id: czxid}
 
-    def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> None:
-        """Tell nothing: ZooKeeper does not know how the partitions are."""
+    def state(
+        self, restarted: Collection[int] = (), timeout: float | None = None
+    ) -> ClusterState | None:
+        """Return what the brokers say of the partitions, None where Kafka's protocol is not spoken.
+        Never raises."""
+        return None if self._view is None else self._view.state(restarted, timeout)
 
     def quorum(self, timeout: float | None = None) -> None:
         """Tell that there is no quorum of Kafka's own."""
@@ -266,8 +307,9 @@ class ZooKeeper:
         return QUESTIONS * self.timeout
 
     def notes(self) -> list[Problem]:
-        """Tell nothing: a broker that is down is not in ZooKeeper."""
-        return []
+        """Tell whether Kafka's protocol is not spoken, and what is lost by that; and whether the
+        cluster is on its way to KRaft."""
+        return self._notes
 
     def why_nobody(self) -> str:
         """Say what may be wrong where no broker is registered. Raises `RegistryUnavailable`."""
@@ -453,7 +495,10 @@ class ZooKeeper:
             data, stat = self._ask(answer, path=f"{IDS}/{broker_id}")
         except NoNodeError:
             return None
-        return Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
+        broker = Broker(broker_id, host_of(broker_id, data, listener), stat.czxid, _rack(data))
+        if (address := kafka_address(data, self._protocol)) is not None:
+            self._addresses[broker_id] = address
+        return broker
 
 
 def _as_problem(error: RegistryUnavailable) -> Problem:
@@ -554,6 +599,24 @@ def _listener_host(broker_id: int, endpoints: list[str], listener: str) -> str |
             code="listener-unknown",
         )
     return _endpoint_host(by_name[listener.upper()])
+
+
+def kafka_address(registration: bytes, protocol: str) -> Address | None:
+    """Return where a broker listens that speaks this security protocol, None where it does nowhere.
+
+    The registration was found to be a usable one. Kafka before 0.10.2 names no protocols: there the
+    listeners have the names of their protocols.
+    """
+    content = json.loads(registration)
+    protocols = content.get("listener_security_protocol_map")
+    endpoints = content.get("endpoints")
+    for endpoint in endpoints if isinstance(endpoints, list) else []:
+        name, _, address = str(endpoint).partition("://")
+        spoken = protocols.get(name, name) if isinstance(protocols, dict) else name
+        host, port = _endpoint_host(str(endpoint)), address.rpartition(":")[2]
+        if spoken == protocol and host and HOST.match(host) and port.isdecimal():
+            return host, int(port)
+    return None
 
 
 def _rack(registration: bytes) -> str:

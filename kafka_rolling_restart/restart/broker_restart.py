@@ -63,6 +63,7 @@ class Restart:
         self._missing_since: float | None = None
         self._was_seen_alive = False  # a new process, since the last start
         self._is_blind = False  # its process could not be looked for the last time
+        self._restarts_were_told = False  # those that systemd made by itself
         self.has_begun = False  # the stop command was sent, or may have been
         self.came_back: Jvm | None = None  # while we waited for it to go: somebody else started it
         self.is_down = False  # it was given up, and nothing of it was there
@@ -108,6 +109,7 @@ class Restart:
                 gone_since = self._clock.now()
             if gone_since is not None and self._sent.allow_start(self._clock.now() - gone_since):
                 self._events.say(f"is gone after {self._since_stop():.0f} s")
+                self._tell_of_its_end(seen)
                 return ""
             if is_over and runs_as_before(seen, self._before):
                 raise self._no_effect(seen, command)
@@ -117,6 +119,11 @@ class Restart:
                 return f"{self._broker} {trouble}"
             self._give_news(seen, "until it is gone")
             yield from self._rest(seen, command)
+
+    def _tell_of_its_end(self, seen: Evidence) -> None:
+        if seen.killed_by:
+            text = f"did not stop cleanly: {seen.killed_by}; it may have to recover its logs now"
+            self._events.warn(text, code="killed-while-stopping")
 
     def _leave_to_others(self, seen: Evidence) -> str:
         self.came_back = seen.sample.jvm
@@ -271,6 +278,10 @@ class Restart:
             text = f"its process cannot be looked for: {self._observer.why_blind}; trying again"
             self._events.warn(text, code="process-check-failed")
         self._is_blind = bool(self._observer.why_blind)
+        if seen.restarts and not self._restarts_were_told:
+            text = f"ended by itself, and {words.started_again(seen)}. Check its log"
+            self._events.warn(text, code="restarted-by-systemd")
+            self._restarts_were_told = True
         return seen
 
     def _rest(self, seen: Evidence, command: Command) -> Work[None]:

@@ -9,6 +9,7 @@ from kafka_rolling_restart.text import describe
 # a connection may be dead without our knowing: then the host is asked all the same
 ASK_AFTER_S = 60.0
 ASK_EVERY_S = 10.0
+ASK_AGAIN_S = 1.0  # once its end was not seen: one look asks several times, and a host may hang
 
 
 class Command:
@@ -21,6 +22,8 @@ class Command:
         self.ended_at: float | None = None  # when its end was heard, or when it was lost from sight
         self.over_at: float | None = None  # when it was known to run no longer
         self._asked_at = sent_at + ASK_AFTER_S - ASK_EVERY_S
+        self._answer: bool | None = False  # the host's last one, other than that it is over
+        self._answered_at = float("-inf")
         self.not_sent = False
         self.trouble = ""
         self.result: CommandResult | None = None
@@ -61,7 +64,11 @@ class Command:
             return True
         if self.ended_at is None and now - self._asked_at < ASK_EVERY_S:
             return False
-        return self._ask_host(now)
+        if now - self._answered_at < ASK_AGAIN_S:
+            return self._answer  # it may have ended since: that is heard soon enough
+        self._answer = self._ask_host(now)
+        self._answered_at = self._clock.now()
+        return self._answer
 
     def _ask_host(self, now: float) -> bool | None:
         self._asked_at = now

@@ -6,10 +6,11 @@ gone, back or missing.
 
 from dataclasses import dataclass
 
-from kafka_rolling_restart.model.broker import RUNNING, Jvm, Sample, state_name
+from kafka_rolling_restart.model.broker import RUNNING, Jvm, Sample, counted, state_name
 from kafka_rolling_restart.model.observation import Observation, Presence
 
 UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
+RESTARTED = "systemd started it again by itself"
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,17 @@ class Before:
 class Evidence:
     """What was seen of the broker at one look. ``process`` is about the old process alone.
 
-    ``is_fresh`` tells whether the sample is certainly newer than the one before.
+    ``is_fresh`` tells whether the sample is certainly newer than the one before. ``restarts`` is
+    how often systemd started the broker again by itself since it was told to stop; ``killed_by``
+    says what ended its last run by force, as far as systemd knows.
     """
 
     registry: Observation
     sample: Sample
     process: Observation
     is_fresh: bool = False
+    restarts: int = 0
+    killed_by: str = ""
 
     @property
     def answers(self) -> bool:
@@ -44,13 +49,22 @@ class Evidence:
         return state_name(self.sample.metrics.state) if self.sample.metrics else ""
 
     def __str__(self) -> str:
-        if self.sample.jvm is not None:
+        if self.sample.jvm is not None and not self.sample.tells_process:
+            serves = "serves" if self.sample.metrics else f"does not serve ({self.sample.reason})"
+            metrics = f"its process runs, and {serves}"
+        elif self.sample.jvm is not None:
             metrics = f"its JVM answers: {self.state or self.sample.reason or 'none'}"
         elif self.sample.is_spared:
             metrics = ""
+        elif not self.sample.tells_process:
+            metrics = f"it does not serve ({self.sample.reason or 'none'})"
+            if self.sample.metrics:
+                metrics = f"it serves, and its process is not seen ({self.sample.reason})"
         else:
             metrics = f"no metrics ({self.sample.reason or 'none'})"
-        return ", ".join(filter(None, [self.registry.words, metrics, self.process.words]))
+        restarts = f"{RESTARTED} {counted(self.restarts, 'time')}" if self.restarts else ""
+        words = [self.registry.words, metrics, self.process.words, restarts]
+        return ", ".join(filter(None, words))
 
 
 def is_gone(seen: Evidence) -> bool:

@@ -11,11 +11,13 @@ from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.registry.base import Membership
 from kafka_rolling_restart.restart.evidence import Before, Evidence
+from kafka_rolling_restart.restart.unit_history import UnitHistory
 
 PATIENCE_S = 3.0  # for the registry: a broker that is down does not wait long for one that is away
 # between the uptime and the age on the host; many partitions take long to be read
 PROCESS_TOLERANCE_S = 30.0
 NOT_LOOKED_FOR = Observation(Presence.UNKNOWN)
+STILL_THERE = Observation(Presence.PRESENT, words="its old process is there")
 HIDDEN = Observation(Presence.BLIND, words="its process cannot be seen")
 
 
@@ -31,6 +33,7 @@ class Observer:
         self._registry = registry
         self._clock = clock
         self._freshness = Freshness()
+        self._unit = UnitHistory()
         self._jvm: Jvm | None = None
         # on our clock; None: the process cannot be seen on its host
         self._born: float | None = None
@@ -48,19 +51,26 @@ class Observer:
                 f"{self._broker} was not stopped: {registration.words}", code="registry-unreachable"
             )
         sample = self._read()
-        if not registration.is_present or sample.jvm is None:
+        jvm = self._seen_to_run(sample)
+        if not registration.is_present or jvm is None:
             seen = sample.reason or f"it is {registration.words} any more"
             raise Stopped(
                 f"{self._broker} was not stopped, because it is not certain that it runs: {seen}. "
                 "Check it before continuing",
                 code="broker-not-verified",
             )
-        self._jvm = sample.jvm
+        self._jvm = jvm
         self._freshness.lag(self._broker.id, sample)
         self._freshness.count({self._broker.id: sample})
         if self._metrics.tells_process:
-            self._born = self._process_birth(sample, sample.jvm)
-        return Before(registration, sample.jvm)
+            self._born = self._process_birth(sample, jvm)
+        return Before(registration, jvm)
+
+    def _seen_to_run(self, sample: Sample) -> Jvm | None:
+        """Return the JVM that answers. One that its host shows may hang: it has to serve."""
+        if not self._metrics.tells_process and sample.metrics is None:
+            return None
+        return sample.jvm
 
     def look(self, spare_metrics: bool = False) -> Evidence:
         """Look at the broker. A member that is just stopping is spared the reading of all its
@@ -74,9 +84,18 @@ class Observer:
         # Looking over SSH costs a connection: it is needed only where the rest says that the broker
         # is gone.
         process = NOT_LOOKED_FOR
-        if not registration.is_present and not (sample.jvm is not None and is_fresh):
-            process = self._process()
-        return Evidence(registration, sample, process, is_fresh)
+        if not registration.is_present:
+            if sample.jvm is None or not is_fresh:
+                process = self._process()
+            elif self._is_old_on_host(sample.jvm):
+                process = STILL_THERE
+        unit = self._unit
+        return Evidence(registration, sample, process, is_fresh, unit.restarts, unit.killed_by)
+
+    def _is_old_on_host(self, jvm: Jvm) -> bool:
+        if self._metrics.tells_process or self._jvm is None:
+            return False
+        return jvm.life == self._jvm.life
 
     def registration(self, patience: float | None = PATIENCE_S) -> Observation:
         """Ask the registry alone, which costs the broker nothing."""
@@ -111,6 +130,7 @@ class Observer:
             jvm=found.jvm and _aged(found.jvm, sample.answered_at - found_at),
             silent=is_nobody,
             reason=", ".join(filter(None, [sample.reason, found.words])),
+            tells_process=False,
         )
 
     def _find_process(self) -> FoundProcess:
@@ -118,6 +138,7 @@ class Observer:
             found = self._host.find_process()
         except Exception as error:  # whatever it was, the answer is not known
             found = FoundProcess(Presence.UNKNOWN, words=str(error))
+        self._unit.note(found)
         self.why_blind = ""
         if found.presence is Presence.UNKNOWN:
             self.why_blind = found.words

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kafka_rolling_restart.model.broker import Broker, counted
 from kafka_rolling_restart.restart.command import Command
 from kafka_rolling_restart.restart.evidence import (
+    RESTARTED,
     Before,
     Evidence,
     is_down,
@@ -80,6 +81,12 @@ def did_not_come(
             f"check whether the {now.broker.kind} runs; if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
+    if is_crash_loop(now.seen):
+        return (
+            f"{now.broker} is not back {now.since}: it ends again and again, and "
+            f"{started_again(now.seen)}: {now.seen}. Check its log, and its configuration. Once "
+            "that is fixed, systemd may start it by itself; if not, run the command below"
+        )
     if is_there:
         return (
             f"{now.broker} is not back {now.since}, but its new JVM runs: {now.seen}. {last}"
@@ -96,8 +103,20 @@ def did_not_come(
     )
 
 
+def started_again(seen: Evidence) -> str:
+    """Say how often systemd started the broker by itself."""
+    return f"{RESTARTED}, {counted(seen.restarts, 'time')} so far"
+
+
+def is_crash_loop(seen: Evidence) -> bool:
+    """Tell whether systemd starts the broker again and again, and it does not serve."""
+    return seen.restarts > 1 and not is_running(seen.sample)
+
+
 def code_of_down(now: Situation, stop_may_act: bool) -> str:
     """Return the code of a broker that was given up."""
+    if is_crash_loop(now.seen):
+        return "crash-loop"
     if not is_new(now.seen.sample, now.before):
         return "broker-down"
     if is_running(now.seen.sample) and stop_may_act:

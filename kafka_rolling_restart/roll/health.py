@@ -168,6 +168,9 @@ def _of_cluster(
         return []
     if state.unknown:
         return [Reason("cluster", state.unknown, code="cluster-state-unknown")]
+    if not state.witnesses:
+        text = "no broker said how the partitions are"
+        return [Reason("cluster", text, code="cluster-state-unknown")]
     wrong = _partitions(state)
     if state.quorum is not None:
         wrong += quorums.reasons(state.quorum, expected)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from kafka_rolling_restart.errors import ExitStatus, Refused, held_by
 from kafka_rolling_restart.model.broker import Sample, counted, how_many
 from kafka_rolling_restart.model.ending import Outcome
+from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.registry.base import Registry
 from kafka_rolling_restart.roll import plan
@@ -54,9 +55,10 @@ def preflight(
         roll.report.error(problem.text, about, code=problem.code)
     for note, about in plan.notes(roll.brokers, findings):
         roll.report.say(f"NOTE: {note.text}", about, code=note.code)
-    if lock_problem:
-        roll.report.error(lock_problem.text, code=lock_problem.code)
-    count = sum(len(finding.problems) for finding in findings.values()) + bool(lock_problem)
+    general = [one for one in (lock_problem, _partitions_problem(readings, registry)) if one]
+    for problem in general:
+        roll.report.error(problem.text, code=problem.code)
+    count = sum(len(finding.problems) for finding in findings.values()) + len(general)
     if count:
         text = (
             f"the preflight found {counted(count, 'problem')}, see above{home_hint}; no broker "
@@ -65,6 +67,20 @@ def preflight(
         raise Refused(text, code="preflight-failed")
     roll.jvms = {broker_id: reading.jvm for broker_id, reading in readings.items() if reading.jvm}
     roll.report.say(plan.good(readings.values(), len(roll.plan)))
+
+
+def _partitions_problem(readings: Mapping[int, Sample], registry: Registry) -> Problem | None:
+    """Return the problem of a cluster of which nothing would tell how its partitions are."""
+    metrics = [one.metrics for one in readings.values() if one.metrics is not None]
+    if all(one.under_replicated is not None for one in metrics):
+        return None
+    if registry.state() is not None:
+        return None
+    text = (
+        "nothing would tell whether all partitions are in sync: --metrics none needs Kafka's own "
+        "protocol. Give --command-config, or a source of metrics (--metrics)"
+    )
+    return Problem(text, code="partitions-unknown")
 
 
 def _with_processes(

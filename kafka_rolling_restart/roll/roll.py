@@ -37,7 +37,9 @@ from kafka_rolling_restart.text import describe
 
 # of the last look at lock and health; a lock may be lost with its session after 10 s
 SEND_WITHIN_S = 8.0
+LOCK_SLOW_S = 3.0  # a lock whose coordinator has just moved answers late, and then quickly
 QUORUM_S = 5.0  # for the answer of the quorum right before a stop
+QUORUM_WAITS = 2  # for a quorum that cannot spare a voter, though the cluster is healthy
 FORKED = 70  # exit status of a task's child process that took itself for us
 # when a broker is stopped, the news of the health may be older than the interval by this much
 MARGIN_S = 10.0
@@ -241,7 +243,15 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
     )
     _renew_news(roll, lock, broker)  # the tasks are over
     seen = restart.look_before()
-    while _renew_news(roll, lock, broker) or _waits_for_quorum(roll, broker):
+    waits = 0
+    while True:
+        is_changed = _renew_news(roll, lock, broker)
+        against = "" if is_changed else _against_stop(roll, broker)
+        if not is_changed and not against:
+            break
+        if against:
+            waits += 1
+            _wait_for_quorum(roll, broker, against, waits)
         seen = restart.look_before()
     objection = _too_late(roll.clock, roll.asked_for_lock_at)
     if _was_restarted(roll, broker, seen):
@@ -252,22 +262,28 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
         _stop_and_start(roll, broker, restart, objection)
 
 
-def _waits_for_quorum(roll: Roll, broker: Broker) -> bool:
-    """Ask the quorum right before a voter is stopped. Where it cannot spare this one, wait until
-    the cluster is healthy, and return True. Raises `Stopped`."""
+def _against_stop(roll: Roll, broker: Broker) -> str:
+    """Ask the quorum, right before a voter is stopped, whether it can spare this one. Return what
+    there is against it, if anything."""
     if not broker.is_controller:
-        return False
+        return ""
     try:
-        quorum = roll.watch.registry.quorum(QUORUM_S)
+        return objection_to_stop(broker, roll.watch.registry.quorum(QUORUM_S))
     except RegistryUnavailable as error:
-        against = str(error)
-    else:
-        against = objection_to_stop(broker, quorum)
-    if not against:
-        return False
+        return str(error)
+
+
+def _wait_for_quorum(roll: Roll, broker: Broker, against: str, times: int) -> None:
+    """Wait until the cluster is healthy because the quorum could not spare a voter. Raises
+    `Stopped` where that did not help before."""
+    if times > QUORUM_WAITS:
+        raise Stopped(
+            f"{broker} was not stopped: the cluster was healthy, and yet {against}. Check the "
+            "controllers before continuing",
+            code="quorum-too-few",
+        )
     roll.report.warn(f"is not stopped yet: {against}", roll.label(broker), code="quorum-too-few")
     wait(roll)
-    return True
 
 
 def _leave_alone(roll: Roll, broker: Broker, seen: Jvm) -> None:
@@ -346,6 +362,9 @@ def _renew_news(roll: Roll, lock: RunLock, broker: Broker) -> bool:
         wait(roll)
     roll.asked_for_lock_at = roll.clock.now()
     retaken = _hold_lock(roll, lock, broker)
+    if roll.clock.now() - roll.asked_for_lock_at > LOCK_SLOW_S:  # its answer is old already
+        roll.asked_for_lock_at = roll.clock.now()
+        retaken = _hold_lock(roll, lock, broker) or retaken
     if retaken:
         wait(roll)
     return changed or retaken

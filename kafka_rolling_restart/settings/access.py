@@ -9,6 +9,7 @@ from kafka_rolling_restart.settings.tls import Tls
 
 HOST = "{host}"
 DIGEST, SASL = "digest", "sasl"
+PLAINTEXT = "PLAINTEXT"
 JMXPROXY, NONE = "jmxproxy", "none"
 SOURCES = (JMXPROXY, NONE)
 
@@ -61,6 +62,13 @@ class KafkaAccess:
     tls: Tls | None = None
     login: Login | None = None
     sasl_mechanism: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """The security protocol, as Kafka calls it."""
+        if self.login is None:
+            return PLAINTEXT if self.tls is None else "SSL"
+        return "SASL_PLAINTEXT" if self.tls is None else "SASL_SSL"
 
 
 @dataclass(frozen=True)

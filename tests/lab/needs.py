@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,31 +48,31 @@ def program(name: str) -> str:
     return path
 
 
-def absent() -> list[Need]:
+def absent(needs: Sequence[Need] = NEEDS) -> list[Need]:
     """List what is not installed."""
-    return [need for need in NEEDS if not _is_installed(need.program)]
+    return [need for need in needs if not _is_installed(need.program)]
 
 
-def missing() -> str | None:
+def missing(needs: Sequence[Need] = NEEDS, who: str = "the lab") -> str | None:
     """Install what is absent where that is possible; tell in one line what a person has to install,
     if anything.
 
     As root on a Debian the packages are installed with apt-get. No service is started by that.
     """
     if not sys.platform.startswith("linux"):
-        return "the lab needs Linux: one loopback address per host, and /proc"
-    lacking = absent()
+        return f"{who} needs Linux: one loopback address per host, and /proc"
+    lacking = absent(needs)
     if lacking and os.geteuid() == 0 and shutil.which(APT_GET):
         with one_at_a_time(LOCK):
-            lacking = absent()  # the other worker may have installed it meanwhile
+            lacking = absent(needs)  # the other worker may have installed it meanwhile
             if lacking:
                 _install(sorted({need.package for need in lacking}))
-        lacking = absent()
+        lacking = absent(needs)
     if not lacking:
         return None
     programs = ", ".join(need.program for need in lacking)
     packages = " ".join(sorted({need.package for need in lacking}))
-    return f"the lab needs {programs}: install them, on Debian with: apt-get install {packages}"
+    return f"{who} needs {programs}: install them, on Debian with: apt-get install {packages}"
 
 
 def _is_installed(name: str) -> bool:

@@ -13,7 +13,9 @@ import pytest
 
 from tests.pages import everything, literal_lines
 
+from .base import BaseLab
 from .command import MODULE
+from .kraft import KraftLab
 from .lab import Lab
 
 INSTALLED = "/home/me/kafka-rolling-restart/bin"
@@ -27,6 +29,7 @@ ELSEWHERE = {  # what is typed by others: tox itself, and its environments
     "python3 -m venv .venv && .venv/bin/pip install tox": ".ci/run",
     ".venv/bin/tox": ".ci/run",
     ".venv/bin/tox -e demo": "the demo",
+    ".venv/bin/tox -e demo -- --kraft": "the demo",
     "~/kafka-rolling-restart/bin/pip install 'kafka-rolling-restart[sasl]'": "as above; the unit "
     "tests log in with pure-sasl",
 }
@@ -74,7 +77,7 @@ class Shell:
     """A user's shell: the tool on its path, the cluster described as in the README, and an ssh that
     only notes."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: BaseLab, folder: Path) -> None:
         self._lab = lab
         self.folder = folder
         for name, text in (("kafka-rolling-restart", SHIM), ("ssh", SSH)):
@@ -89,7 +92,9 @@ class Shell:
     def run(self, command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line as it is typed, but for what is different in the lab; ``answer`` is
         typed at a terminal."""
-        here = command.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
+        here = command
+        if isinstance(self._lab, Lab):
+            here = here.replace("zk1:2181,zk2:2181,zk3:2181/kafka", self._lab.zookeeper)
         here = here.replace("~/", f"{self.folder}/").replace(INSTALLED, str(self.folder))
         variables = {**self._lab.env, "SSH_LOG": str(self.folder / "ssh.log")}
         variables["PATH"] = f"{self.folder}:{variables['PATH']}"
@@ -113,17 +118,33 @@ class Shell:
 
 def test_every_command_of_the_readme_is_typed_by_a_test_or_by_tox() -> None:
     typed = [command for command in commands() if command not in ELSEWHERE]
-    assert len(typed) == 7 and len(commands()) - len(typed) == len(ELSEWHERE)
+    assert len(typed) == 8 and len(commands()) - len(typed) == len(ELSEWHERE)
 
 
 def test_the_dry_runs_of_the_readme_look_and_touch_nothing(lab: Lab, shell: Shell) -> None:
-    dry = [command for command in commands() if "--dry-run" in command]
+    dry = [command for command in commands() if "--dry-run" in command and not is_kraft(command)]
     assert len(dry) == 2
     for command in dry:
         done = shell.run(command)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "3 brokers would be restarted; nothing was touched" in done.stdout
     assert lab.observer.downs() == []
+
+
+def is_kraft(command: str) -> bool:
+    """Tell whether a command names a cluster without ZooKeeper."""
+    return "--bootstrap-server" in command
+
+
+def test_the_dry_run_of_a_kraft_cluster_looks_and_touches_nothing(
+    kraft_lab: KraftLab, tmp_path: Path
+) -> None:
+    shell = Shell(kraft_lab, tmp_path)
+    (command,) = [command for command in commands() if is_kraft(command)]
+    done = shell.run(command.replace("kafka1:9092,kafka2:9092", ",".join(kraft_lab.broker_list)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 brokers would be restarted; nothing was touched" in done.stdout
+    assert kraft_lab.observer.downs() == []
 
 
 def test_the_commands_that_explain_need_no_cluster(shell: Shell) -> None:
@@ -134,7 +155,10 @@ def test_the_commands_that_explain_need_no_cluster(shell: Shell) -> None:
         assert (done.returncode, done.stderr) == (0, "") and done.stdout, command
 
 
-def test_the_sample_of_a_run_in_the_docs_has_the_lines_of_a_real_one(shell: Shell) -> None:
+def test_the_sample_of_a_run_in_the_docs_has_the_lines_of_a_real_one(
+    kraft_lab: KraftLab, tmp_path: Path
+) -> None:
+    shell = Shell(kraft_lab, tmp_path)
     sample = [
         line
         for line in block("this comes before the question").splitlines()

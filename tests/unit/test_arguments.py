@@ -236,7 +236,6 @@ def test_a_moment_with_a_zone_is_understood() -> None:
             ["--bootstrap-server", "k1:9092", "-c", "main"],
             "with --bootstrap-server no configuration is read",
         ),
-        (["--zookeeper", "zk", "--command-config", "f"], "--command-config is for"),
         (["--bootstrap-server", "k1:9092", "--listener", "SSL"], "--listener is for ZooKeeper"),
         (["--bootstrap-server", "k1:9092", "--roles", "voters"], "--roles"),
         (["--bootstrap-server", "k1:9092", "--metrics", "jolokai"], "--metrics"),

@@ -9,8 +9,8 @@ import pytest
 from kafka_rolling_restart.cli.client_properties import parse_properties, read_client_properties
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import UsageError
-from kafka_rolling_restart.registry.kafka_answers import KafkaUnavailable
-from kafka_rolling_restart.registry.kafka_client import KafkaClient
+from kafka_rolling_restart.registry.kafka.answers import KafkaUnavailable
+from kafka_rolling_restart.registry.kafka.client import KafkaClient
 from kafka_rolling_restart.settings.access import KafkaAccess
 from tests.certificates import Authority
 from tests.fake_kafka import FakeKafka

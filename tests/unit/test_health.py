@@ -6,6 +6,12 @@ import pytest
 from kafka_rolling_restart.metrics.freshness import Freshness
 from kafka_rolling_restart.model.ages import ReasonAges
 from kafka_rolling_restart.model.broker import Broker, Jvm, Metrics, Sample
+from kafka_rolling_restart.model.cluster_state import (
+    ClusterState,
+    Partition,
+    Quorum,
+    QuorumReplica,
+)
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.roll.health import NeverHealthy, judge, wait_until_healthy
@@ -326,3 +332,90 @@ def test_no_pause_is_so_short_that_a_clock_does_not_notice_it() -> None:
             wait_until_healthy(
                 lambda: UNHEALTHY, HealthRule(3, 10.0, 60.0), clock, lambda _verdict, _healthy: None
             )
+
+
+# What the cluster says of itself
+
+VOTERS = tuple(QuorumReplica(one, 0.0, 9) for one in (101, 102, 103))
+FOLLOWERS = tuple(QuorumReplica(one, 0.2, 9) for one in BROKERS)
+SOUND_STATE = ClusterState(
+    99, 100, (1, 2), frozenset(BROKERS), partitions=60, quorum=Quorum(101, 5, VOTERS, FOLLOWERS)
+)
+BEHIND = tuple(Partition("orders", one, (1, 2, 3), (1, 2), 1) for one in range(30))
+SERVES = {one: Sample(100, 100.1, None, Metrics(3), tells_process=False) for one in BROKERS}
+LATE = QuorumReplica(103, 8.0, 1)
+
+
+def judged(state: ClusterState | None, readings: dict[int, Sample] | None = None) -> Verdict:
+    seen = SERVES if readings is None else readings
+    return judge(BROKERS, members(BROKERS), seen, Freshness(), JvmTracker(), state=state)
+
+
+def test_a_cluster_without_metrics_is_healthy_by_its_own_word() -> None:
+    assert judged(SOUND_STATE) == HEALTHY
+    assert judged(SOUND_STATE, both()) == HEALTHY
+    assert judged(replace(SOUND_STATE, quorum=None)) == HEALTHY  # on ZooKeeper
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "text"),
+    [
+        (
+            replace(SOUND_STATE, under_replicated=BEHIND[:1]),
+            "under-replicated",
+            "1 under-replicated partition in the metadata of broker 1 and broker 2: orders-0",
+        ),
+        (replace(SOUND_STATE, under_replicated=BEHIND), "under-replicated", "30 under-replicated"),
+        (replace(SOUND_STATE, offline=BEHIND[:2]), "offline-partitions", "2 offline partitions in"),
+        (
+            replace(SOUND_STATE, loading=(2,)),
+            "coordinator-loading",
+            "the group coordinator of broker 2 is still loading",
+        ),
+        (
+            replace(SOUND_STATE, quorum=Quorum(101, 5, (*VOTERS[:2], LATE), FOLLOWERS)),
+            "voter-behind",
+            "controller 103, a voter of the quorum, is 8 s behind",
+        ),
+        (
+            replace(SOUND_STATE, quorum=Quorum(101, 5, VOTERS, FOLLOWERS[:1])),
+            "metadata-lag",
+            "the metadata of broker 2 lags: it does not follow the quorum",
+        ),
+        (
+            replace(SOUND_STATE, unknown="the metadata quorum does not answer"),
+            "cluster-state-unknown",
+            "the metadata quorum does not answer",
+        ),
+        (ClusterState(99, 100), "cluster-state-unknown", "no broker said how the partitions are"),
+        (None, "partitions-unknown", "nothing tells whether all partitions are in sync"),
+    ],
+)
+def test_whatever_the_cluster_says_of_itself_that_is_wrong_is_not_healthy_and_is_said(
+    state: ClusterState | None, code: str, text: str
+) -> None:
+    verdict = judged(state)
+    assert verdict.health is Health.UNHEALTHY
+    assert [one.code for one in verdict.reasons] == [code]
+    assert verdict.reasons[0].text.startswith(text) and len(verdict.reasons[0].text) < 600
+
+
+def test_metrics_that_tell_of_the_partitions_do_without_the_word_of_the_cluster() -> None:
+    assert judged(None, both()) == HEALTHY
+
+
+def test_one_broker_whose_metrics_tell_nothing_of_partitions_makes_them_unknown() -> None:
+    assert judged(None, {**both(), 2: SERVES[2]}).reasons[0].code == "partitions-unknown"
+
+
+def test_a_cluster_that_cannot_say_how_it_is_is_not_healthy_whatever_the_metrics_say() -> None:
+    assert judged(replace(SOUND_STATE, unknown="no answer"), both()).health is Health.UNHEALTHY
+
+
+def test_a_broker_that_does_not_serve_is_named_without_a_word_of_metrics() -> None:
+    refused = Sample(100, 100, reason="Connection refused", silent=True, tells_process=False)
+    (reason,) = judged(SOUND_STATE, {**SERVES, 2: refused}).reasons
+    assert (reason.code, reason.text) == (
+        "not-serving",
+        "node 2 does not serve: Connection refused",
+    )

@@ -17,7 +17,7 @@ import pytest
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.model.cluster_state import Partition
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     Coordinator,
     KafkaDenied,
@@ -25,8 +25,8 @@ from kafka_rolling_restart.registry.kafka_answers import (
     KafkaUnavailable,
     Ping,
 )
-from kafka_rolling_restart.registry.kafka_client import OPEN_AT_ONCE, KafkaClient
-from kafka_rolling_restart.registry.kafka_metadata import Unreadable, read_metadata
+from kafka_rolling_restart.registry.kafka.client import OPEN_AT_ONCE, KafkaClient
+from kafka_rolling_restart.registry.kafka.metadata import Unreadable, read_metadata
 from kafka_rolling_restart.settings.access import KafkaAccess, Login
 from kafka_rolling_restart.settings.secret import Secret
 from kafka_rolling_restart.settings.tls import Tls, load_tls
@@ -39,7 +39,7 @@ LONG = 10.0
 LOADED = """
 import sys
 from kafka_rolling_restart.cli import client_properties
-from kafka_rolling_restart.registry import kafka_answers
+from kafka_rolling_restart.registry.kafka import answers as kafka_answers
 print([name for name in ("kafka", "asyncio") if name in sys.modules])
 """
 

@@ -20,6 +20,7 @@ from kafka_rolling_restart.errors import (
     no_objection,
 )
 from kafka_rolling_restart.model.broker import Broker, Sample
+from kafka_rolling_restart.model.cluster_state import Quorum, QuorumReplica
 from kafka_rolling_restart.output.report import Report
 from kafka_rolling_restart.output.report_file import ReportFile, Run
 from kafka_rolling_restart.roll.roll import FORKED, Roll
@@ -57,7 +58,9 @@ class Scene:
     """A cluster of one broker, and a roll over it."""
 
     def __init__(self) -> None:
-        self.clock, self.writer, self.lock = FakeClock(), Collector(), FakeLock()
+        self.clock, self.writer = FakeClock(), Collector()
+        self.lock: FakeLock = FakeLock()
+        self.one = Broker(1, "n1", 10)
         self.report = Report(self.writer, clock=self.clock)
         self.broker = FakeBroker(self.clock)
         self.signals = Signals(lambda _name: None, self.clock)
@@ -67,7 +70,7 @@ class Scene:
         self.file: Any = None
 
     def run(self) -> int:
-        one = Broker(1, "n1", 10)
+        one = self.one
         broker: Any = self.broker
         self.roll = Roll(
             brokers={1: one},
@@ -881,3 +884,70 @@ def test_a_signal_that_was_ignored_from_the_beginning_stays_so_whatever_a_task_d
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Voter(Scene):
+    """The one broker votes in a quorum that says what it is told to."""
+
+    def __init__(self, *answers: Quorum | RegistryUnavailable) -> None:
+        super().__init__()
+        self.one = Broker(1, "n1", 10, is_controller=True)
+        self.answers = list(answers)
+        registry: Any = self.broker
+        registry.quorum = self.quorum
+
+    def quorum(self, timeout: float | None = None) -> Quorum:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, RegistryUnavailable):
+            raise answer
+        return answer
+
+
+def of_three(*behind: int) -> Quorum:
+    replicas = (QuorumReplica(one, None if one in behind else 0.0, 9) for one in (1, 2, 3))
+    return Quorum(2, 1, tuple(replicas))
+
+
+def test_a_voter_that_the_quorum_can_spare_is_restarted() -> None:
+    scene = Voter(of_three())
+    scene.ends_with(0)
+    assert len(scene.broker.stops) == 1
+
+
+@pytest.mark.parametrize("first", [of_three(3), RegistryUnavailable("the quorum is silent")])
+def test_a_voter_is_stopped_only_once_the_quorum_can_spare_it(
+    first: Quorum | RegistryUnavailable,
+) -> None:
+    scene = Voter(first, of_three())
+    scene.ends_with(0)
+    assert len(scene.broker.stops) == 1
+    warning = next(line for line in scene.writer.lines if "[quorum-too-few]" in line)
+    assert "is not stopped yet" in warning
+
+
+def test_a_quorum_that_cannot_spare_a_voter_in_a_healthy_cluster_ends_the_run() -> None:
+    scene = Voter(of_three(3))
+    said = scene.ends_with(4)
+    assert scene.broker.stops == []
+    assert scene.ending.code == "quorum-too-few"
+    assert "1 of 3 voters of the quorum would be caught up, and 2 are needed" in said
+
+
+class SlowLock(FakeLock):
+    """A lock whose coordinator has just moved: the first answer is late."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.takes = [0.0, 0.0, 14.0]
+
+    def ensure_held(self) -> bool:
+        self._clock.sleep(self.takes.pop(0) if self.takes else 0.0)
+        return super().ensure_held()
+
+
+def test_a_lock_that_answers_late_is_asked_again_and_the_broker_is_stopped() -> None:
+    scene = Scene()
+    scene.lock = SlowLock(scene.clock)
+    scene.ends_with(0)
+    assert len(scene.broker.stops) == 1

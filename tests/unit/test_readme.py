@@ -20,11 +20,22 @@ OF_OTHERS = {  # options of other programs
     "--describe": "kafka-topics.sh",
     "--under-replicated-partitions": "kafka-topics.sh",
     "--unavailable-partitions": "kafka-topics.sh",
+    "--replication": "kafka-metadata-quorum.sh",
+    "--include-fenced-brokers": "kafka-cluster.sh",
+    "--id": "kafka-cluster.sh",
+    "--state": "kafka-consumer-groups.sh",
     "--limit": "ansible-playbook",
     "--command-config": "Kafka's own tools",
+    "--add": "kafka-acls.sh",
+    "--allow-principal": "kafka-acls.sh",
+    "--cluster": "kafka-acls.sh",
+    "--group": "kafka-acls.sh",
+    "--operation": "kafka-acls.sh",
+    "--topic": "kafka-acls.sh",
     "--list": "kafka-acls.sh",
     "--principal": "kafka-acls.sh",
     "--status": "kafka-metadata-quorum.sh",
+    "--kraft": "the demo",
     "--to": "the task upgrade.py",
     "--token": "a task",
 }
@@ -90,16 +101,14 @@ def test_the_help_fits_a_terminal_of_80_columns() -> None:
 
 
 def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
-    text = README.partition(
-        "``~/.kafka_discovery/main.yaml``, as for the older tool, kafka-utils::\n\n"
-    )[2].partition("\n::\n")[0]
+    text = README.partition("``command_config`` is optional::\n\n")[2].partition("\n::\n")[0]
     (tmp_path / "main.yaml").write_text("\n".join(line[4:] for line in text.splitlines()))
-    cluster = config.load("main", None, [tmp_path])
-    assert (cluster.label, cluster.zookeeper) == (
-        "main/us-east",
-        "zk1:2181,zk2:2181,zk3:2181/kafka",
-    )
-    assert len(cluster.broker_list) == 3
+    kraft = config.load("main", None, [tmp_path])
+    assert (kraft.label, kraft.zookeeper) == ("main/us-east", "")
+    assert kraft.bootstrap == (("kafka1", 9092), ("kafka2", 9092), ("kafka3", 9092))
+    assert kraft.command_config == "~/admin.properties"
+    other = config.load("main", "us-west", [tmp_path])
+    assert (other.zookeeper, len(other.broker_list)) == ("zk1:2181,zk2:2181,zk3:2181/kafka", 3)
 
 
 TEST_COMMANDS = ["python3 -m venv .venv && .venv/bin/pip install tox", ".venv/bin/tox"]

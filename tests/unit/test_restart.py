@@ -3,9 +3,11 @@ from typing import Any
 
 import pytest
 
-from kafka_rolling_restart.errors import BrokerDown, Objection, Stopped, no_objection
-from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.errors import BrokerDown, Objection, SshError, Stopped, no_objection
+from kafka_rolling_restart.hosts.base import FoundProcess
+from kafka_rolling_restart.model.broker import Broker, CommandResult, Jvm, Sample
 from kafka_rolling_restart.restart.broker_restart import Restart
+from kafka_rolling_restart.restart.command import ASK_AGAIN_S, Command
 from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
@@ -15,9 +17,10 @@ from tests.fakes import SOUND, FakeBroker, FakeClock, FakeEvents, FakePending
 class Scene:
     """One broker in hand, and what was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, tells_process: bool = True) -> None:
         self.clock = FakeClock()
         self.broker = FakeBroker(self.clock)
+        self.broker.tells_process = tells_process
         self.events = FakeEvents()
         self.told = self.events.told
         self.limits(120)
@@ -42,9 +45,15 @@ class Scene:
         self.start()
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
+# what only metrics do: keep old answers, or tell of a process that its host does not show
+METERED = pytest.mark.parametrize("scene", [True], indirect=True, ids=["by its metrics"])
+HOSTED = pytest.mark.parametrize("scene", [False], indirect=True, ids=["by its host"])
+
+
+@pytest.fixture(params=[True, False], ids=["by its metrics", "by its host"])
+def scene(request: pytest.FixtureRequest) -> Scene:
+    """Give a broker whose process is told by its metrics, and one whose host tells it."""
+    return Scene(request.param)
 
 
 def test_a_broker_is_stopped_and_a_new_process_is_seen_in_its_place(scene: Scene) -> None:
@@ -83,6 +92,7 @@ def test_start_is_not_sent_while_the_registration_lingers(scene: Scene) -> None:
     assert scene.clock.now() - scene.broker.stops[0] >= 18
 
 
+@METERED
 def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_process_cannot_be_seen(
     scene: Scene,
 ) -> None:
@@ -229,7 +239,7 @@ def test_nothing_is_stopped_when_the_host_does_not_let_us_in(scene: Scene) -> No
 
 def test_nothing_is_stopped_that_is_not_seen_to_run(scene: Scene) -> None:
     scene.broker.metrics = False
-    with pytest.raises(Stopped, match="not certain that it runs: 404"):
+    with pytest.raises(Stopped, match="not certain that it runs: (404|Connection refused)"):
         scene.stop()
     assert scene.broker.stops == []
 
@@ -245,6 +255,7 @@ def test_a_broker_is_started_while_zookeeper_is_away_because_its_process_was_see
     assert len(scene.broker.starts) == 1 and scene.broker.process == 200
 
 
+@METERED
 def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_start(
     scene: Scene,
 ) -> None:
@@ -254,6 +265,7 @@ def test_a_cache_that_still_answers_for_a_dead_process_does_not_hold_up_its_star
     assert scene.clock.now() - scene.broker.stops[0] < 10
 
 
+@METERED
 def test_a_cache_that_still_answers_is_no_proof_where_the_process_cannot_be_seen(
     scene: Scene,
 ) -> None:
@@ -392,6 +404,7 @@ def test_a_new_process_that_the_stop_command_may_yet_kill_is_not_taken_for_the_o
     assert len(scene.broker.starts) == 1
 
 
+@METERED
 def test_a_process_that_does_not_run_is_not_back(scene: Scene) -> None:
     scene.stop()
     read = scene.broker.read
@@ -457,6 +470,7 @@ def test_a_broker_that_something_else_started_before_it_was_seen_to_be_gone_is_n
     assert scene.broker.starts == [] and scene.broker.process == 300
 
 
+@METERED
 def test_a_process_that_could_be_seen_in_the_preflight_and_cannot_be_now_is_not_stopped(
     scene: Scene,
 ) -> None:
@@ -475,6 +489,7 @@ def test_a_broker_that_takes_longer_than_the_limit_to_go_is_started_once_more_wh
     assert scene.broker.process == 200 and scene.broker.registered
 
 
+@METERED
 def test_starts_are_spread_so_that_one_of_them_finds_a_slow_hidden_process_gone(
     scene: Scene,
 ) -> None:
@@ -484,6 +499,7 @@ def test_starts_are_spread_so_that_one_of_them_finds_a_slow_hidden_process_gone(
     assert scene.broker.process == 200
 
 
+@METERED
 def test_where_no_proxy_listens_a_broker_is_not_said_to_be_down(scene: Scene) -> None:
     scene.stop()
     scene.broker.start_takes_effect = False
@@ -631,6 +647,7 @@ def test_a_start_command_that_never_returns_ends_at_the_limit(scene: Scene) -> N
     assert len(scene.broker.starts) == 1
 
 
+@METERED
 def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_back(
     scene: Scene,
 ) -> None:
@@ -652,6 +669,7 @@ def test_a_new_process_is_known_by_its_uptime_where_the_clock_of_its_host_went_b
     assert len(scene.broker.starts) == 1
 
 
+@METERED
 def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scene: Scene) -> None:
     scene.stop()
     read = scene.broker.read
@@ -675,3 +693,155 @@ def test_a_wait_that_lasts_says_what_is_seen_once_a_minute_and_for_how_long(scen
     assert "its JVM answers: recovering its logs (state 2)" in news[0] and news[0].endswith(
         "in this state for 60 s"
     )
+
+
+class Questions:
+    """A command whose connection broke, on a host that takes long to tell that it runs."""
+
+    ended = True
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.asked = 0
+
+    def result(self) -> CommandResult:
+        raise SshError("the connection broke", sent=True)
+
+    def still_runs(self) -> bool:
+        self.asked += 1
+        self._clock.sleep(40.0)
+        return True
+
+
+def test_a_host_that_is_slow_to_tell_of_a_command_is_asked_once_at_a_look() -> None:
+    clock = FakeClock()
+    questions = Questions(clock)
+    command = Command(questions, clock.now(), clock)
+    assert command.hear(clock.now())
+    assert [command.is_over(clock.now()) for _ in range(4)] == [False] * 4
+    assert questions.asked == 1
+    clock.sleep(ASK_AGAIN_S)
+    assert command.is_over(clock.now()) is False
+    assert questions.asked == 2
+
+
+# A process that only its host tells of
+
+
+@HOSTED
+def test_nothing_is_stopped_whose_process_its_host_does_not_show(scene: Scene) -> None:
+    scene.broker.ps_hidden = True
+    with pytest.raises(Stopped, match="not certain that it runs: several processes match"):
+        scene.stop()
+    assert scene.broker.stops == []
+
+
+@HOSTED
+def test_the_old_process_that_serves_again_is_not_taken_for_a_new_one(scene: Scene) -> None:
+    scene.broker.process_ends_after = 10_000.0
+    scene.stop()  # it closed its port, and lives
+    scene.broker.metrics = scene.broker.registered = True
+    with pytest.raises(BrokerDown):
+        scene.start()
+
+
+@HOSTED
+def test_a_port_that_somebody_else_answers_at_is_no_proof_of_a_new_process(scene: Scene) -> None:
+    scene.stop()
+    scene.broker.start_takes_effect = False
+    scene.broker.metrics = scene.broker.registered = True
+    with pytest.raises(BrokerDown) as down:
+        scene.start()
+    assert "it serves, and its process is not seen (no process of it runs)" in str(down.value)
+    assert len(scene.broker.starts) == 1  # nothing says that it is missing, and nothing that it is
+
+
+@HOSTED
+def test_a_new_process_whose_port_does_not_answer_is_not_back(scene: Scene) -> None:
+    scene.stop()
+    scene.broker._answer = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown, match="its new JVM runs: .*does not serve .Connection refused"):
+        scene.start()
+
+
+@HOSTED
+def test_a_host_that_cannot_be_reached_during_the_stop_proves_nothing(scene: Scene) -> None:
+    scene.restart.look_before()
+    scene.broker.stop_returns_after = 0.0
+    scene.clock.plan(0.1, lambda: setattr(scene.broker, "ssh_down", True))
+    scene.clock.plan(50, lambda: setattr(scene.broker, "ssh_down", False))
+    scene.stop_now()
+    assert scene.clock.now() - scene.broker.stops[0] >= 50
+    scene.start()
+    assert scene.broker.process == 200 and len(scene.broker.starts) == 1
+
+
+@HOSTED
+def test_a_host_that_shows_several_processes_during_the_stop_is_asked_for_the_old_one(
+    scene: Scene,
+) -> None:
+    scene.restart.look_before()
+    scene.broker.ps_hidden = True  # such as somebody's command line that matches, too
+    scene.stop_now()
+    scene.broker.ps_hidden = False
+    scene.start()
+    assert scene.broker.starts[0] - scene.broker.stops[0] >= 2.5
+    assert scene.broker.process == 200
+
+
+@HOSTED
+def test_a_new_process_is_known_by_its_identity_where_the_clock_of_its_host_went_back(
+    scene: Scene,
+) -> None:
+    scene.stop()
+    find = scene.broker.find_process
+
+    def an_hour_ago() -> FoundProcess:
+        found = find()
+        if found.jvm is None:
+            return found
+        start_ms = found.jvm.start_ms - 6 * 3_600_000
+        return replace(found, jvm=replace(found.jvm, start_ms=start_ms))
+
+    scene.broker.find_process = an_hour_ago  # type: ignore[method-assign]
+    scene.start()
+    assert len(scene.broker.starts) == 1
+
+
+@HOSTED
+def test_a_broker_that_hangs_is_not_stopped_as_one_that_runs(scene: Scene) -> None:
+    scene.broker.metrics = False
+    with pytest.raises(Stopped) as stopped:
+        scene.stop()
+    assert stopped.value.code == "broker-not-verified"
+
+
+@HOSTED
+def test_an_uptime_in_whole_seconds_that_comes_late_is_fresh_all_the_same(scene: Scene) -> None:
+    find = scene.broker.find_process
+    delays = [0.0, 2.7, 0.1, 4.9, 0.0, 1.3] * 20
+
+    def slowly() -> FoundProcess:
+        found = find()
+        scene.clock.sleep(delays.pop())  # the answer is under way
+        if found.jvm is None:
+            return found
+        return replace(found, jvm=replace(found.jvm, uptime_ms=found.jvm.uptime_ms // 1000 * 1000))
+
+    scene.broker.find_process = slowly  # type: ignore[method-assign]
+    scene.whole()
+    assert len(scene.broker.starts) == 1
+    assert scene.clock.now() - scene.broker.starts[0] < 20
+
+
+@HOSTED
+def test_an_answer_that_could_not_be_had_is_told_as_one_of_the_port(scene: Scene) -> None:
+    scene.stop()
+
+    def late() -> Sample:  # as it is made where no answer came within its limit
+        now = scene.clock.now()
+        return Sample(now, now, reason="no answer within 10 s")
+
+    scene.broker.read = late  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown, match="its process runs, and does not serve .no answer within"):
+        scene.start()

@@ -12,8 +12,8 @@ from tests.pages import page
 
 PACKAGE = Path(kafka_rolling_restart.__file__).parent
 ROOMS = {
-    "kafka": {"registry/kafka_client.py"},
-    "asyncio": {"registry/kafka_client.py", "registry/kafka_wire.py"},
+    "kafka": {"registry/kafka/client.py"},
+    "asyncio": {"registry/kafka/client.py", "registry/kafka/wire.py"},
     "kazoo": {"registry/zookeeper.py", "registry/kazoo_client.py"},
     "requests": {"metrics/jmxproxy.py", "metrics/http.py"},
     "urllib3": {"metrics/http.py"},

@@ -172,8 +172,9 @@ TELLING = {
     ),
     *("ZooKeeperDenied", "KafkaDenied", "Problem", "Reason", "warn", "_warn", "error"),
 }
-# Receivers that have no codes: argparse's own, of which there is one code, and logging.
-OTHERS = {"parser", "LOG", "super"}
+# Receivers that have no codes: argparse's own, of which there is one code, logging, and what names
+# the errors of Kafka.
+OTHERS = {"parser", "LOG", "super", "session"}
 # how many arguments there are where the code is one by its place
 PLACES = {
     "Reason": 4,

@@ -21,6 +21,9 @@ LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
 # beyond the limit of a command, for opening its channel and for the end of its output
 GRACE_S = 10.0
+# for the first answer after a login: PAM's session modules run before it, and pam_systemd alone
+# waits for a busy systemd for up to 25 s, twice
+FIRST_OPEN_S = 60.0
 OPEN_S = 10.0  # for the answer of a host that we are logged in to: may a command be sent?
 COOL_DOWN_S = 10.0
 TAIL = 64 * 1024  # bytes of output that are kept of each stream
@@ -69,8 +72,10 @@ class SshHost:
                 "%s: not logged in after %.2f s: %s", self._target, time.monotonic() - began, error
             )
             raise
+        session = SshSession(transport, login.links, str(self._target), login.no_secrets)
+        session.open_first()
         LOG.debug("%s: logged in after %.2f s", self._target, time.monotonic() - began)
-        return SshSession(transport, login.links, str(self._target), login.no_secrets)
+        return session
 
     @contextmanager
     def session(self) -> Iterator["SshSession"]:
@@ -198,6 +203,25 @@ class SshSession:
         self._links = links
         self._where = where
         self._no_secrets = no_secrets
+        self._first: Any = None  # a channel that waits for its command
+
+    def open_first(self) -> None:
+        """Wait until the host takes a command: with sshd that is the end of a login, however short
+        the rest of it was. Raises `SshError`."""
+        began = time.monotonic()
+        try:
+            self._first = self._transport.open_session(timeout=FIRST_OPEN_S)
+        except Exception as error:  # paramiko's, of the socket, or an EOFError
+            self.close()
+            after, why = time.monotonic() - began, str(error) or type(error).__name__
+            text = f"logged in, but no session was opened within {after:.0f} s: {why}"
+            raise SshError(f"{self._where}: {text}", code="ssh-unreachable") from error
+
+    def _open(self) -> Any:
+        channel, self._first = self._first, None
+        if channel is None:
+            channel = self._transport.open_session(timeout=OPEN_S)
+        return channel
 
     def close(self) -> None:
         """End the connection."""
@@ -228,7 +252,7 @@ class SshSession:
         watchdog.daemon = True
         try:
             watchdog.start()
-            channel: Any = self._transport.open_session(timeout=OPEN_S)
+            channel = self._open()
             if against := objection():
                 raise _Objected(against)
             sent = True

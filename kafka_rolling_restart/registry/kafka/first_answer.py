@@ -6,12 +6,13 @@ from typing import TypeVar
 
 from kafka_rolling_restart.errors import RegistryDenied, RegistryUnavailable
 from kafka_rolling_restart.parallel import Background
-from kafka_rolling_restart.registry.kafka_answers import Address
+from kafka_rolling_restart.registry.kafka.answers import Address
 
 V = TypeVar("V")
 PATIENCE_S = 0.5  # before the next one is asked as well: one that is frozen says nothing
-MOST = 4  # that are asked; of a thousand brokers the others would say the same
 POLL_S = 0.005
+LAST_WORDS_S = 0.2  # for those that give up by themselves at the end, and say why
+REASONS = 4  # that are said; of a thousand servers the others say about the same
 
 
 def first_answer(
@@ -19,16 +20,15 @@ def first_answer(
 ) -> V:
     """Return what the first of the servers answers, within ``timeout`` s in all.
 
-    Each is asked when the one before it failed, or has not answered for a while. Raises
+    Each is asked when one before it failed, or the last has not answered for a while. Raises
     `RegistryUnavailable` where none answers, and `RegistryDenied` at once where one refuses us.
     """
-    began = time.monotonic()
-    until = began + timeout
-    waiting = list(servers[:MOST])
+    until = time.monotonic() + timeout
+    waiting = list(servers)
     asked: list[Background[V]] = []
     failed: list[Exception] = []
-    next_at = began
-    while time.monotonic() < until:
+    next_at = 0.0
+    while time.monotonic() < until + LAST_WORDS_S and (waiting or asked):
         for one in [one for one in asked if one.ended]:
             asked.remove(one)
             try:
@@ -37,13 +37,17 @@ def first_answer(
                 raise
             except RegistryUnavailable as error:
                 failed.append(error)
-                next_at = began
-        if waiting and time.monotonic() >= next_at:
-            server = waiting.pop(0)
-            asked.append(_asking(ask, server, max(until - time.monotonic(), POLL_S)))
+                next_at = 0.0
+        left = until - time.monotonic()
+        if left <= 0:
+            waiting.clear()
+        elif waiting and time.monotonic() >= next_at:
             next_at = time.monotonic() + PATIENCE_S
-        if not asked and not waiting:
-            break
+            try:
+                asked.append(_asking(ask, waiting[0], left))
+                waiting.pop(0)
+            except RuntimeError as error:  # the system has no more threads: maybe it has, later
+                failed.append(error)
         time.sleep(POLL_S)
     raise _no_answer(failed, timeout)
 
@@ -56,8 +60,11 @@ def _no_answer(failed: Sequence[Exception], timeout: float) -> RegistryUnavailab
     if not failed:
         text = f"no broker answered within {timeout:g} s"
         return RegistryUnavailable(text, ADVICE, code="registry-unreachable")
-    reasons = "; ".join(dict.fromkeys(str(error) for error in failed))
-    return RegistryUnavailable(reasons, ADVICE, code="registry-unreachable")
+    reasons = list(dict.fromkeys(str(error) for error in failed))
+    said = "; ".join(reasons[:REASONS])
+    if len(reasons) > REASONS:
+        said = f"{said}; and {len(reasons) - REASONS} more servers"
+    return RegistryUnavailable(said, ADVICE, code="registry-unreachable")
 
 
 ADVICE = (

@@ -34,8 +34,9 @@ from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from kafka_rolling_restart.clock import Clock
 from kafka_rolling_restart.model.cluster_state import Quorum, QuorumReplica
-from kafka_rolling_restart.registry import kafka_metadata, kafka_wire
-from kafka_rolling_restart.registry.kafka_answers import (
+from kafka_rolling_restart.registry.kafka import metadata as kafka_metadata
+from kafka_rolling_restart.registry.kafka import wire as kafka_wire
+from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     Coordinator,
     GroupDescription,
@@ -49,7 +50,7 @@ from kafka_rolling_restart.registry.kafka_answers import (
     Ping,
     Synced,
 )
-from kafka_rolling_restart.registry.kafka_wire import MIB, Stage, Wire, WireError
+from kafka_rolling_restart.registry.kafka.wire import MIB, Stage, Wire, WireError
 from kafka_rolling_restart.settings.access import KafkaAccess, Login, in_brackets
 from kafka_rolling_restart.text import said
 

@@ -8,7 +8,7 @@ The layout is that of MetadataResponse.json in Apache Kafka 4.1.1, versions 1 to
 import struct
 
 from kafka_rolling_restart.model.cluster_state import Partition
-from kafka_rolling_restart.registry.kafka_answers import KafkaNode, Metadata
+from kafka_rolling_restart.registry.kafka.answers import KafkaNode, Metadata
 from kafka_rolling_restart.text import said
 
 FIRST_VERSION, LAST_VERSION = 1, 13

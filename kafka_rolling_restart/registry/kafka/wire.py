@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from kafka_rolling_restart.parallel import NotInTime, call_in_thread
-from kafka_rolling_restart.registry.kafka_answers import Address
+from kafka_rolling_restart.registry.kafka.answers import Address
 from kafka_rolling_restart.settings.tls import Tls
 from kafka_rolling_restart.text import said
 

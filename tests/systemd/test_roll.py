@@ -1,0 +1,52 @@
+"""Whole rolls of whole systems."""
+
+from __future__ import annotations
+
+import pytest
+
+from .fleet import Fleet
+
+COMMANDS = {
+    "service": ("service {} stop", "service {} start"),
+    "systemctl": ("systemctl stop {}", "systemctl start {}"),
+}
+
+
+def commands(way: str, unit: str = "kafka") -> tuple[str, ...]:
+    """Return the options with the commands of a unit."""
+    stop, start = (command.format(unit) for command in COMMANDS[way])
+    return ("--stop-command", stop, "--start-command", start)
+
+
+@pytest.mark.parametrize("way", list(COMMANDS))
+def test_every_node_is_restarted_exactly_once_and_no_two_are_down(fleet: Fleet, way: str) -> None:
+    before = {node.id: set(node.invocations()) for node in fleet.brokers}
+    with fleet.witness() as witness:
+        finished = fleet.roll(*commands(way))
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert witness.most_down() == 1
+    for node in fleet.brokers:
+        assert len(set(node.invocations()) - before[node.id]) == 1
+        assert node.show("NRestarts") == "0"
+
+
+def test_a_broker_and_a_controller_on_one_host_are_two_units(
+    fleet_with_controllers: Fleet,
+) -> None:
+    fleet = fleet_with_controllers
+    before = {node.id: set(node.invocations()) for node in fleet.nodes.values()}
+    stop, start = (command.format("kafka-controller") for command in COMMANDS["systemctl"])
+    with fleet.witness() as witness:
+        finished = fleet.roll(
+            *commands("systemctl"),
+            "--roles",
+            "all",
+            "--controller-stop-command",
+            stop,
+            "--controller-start-command",
+            start,
+        )
+    assert finished.status == 0, finished.stdout + finished.stderr
+    assert witness.most_down() == 1
+    for node in fleet.nodes.values():
+        assert len(set(node.invocations()) - before[node.id]) == 1
