@@ -24,8 +24,8 @@ from kafka.admin import (
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.errors import RegistryUnavailable
-from kafka_rolling_restart.registry.kafka_answers import Address
-from kafka_rolling_restart.registry.kafka_client import KafkaClient
+from kafka_rolling_restart.registry.kafka.answers import Address
+from kafka_rolling_restart.registry.kafka.client import KafkaClient
 from kafka_rolling_restart.settings.access import KafkaAccess
 from tests.certificates import Authority
 
