@@ -27,6 +27,7 @@ class SentCommands:
         self, broker: Broker, host: Host, clock: Clock, limits: Limits, events: BrokerEvents
     ) -> None:
         self._broker = broker
+        self._kind = broker.kind
         self._host = host
         self._clock = clock
         self._limits = limits
@@ -66,17 +67,17 @@ class SentCommands:
             )
         if command.result is None:
             self._events.warn(
-                f"the end of the stop command was not seen: {command.trouble}; the broker may "
-                "still stop",
+                f"the end of the stop command was not seen: {command.trouble}; the {self._kind} "
+                "may still stop",
                 code="stop-end-not-seen",
             )
         elif command.trouble:
-            text = f"the stop command failed: {command.trouble}; the broker may still stop"
+            text = f"the stop command failed: {command.trouble}; the {self._kind} may still stop"
             self._events.warn(text, code="stop-failed")
         else:
             self._events.say(
                 f"the stop command ended after {command.result.seconds:.1f} s; waiting until the "
-                "broker is gone"
+                f"{self._kind} is gone"
             )
 
     def hear(self, start: Command) -> None:
@@ -98,8 +99,8 @@ class SentCommands:
             self._events.warn(f"the start command failed: {command.trouble}", code="start-failed")
         elif not command.not_sent:
             self._events.warn(
-                f"the end of the start command was not seen: {command.trouble}; the broker may "
-                "still come back",
+                f"the end of the start command was not seen: {command.trouble}; the {self._kind} "
+                "may still come back",
                 code="start-end-not-seen",
             )
         elif command.trouble != self._unsent:  # it is tried again and again: that is said once
@@ -123,8 +124,8 @@ class SentCommands:
             return False
         if command.ended_at is None:
             self._events.warn(
-                f"the stop command has not returned {gone_for:.0f} s after the broker was gone; "
-                "starting the broker, and waiting for the stop command meanwhile",
+                f"the stop command has not returned {gone_for:.0f} s after the {self._kind} was "
+                f"gone; starting the {self._kind}, and waiting for the stop command meanwhile",
                 code="stop-hangs",
             )
         return True

@@ -34,7 +34,8 @@ class Situation:
 
 def still_runs(now: Situation, stop: Command) -> str:
     """Say that a stop had no effect, of which it is certain that it has ended."""
-    why = stop.trouble or "the stop command ended with status 0, but the broker runs as before"
+    kind = now.broker.kind
+    why = stop.trouble or f"the stop command ended with status 0, but the {kind} runs as before"
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted: {why}. Check in its log "
         "whether it is shutting down, and run the stop command by hand. If it stops, start it "
@@ -48,7 +49,8 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     return (
         f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: "
         f"{why}. Check on its host whether the stop command, or what it began, still runs. Once "
-        "that has ended, check whether the broker runs; if it does not, run the command below"
+        f"that has ended, check whether the {now.broker.kind} runs; if it does not, "
+        "run the command below"
     )
 
 
@@ -76,7 +78,7 @@ def did_not_come(
         return (
             f"{now.broker} is up again {now.since}, but the stop command may still run, and take "
             "it DOWN again. Check on the host what that command waits for. Once it has ended, "
-            "check whether the broker runs; if not, run the command below"
+            f"check whether the {now.broker.kind} runs; if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
     if is_crash_loop(now.seen):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .lab import Lab
-from .matrix import cells, without_sense
+from .matrix import KRAFT_TABLE, TABLE, cells, without_sense
 from .needs import missing
 from .slot import KraftKind, Slot
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 REQUIRE = "REQUIRE_LAB"
 BROKERS = 3
-CELL = "test_a_fault_at_a_step_ends_as_written"
+TABLES = (
+    ("fault matrix", TABLE, "test_a_fault_at_a_step_ends_as_written"),
+    (
+        "fault matrix of KRaft",
+        KRAFT_TABLE,
+        "test_a_fault_at_a_step_of_a_kraft_roll_ends_as_written",
+    ),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,18 +46,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count the cells of the fault matrix that were run, and those that cannot be."""
-    passed, failed = (_count_cells(terminalreporter, outcome) for outcome in ("passed", "failed"))
-    if passed or failed:
-        terminalreporter.write_line(
-            f"fault matrix: {passed} cells passed, {failed} failed, "
-            f"{len(cells()) - passed - failed} were not run, {len(without_sense())} make no sense"
+    """Count the cells of the fault matrices that were run, and those that cannot be."""
+    for name, table, cell in TABLES:
+        passed, failed = (
+            _count_cells(terminalreporter, outcome, cell) for outcome in ("passed", "failed")
         )
+        if passed or failed:
+            left = len(cells(table)) - passed - failed
+            terminalreporter.write_line(
+                f"{name}: {passed} cells passed, {failed} failed, {left} were not run, "
+                f"{len(without_sense(table))} make no sense"
+            )
 
 
-def _count_cells(reporter: pytest.TerminalReporter, outcome: str) -> int:
+def _count_cells(reporter: pytest.TerminalReporter, outcome: str, cell: str) -> int:
     reports = reporter.stats.get(outcome, [])
-    return sum(CELL in report.nodeid and (report.when == "call") for report in reports)
+    return sum(cell in report.nodeid and (report.when == "call") for report in reports)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +103,9 @@ def kraft_session(request: pytest.FixtureRequest, slot: Slot) -> Callable[[], Kr
     from .kraft import KraftLab
 
     kind: KraftKind = getattr(request, "param", KraftKind())
-    make = partial(KraftLab, BROKERS, combined=kind.combined, version=kind.version)
+    make = partial(
+        KraftLab, BROKERS, combined=kind.combined, version=kind.version, secure=kind.secure
+    )
     return partial(slot.hold, kind, make)
 
 

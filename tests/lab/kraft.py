@@ -5,18 +5,34 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 # type: ignore[import-untyped,unused-ignore]
 from kafka import KafkaAdminClient
-from kafka.admin import MemberToRemove
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from kafka_rolling_restart.clock import SystemClock
+from kafka_rolling_restart.errors import RegistryUnavailable
+from kafka_rolling_restart.registry.kafka.answers import Address
+from kafka_rolling_restart.registry.kafka.client import KafkaClient
+from kafka_rolling_restart.settings.access import KafkaAccess
+from tests.certificates import Authority
 
 from .base import BOOT_TIMEOUT, TOPIC, BaseLab, spread
 from .broker import (
     ACTIVE_CONTROLLERS,
+    KAFKA_PORT,
     OFFLINE_PARTITIONS,
     UNDER_REPLICATED,
 )
@@ -25,7 +41,7 @@ from .host import Host
 from .jars import POMS, Jars, fetch_jars
 from .java import java_command
 from .kraft_observer import FOLLOWING, KraftObserver, Reading, read_node
-from .settings import kraft_settings
+from .settings import SCRAM, SECURE_PORT, kraft_settings, secure_settings
 from .subnet import Subnet
 
 CLUSTER_ID = "kafkaRollingRestart0lab"
@@ -37,6 +53,7 @@ ADMIN_TIMEOUT = 20_000  # ms
 QUICK = 3.0  # s for an answer about health
 FENCED = ("kafka.controller:type=KafkaController,name=FencedBrokerCount", "Value")
 ACTIVE = ("kafka.controller:type=KafkaController,name=ActiveBrokerCount", "Value")
+Right = tuple[ResourceType, str, ACLOperation]
 META = "version=1\ncluster.id={cluster}\nnode.id={node}\n"
 
 
@@ -45,7 +62,9 @@ class KraftLab(BaseLab):
 
     Brokers are 1, 2, 3, ...; dedicated controllers are 101, 102, ... With ``combined`` the brokers
     are the voters, and there are no others. ``version`` is that of Kafka: 4.1, or 3.9.
-    ``settings`` go into the server.properties of every node, over those of the lab.
+    ``settings`` go into the server.properties of every node, over those of the lab. A ``secure``
+    one has a second listener for brokers, with SASL_SSL and SCRAM, and rights that are checked
+    there; its certificates are of ``authority``.
 
     Measured with 3 brokers and 3 controllers of Kafka 4.1 on 2 cores and 24 GiB, with other work
     beside it: healthy after 13 s; a broker's JVM takes 184 MiB, a controller's 153 MiB (RSS), all
@@ -63,6 +82,7 @@ class KraftLab(BaseLab):
         combined: bool = False,
         version: str = "4.1",
         settings: Mapping[str, object] | None = None,
+        secure: bool = False,
     ) -> None:
         super().__init__()
         if brokers not in range(1, FIRST_CONTROLLER - 1) or controllers not in range(1, 10):
@@ -71,6 +91,9 @@ class KraftLab(BaseLab):
             raise ValueError(f"version is one of {', '.join(POMS)}")
         self.combined = combined
         self.version = version
+        self.secure = secure
+        # KafkaAdminClient takes every group for one of consumers, and fails at the lock's
+        self._protocol = KafkaClient(KafkaAccess(QUICK), SystemClock())
         self._settings = dict(settings or {})
         self.controllers: list[Host] = []
         self._brokers = range(1, brokers + 1)
@@ -93,6 +116,39 @@ class KraftLab(BaseLab):
         return ",".join(self.broker_list)
 
     @property
+    def secure_bootstrap(self) -> str:
+        """The listeners with SASL_SSL of a ``secure`` lab."""
+        return ",".join(f"{host.address}:{SECURE_PORT}" for host in self.hosts)
+
+    def client_properties(self, user: str, password: str) -> Path:
+        """Write a properties file that logs in to the listeners with SASL_SSL."""
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        path = self.home / f"{user}.properties"
+        path.write_text(
+            "security.protocol=SASL_SSL\n"
+            f"sasl.mechanism={SCRAM}\n"
+            f'sasl.jaas.config={module} required username="{user}" password="{password}";\n'
+            "ssl.truststore.type=PEM\n"
+            f"ssl.truststore.location={self.authority.file}\n"
+        )
+        path.chmod(0o600)
+        return path
+
+    def add_user(self, name: str, password: str, rights: Sequence[Right]) -> None:
+        """Make a user who may log in with a password and has these rights, and no others."""
+        mechanism = ScramMechanism.SCRAM_SHA_512
+        with self.admin() as admin:
+            admin.alter_user_scram_credentials(
+                [UserScramCredentialUpsertion(name, mechanism, password.encode())]
+            )
+            for kind, resource, operation in rights:
+                pattern = ResourcePattern(kind, resource)
+                principal = f"User:{name}"
+                admin.create_acls(
+                    [ACL(principal, "*", operation, ACLPermissionType.ALLOW, pattern)]
+                )
+
+    @property
     def where(self) -> str:
         """What tells of the brokers, and its address."""
         return f"Kafka: {self.bootstrap}"
@@ -113,6 +169,36 @@ class KraftLab(BaseLab):
         readings = {voter.id: read_node(voter, QUICK) for voter in self.voters}
         leaders = [number for number, one in readings.items() if one and one.raft == "leader"]
         return leaders[0] if len(leaders) == 1 else None
+
+    def start_controllers(self) -> None:
+        """Start every dedicated controller that does not run."""
+        for controller in self.controllers:
+            controller.start()
+
+    def lock_coordinator(self) -> Address | None:
+        """Return where the coordinator of the lock's group is; None while there is none."""
+        for host in self.hosts:
+            try:
+                found = self._protocol.find_coordinator(
+                    (host.address, KAFKA_PORT), LOCK_GROUP, QUICK
+                )
+            except RegistryUnavailable:
+                continue
+            if not found.error:
+                return found.address
+        return None
+
+    def lock_holders(self) -> list[str]:
+        """Return the id of each member of the lock's group: of the one that holds the lock, and for
+        a moment of those that do not get it. None where no coordinator tells."""
+        coordinator = self.lock_coordinator()
+        if coordinator is None:
+            return []
+        try:
+            seen = self._protocol.describe_group(coordinator, LOCK_GROUP, QUICK)
+        except RegistryUnavailable:
+            return []
+        return [member.id for member in seen.members]
 
     @contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:
@@ -162,14 +248,10 @@ class KraftLab(BaseLab):
     def _forget_locks(self) -> None:
         """Remove the members of killed runs from the lock's group: each lives until its session
         times out."""
-        with self.admin() as admin:
-            names = [group["group_id"] for group in admin.list_groups()]
-            if LOCK_GROUP not in names:
-                return
-            members = admin.describe_groups([LOCK_GROUP])[LOCK_GROUP]["members"]
-            if members:
-                gone = [MemberToRemove(member_id=member["member_id"]) for member in members]
-                admin.remove_group_members(LOCK_GROUP, gone)
+        for member in self.lock_holders():
+            coordinator = self.lock_coordinator()
+            if coordinator is not None:
+                self._protocol.leave_group(coordinator, LOCK_GROUP, member, QUICK)
 
     def _end_observer(self) -> None:
         if self._observer is not None:
@@ -183,6 +265,7 @@ class KraftLab(BaseLab):
 
     def _boot(self, subnet: Subnet) -> None:
         jars = fetch_jars(self.version)
+        self.authority = Authority(self.folder)
         self.hosts = [self._make_host(number) for number in self._brokers]
         if not self.combined:
             names = ("kafka-controller", "kafka")
@@ -206,6 +289,8 @@ class KraftLab(BaseLab):
             if node in hosts
         ]
         settings = kraft_settings(node, roles, self.voters, len(self.hosts))
+        if self.secure:
+            settings.update(secure_settings(self.authority, node, roles))
         settings.update(self._settings)
         node.install(jars, settings, HEAP if node in self.hosts else CONTROLLER_HEAP)
 

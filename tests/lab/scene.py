@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Generic
 
+from .base import AnyLab
 from .broker import RUNNING, STATE, UNDER_REPLICATED
 from .command import Finished, Running
 from .daemon import LabError
@@ -65,11 +67,11 @@ TASK = """
 
 
 @dataclass
-class Scene:
+class Scene(Generic[AnyLab]):
     """A run of the tool that is held at a step. ``struck`` is when (monotonic s) the fault took a
     broker down."""
 
-    lab: Lab
+    lab: AnyLab
     cell: Cell
     folder: Path
     run: Running
@@ -108,7 +110,11 @@ class Scene:
         self.lab.hosts[0].jmxproxy.override = {}
 
 
-def play(lab: Lab, folder: Path, cell: Cell) -> tuple[Scene, Finished]:
+AnyScene = Scene[Any]
+LabScene = Scene[Lab]
+
+
+def play(lab: Lab, folder: Path, cell: Cell) -> tuple[LabScene, Finished]:
     """Run the tool with the cell's fault at the cell's step; return how it ended."""
     (folder / "scenetask.py").write_text(textwrap.dedent(TASK))
     if cell.step in HELD_CALLS:
@@ -136,10 +142,15 @@ def _arguments(cell: Cell, folder: Path) -> list[str]:
         "--broker-ids",
         plan,
     ]
-    if cell.step in TASKS:
-        words = shlex.join(["--in", TASKS[cell.step], "--folder", str(folder)])
-        arguments += ["--task", "scenetask", "--task-args", words]
-    return arguments
+    return [*arguments, *task_arguments(cell, folder)]
+
+
+def task_arguments(cell: Cell, folder: Path) -> list[str]:
+    """Tell of the task that holds the run at its step, if one does."""
+    if cell.step not in TASKS:
+        return []
+    words = shlex.join(["--in", TASKS[cell.step], "--folder", str(folder)])
+    return ["--task", "scenetask", "--task-args", words]
 
 
 def _hold_waits(lab: Lab) -> None:
@@ -147,7 +158,7 @@ def _hold_waits(lab: Lab) -> None:
     lab.hosts[0].jmxproxy.override = {UNDER_REPLICATED: 1}
 
 
-def _reach(scene: Scene) -> None:
+def _reach(scene: LabScene) -> None:
     """Wait until the run is at the cell's step, and held there."""
     step, first = scene.cell.step, scene.lab.hosts[0]
     if step in HELD_CALLS:
@@ -166,18 +177,18 @@ def _reach(scene: Scene) -> None:
         scene.wait("the broker serves again", lambda: first.metric(STATE) == RUNNING)
 
 
-def _wait_for_a_check(scene: Scene) -> None:
+def _wait_for_a_check(scene: AnyScene) -> None:
     """Wait until broker 3 is asked for its metrics: only a health check does that, and the
     preflight before it."""
     before = len(scene.other.jmxproxy.requests)
     scene.wait("a health check is made", lambda: len(scene.other.jmxproxy.requests) > before)
 
 
-def _signal(number: signal.Signals) -> Callable[[Scene], None]:
+def _signal(number: signal.Signals) -> Callable[[AnyScene], None]:
     return lambda scene: scene.run.send(number)
 
 
-def _second_signal(scene: Scene) -> None:
+def _second_signal(scene: AnyScene) -> None:
     """Send a signal, and then others as an impatient person does: they are to end the run at once,
     though it is held."""
     scene.run.send(signal.SIGINT)
@@ -191,23 +202,23 @@ def _second_signal(scene: Scene) -> None:
         scene.run.send(signal.SIGTERM)
 
 
-def _start_fails(scene: Scene) -> None:
+def _start_fails(scene: AnyScene) -> None:
     scene.in_hand.service.start_mode = "fail"
 
 
-def _start_hangs(scene: Scene) -> None:
+def _start_hangs(scene: AnyScene) -> None:
     scene.in_hand.service.start_mode = "hang"
 
 
-def _stop_hangs(scene: Scene) -> None:
+def _stop_hangs(scene: AnyScene) -> None:
     scene.in_hand.service.stop_mode = "hang"
 
 
-def _stop_fails(scene: Scene) -> None:
+def _stop_fails(scene: AnyScene) -> None:
     scene.in_hand.service.stop_mode = "fail"
 
 
-def _jvm_exits(scene: Scene) -> None:
+def _jvm_exits(scene: AnyScene) -> None:
     """Let the JVM of the next start exit by itself; in a wait after a start, end the one that was
     started."""
     if scene.cell.step in (Step.BETWEEN, Step.LAST_WAIT):
@@ -216,30 +227,30 @@ def _jvm_exits(scene: Scene) -> None:
         scene.in_hand.service.start_mode = ["dies", "normal"]
 
 
-def _other_killed(scene: Scene) -> None:
+def _other_killed(scene: AnyScene) -> None:
     scene.take_down(scene.other, scene.other.kill)
 
 
-def _other_frozen(scene: Scene) -> None:
+def _other_frozen(scene: AnyScene) -> None:
     scene.take_down(scene.other, scene.other.freeze)
 
 
-def _metrics_hang(scene: Scene) -> None:
+def _metrics_hang(scene: AnyScene) -> None:
     scene.other.jmxproxy.hang = True
 
 
-def _metrics_stale(scene: Scene) -> None:
+def _metrics_stale(scene: AnyScene) -> None:
     """Keep a snapshot for ever, and let it become certainly older than a rounded uptime can
     tell."""
     scene.other.jmxproxy.stale = True
     time.sleep(STALE)
 
 
-def _metrics_garbage(scene: Scene) -> None:
+def _metrics_garbage(scene: AnyScene) -> None:
     scene.other.jmxproxy.garbage = "html"
 
 
-def _zookeeper_away(scene: Scene) -> None:
+def _zookeeper_away(scene: LabScene) -> None:
     """Let the run go on without ZooKeeper, which is back after 10 s."""
     server = scene.lab.ensemble[0]
     server.stop()
@@ -248,27 +259,27 @@ def _zookeeper_away(scene: Scene) -> None:
     server.start()
 
 
-def _zookeeper_gone(scene: Scene) -> None:
+def _zookeeper_gone(scene: LabScene) -> None:
     scene.lab.ensemble[0].stop()
 
 
-def _ssh_refused(scene: Scene) -> None:
+def _ssh_refused(scene: AnyScene) -> None:
     scene.in_hand.sshd.stop()
 
 
-def _ssh_hangs(scene: Scene) -> None:
+def _ssh_hangs(scene: AnyScene) -> None:
     scene.in_hand.sshd.freeze()
 
 
-def _ssh_cut(scene: Scene) -> None:
+def _ssh_cut(scene: AnyScene) -> None:
     scene.in_hand.sshd.cut()
 
 
-def _stdout_closed(scene: Scene) -> None:
+def _stdout_closed(scene: AnyScene) -> None:
     scene.run.close_output()
 
 
-def _disk_full(scene: Scene) -> None:
+def _disk_full(scene: AnyScene) -> None:
     """Let the file that the run writes to grow no further (EFBIG instead of ENOSPC: a limit needs
     no disk)."""
     resource.prlimit(scene.run.pid, resource.RLIMIT_FSIZE, (0, 0))
@@ -276,10 +287,9 @@ def _disk_full(scene: Scene) -> None:
 
 HELD_CALLS: Mapping[Step, str] = {Step.PREFLIGHT: PREFLIGHT, Step.STOP: STOP, Step.START: START}
 TASKS: Mapping[Step, str] = {Step.PRE_STOP: "Pre", Step.POST_STOP: "Post"}
-FAULTS: Mapping[str, Callable[[Scene], None]] = {
+# those that do not depend on what the brokers register in, nor on their metrics
+COMMON_FAULTS: Mapping[str, Callable[[AnyScene], None]] = {
     "sigint": _signal(signal.SIGINT),
-    "sigterm": _signal(signal.SIGTERM),
-    "sighup": _signal(signal.SIGHUP),
     "second-signal": _second_signal,
     "sigkill": _signal(signal.SIGKILL),
     "start-fails": _start_fails,
@@ -289,14 +299,19 @@ FAULTS: Mapping[str, Callable[[Scene], None]] = {
     "jvm-exits": _jvm_exits,
     "other-killed": _other_killed,
     "other-frozen": _other_frozen,
+    "ssh-refused": _ssh_refused,
+    "ssh-hangs": _ssh_hangs,
+    "ssh-cut": _ssh_cut,
+}
+FAULTS: Mapping[str, Callable[[LabScene], None]] = {
+    **COMMON_FAULTS,
+    "sigterm": _signal(signal.SIGTERM),
+    "sighup": _signal(signal.SIGHUP),
     "metrics-hang": _metrics_hang,
     "metrics-stale": _metrics_stale,
     "metrics-garbage": _metrics_garbage,
     "zookeeper-10s": _zookeeper_away,
     "zookeeper-gone": _zookeeper_gone,
-    "ssh-refused": _ssh_refused,
-    "ssh-hangs": _ssh_hangs,
-    "ssh-cut": _ssh_cut,
     "stdout-closed": _stdout_closed,
     "disk-full": _disk_full,
 }

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.certificates import Authority
+
 from .broker import KAFKA_PORT, Broker
 
 CONTROLLER_PORT = 9093
+SECURE_PORT = 9094
 CONTROLLER_LISTENER = "CONTROLLER"
+SCRAM = "SCRAM-SHA-512"
 
 Settings = dict[str, object]
 
@@ -44,6 +48,32 @@ def kraft_settings(
         "controller.listener.names": CONTROLLER_LISTENER,
         "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,{CONTROLLER_LISTENER}:PLAINTEXT",
         **_common(node, brokers),
+    }
+
+
+def secure_settings(authority: Authority, node: Broker, roles: Sequence[str]) -> Settings:
+    """Settings that go over those of `kraft_settings`: a second listener with SASL_SSL, and an
+    authorizer that allows everything to who comes over the others, and nothing else."""
+    allowed: Settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    if "broker" not in roles:
+        return allowed
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    listeners = [*_listeners(node, roles), f"SASL_SSL://{node.address}:{SECURE_PORT}"]
+    return {
+        **allowed,
+        "listeners": ",".join(listeners),
+        "listener.security.protocol.map": (
+            f"PLAINTEXT:PLAINTEXT,{CONTROLLER_LISTENER}:PLAINTEXT,SASL_SSL:SASL_SSL"
+        ),
+        "sasl.enabled.mechanisms": SCRAM,
+        f"listener.name.sasl_ssl.{SCRAM.lower()}.sasl.jaas.config": scram,
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": authority.issue(f"broker-{node.id}", node.address),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": authority.file,
     }
 
 

@@ -15,9 +15,11 @@ class KraftKind:
 
     combined: bool = False
     version: str = "4.1"
+    secure: bool = False
 
     def __str__(self) -> str:
-        return f"{'combined' if self.combined else 'dedicated'}-{self.version}"
+        name = f"{'combined' if self.combined else 'dedicated'}-{self.version}"
+        return f"{name}-secure" if self.secure else name
 
 
 class Slot:

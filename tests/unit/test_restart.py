@@ -25,8 +25,8 @@ class Scene:
         self.told = self.events.told
         self.limits(120)
 
-    def limits(self, waiting: float) -> None:
-        one, limits = Broker(1, "n1", 10), Limits(waiting)
+    def limits(self, waiting: float, node: Broker | None = None) -> None:
+        one, limits = node or Broker(1, "n1", 10), Limits(waiting)
         observer = Observer(one, self.broker, self.broker, self.broker, self.clock)
         self.restart = Restart(one, self.broker, observer, self.clock, limits, self.events)
 
@@ -60,6 +60,14 @@ def test_a_broker_is_stopped_and_a_new_process_is_seen_in_its_place(scene: Scene
     scene.whole()
     assert scene.broker.process == 200 and scene.broker.registered
     assert (len(scene.broker.stops), len(scene.broker.starts)) == (1, 1)
+
+
+def test_a_controller_is_not_called_a_broker_while_it_is_restarted(scene: Scene) -> None:
+    scene.limits(120, Broker(1, "n1", 10, is_broker=False, is_controller=True))
+    scene.broker.stop_returns_after = 1.0
+    scene.whole()
+    assert any(text.endswith("waiting until the controller is gone") for text in scene.told)
+    assert not any("broker" in text for text in scene.told)
 
 
 def test_start_is_not_sent_while_the_old_process_lives(scene: Scene) -> None:
