@@ -204,6 +204,7 @@ def _registry(
         view = MetadataView(client, clock, KAFKA_TIMEOUT_S)
         zookeeper = ZooKeeper(cluster.zookeeper, access=access, view=view, protocol=kafka.protocol)
         return zookeeper, view.serving
+    _refuse_zookeeper_options(options, cluster)
     from kafka_rolling_restart.registry.kraft import Kraft
 
     kraft = Kraft(cluster.bootstrap, client, clock)
@@ -222,6 +223,16 @@ def _refuse_kraft_options(options: argparse.Namespace, cluster: ClusterConfig) -
                 "out, or give --bootstrap-server",
                 code="option-needs-kraft",
             )
+
+
+def _refuse_zookeeper_options(options: argparse.Namespace, cluster: ClusterConfig) -> None:
+    """Refuse what only a cluster on ZooKeeper has. Raises `UsageError`."""
+    if options.listener is not None:
+        raise UsageError(
+            f"--listener is for ZooKeeper, and {cluster.label} has none. Give the addresses of the "
+            "listener that you mean as broker_list or --bootstrap-server",
+            code="option-needs-zookeeper",
+        )
 
 
 def _source_of_metrics(options: argparse.Namespace, cluster: ClusterConfig) -> str:

@@ -26,6 +26,13 @@ KRAFT = Chapter(
             "Leave the option out, or name the cluster with `--bootstrap-server`.",
         ),
         Entry(
+            "option-needs-zookeeper",
+            "the option is for a cluster on ZooKeeper",
+            "The cluster has no `zookeeper`, and its brokers tell only the addresses of the "
+            "listener that was asked. Status 2: nothing was contacted.",
+            "Leave the option out, and name the addresses of the listener that you mean.",
+        ),
+        Entry(
             "cluster-on-zookeeper",
             "the cluster is on ZooKeeper, and was named by its brokers",
             "The brokers that answered know no metadata quorum. Who is registered, and who holds "

@@ -227,6 +227,7 @@ class Kraft:
             loading=loading,
             quorum=after,
             unknown=problem,
+            is_denied=problem == NOTHING_SEEN,
         )
 
     def _loading(self, restarted: frozenset[int], limit: float) -> tuple[int, ...]:

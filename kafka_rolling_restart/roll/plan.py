@@ -63,9 +63,21 @@ def _leader_last(nodes: Sequence[Broker], leader: int | None) -> list[Broker]:
     return [*(one for one in nodes if one not in leading), *leading]
 
 
-def choose(brokers: Mapping[int, Broker], skip: int, ids: Sequence[int]) -> list[Broker]:
+def choose(
+    brokers: Mapping[int, Broker],
+    skip: int,
+    ids: Sequence[int],
+    others: Mapping[int, Broker] | None = None,
+) -> list[Broker]:
     """Return the brokers to restart: those with the given ids in that order, else all but the first
-    ``skip``."""
+    ``skip``. ``others`` are nodes that --roles leaves out."""
+    left_out = [others[one] for one in ids if others and one in others and one not in brokers]
+    if left_out:
+        names = ", ".join(f"{one.kind} {one.id}" for one in left_out)
+        raise UsageError(
+            f"--broker-ids: --roles leaves out {names}. Give --roles all, or other ids",
+            code="broker-ids-unknown",
+        )
     unknown = ", ".join(ranges(broker_id for broker_id in ids if broker_id not in brokers))
     if unknown:
         known = ", ".join(ranges(brokers))
@@ -174,11 +186,19 @@ def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: in
     return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
 
 
-def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
-    """Return the plan's lines about what is done and when it goes on."""
+def rules(
+    rule: HealthRule, brokers: tuple[str, str] | None, controllers: tuple[str, str] | None
+) -> list[str]:
+    """Return the plan's lines about what is done and when it goes on: the stop and the start
+    command of brokers and of dedicated controllers, where any is restarted."""
     checks = f"{rule.count} checks {rule.interval:g} s apart" if rule.count > 1 else "1 check"
+    lines = []
+    if brokers is not None:
+        lines.append(f"commands: stop `{brokers[0]}`, start `{brokers[1]}`")
+    if controllers is not None:
+        lines.append(f"commands of controllers: stop `{controllers[0]}`, start `{controllers[1]}`")
     return [
-        f"commands: stop `{stop}`, start `{start}`",
+        *lines,
         f"healthy in {checks}, at most {rule.limit:g} s unhealthy",
     ]
 

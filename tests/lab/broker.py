@@ -7,6 +7,7 @@ import shlex
 import signal
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Broker:
         request = {"type": "read", "mbean": mbean, "attribute": attribute}
         try:
             return self.jolokia(request, timeout).get("value")
-        except OSError:
+        except (OSError, HTTPException):
             return None
 
     def metrics(
@@ -131,7 +132,7 @@ class Broker:
         ]
         try:
             return [answer.get("value") for answer in self._ask_jolokia(requests, timeout)]
-        except OSError:
+        except (OSError, HTTPException):
             return [None] * len(requests)
 
     def jolokia(self, request: Mapping[str, object], timeout: float) -> dict[str, Any]:

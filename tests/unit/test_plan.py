@@ -106,6 +106,15 @@ def test_two_brokers_on_one_host_with_commands_of_their_own_are_allowed() -> Non
     require_own_commands(elsewhere, lambda _node: ("stop", "start"))
 
 
+def test_ids_that_roles_leave_out_are_not_said_to_be_down() -> None:
+    controllers = {one.id: one for one in DEDICATED}
+    nodes = {**BROKERS, **controllers}
+    with pytest.raises(UsageError, match="--roles leaves out controller 101. Give --roles all"):
+        choose(BROKERS, 0, [1, 101], nodes)
+    with pytest.raises(UsageError, match="3 not registered"):
+        choose(BROKERS, 0, [3], nodes)
+
+
 COMBINED = [Broker(one, f"n{one}", is_controller=True) for one in (1, 2, 3)]
 DEDICATED = [Broker(one, f"n{one}", is_broker=False, is_controller=True) for one in (101, 102, 103)]
 
