@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from kafka_rolling_restart.registry.group_lock import HEARTBEAT_S, GroupLock
 from kafka_rolling_restart.registry.kafka.answers import (
     Address,
     Coordinator,
@@ -362,3 +363,49 @@ class FakeGroups:
             pending=set(),
             assignments=dict(found.assignments),
         )
+
+
+SPEED = 20.0
+PATIENCE_S = 20.0  # of a test, in real s
+
+
+class Cluster:
+    """A coordinator, and the runs that want its lock."""
+
+    def __init__(self, delay: Callable[[], None] = lambda: None, first_delay_s: float = 0) -> None:
+        self.clock = FastClock(SPEED)
+        self.groups = FakeGroups(self.clock, delay=delay, first_delay_s=first_delay_s)
+        self.locks: list[GroupLock] = []
+
+    def lock(self, user: str, since: str = "2026-01-01T10:00:00+00:00") -> GroupLock:
+        holder: dict[str, object] = {"user": user, "host": "h", "pid": 7, "since": since}
+        made = GroupLock(
+            self.groups,
+            lambda: list(self.groups.addresses),
+            holder,
+            self.clock,
+            10.0,
+            HEARTBEAT_S / SPEED,
+        )
+        self.locks.append(made)
+        return made
+
+    def taken(self, user: str) -> GroupLock:
+        lock = self.lock(user)
+        lock.take()
+        return lock
+
+    def close(self) -> None:
+        self.groups.down.clear()
+        self.groups.frozen.clear()
+        for one in self.locks:
+            stop_beating(one)
+        for one in self.locks:
+            one.release()
+
+
+def stop_beating(lock: GroupLock) -> None:
+    """Have a run say nothing any more, as one that was killed or stopped by a signal."""
+    lock._ended.set()
+    if lock._beating is not None:
+        lock._beating.join(PATIENCE_S)

@@ -1,5 +1,4 @@
 import json
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,52 +15,9 @@ from kafka_rolling_restart.registry.group_lock import (
     keeper,
 )
 from kafka_rolling_restart.registry.kafka.answers import GroupMember, KafkaDenied
-from tests.fake_groups import FakeGroups, FastClock
+from tests.fake_groups import SPEED, Cluster, FakeGroups, stop_beating
 
-SPEED = 20.0
 PATIENCE_S = 20.0  # of a test, in real s
-
-
-class Cluster:
-    """A coordinator, and the runs that want its lock."""
-
-    def __init__(self, delay: Callable[[], None] = lambda: None, first_delay_s: float = 0) -> None:
-        self.clock = FastClock(SPEED)
-        self.groups = FakeGroups(self.clock, delay=delay, first_delay_s=first_delay_s)
-        self.locks: list[GroupLock] = []
-
-    def lock(self, user: str, since: str = "2026-01-01T10:00:00+00:00") -> GroupLock:
-        holder: dict[str, object] = {"user": user, "host": "h", "pid": 7, "since": since}
-        made = GroupLock(
-            self.groups,
-            lambda: list(self.groups.addresses),
-            holder,
-            self.clock,
-            10.0,
-            HEARTBEAT_S / SPEED,
-        )
-        self.locks.append(made)
-        return made
-
-    def taken(self, user: str) -> GroupLock:
-        lock = self.lock(user)
-        lock.take()
-        return lock
-
-    def close(self) -> None:
-        self.groups.down.clear()
-        self.groups.frozen.clear()
-        for one in self.locks:
-            stop_beating(one)
-        for one in self.locks:
-            one.release()
-
-
-def stop_beating(lock: GroupLock) -> None:
-    """Have a run say nothing any more, as one that was killed or stopped by a signal."""
-    lock._ended.set()
-    if lock._beating is not None:
-        lock._beating.join(PATIENCE_S)
 
 
 def resume_beating(lock: GroupLock) -> None:
@@ -153,52 +109,6 @@ def test_the_lock_of_a_run_that_was_killed_is_free_after_its_session(cluster: Cl
         cluster.lock("bob").take()
     cluster.clock.pass_at_once(SESSION_S)
     cluster.taken("bob")
-
-
-class Taker:
-    """A run that takes the lock on a thread of its own, and how that ended."""
-
-    def __init__(self, lock: GroupLock, later: float) -> None:
-        self.lock = lock
-        self.held = False
-        self.refused: LockHeld | None = None
-        self.thread = threading.Thread(target=self._run, args=(later,))
-
-    def _run(self, later: float) -> None:
-        time.sleep(later)
-        try:
-            self.lock.take()
-            self.held = True
-        except LockHeld as error:
-            self.refused = error
-
-
-@pytest.mark.parametrize(("takers", "rounds"), [(2, 200), (5, 60)])
-def test_of_runs_that_begin_at_the_same_time_exactly_one_holds_the_lock(
-    takers: int, rounds: int
-) -> None:
-    dice = random.Random(16)
-    for _ in range(rounds):
-        cluster = Cluster(delay=lambda: time.sleep(dice.choice((0, 0, 0.0005, 0.002))))
-        runs = [
-            Taker(
-                cluster.lock(f"user{one}", f"2026-01-01T10:00:0{dice.randrange(3)}+00:00"),
-                dice.choice((0, 0, 0.001, 0.004)),
-            )
-            for one in range(takers)
-        ]
-        for run in runs:
-            run.thread.start()
-        for run in runs:
-            run.thread.join(PATIENCE_S)
-        held = [run for run in runs if run.held]
-        refused = [str(run.refused) for run in runs if run.refused]
-        assert (len(held), len(refused)) == (1, takers - 1)
-        assert held[0].lock.ensure_held() is False
-        assert len(cluster.groups.members) == 1
-        # on a machine that is very busy, the group may be seen to form for all of our time
-        assert all(" on h" in text or "does not settle" in text for text in refused)
-        cluster.close()
 
 
 def test_two_that_wait_for_the_first_rebalance_of_a_new_group_see_each_other() -> None:
