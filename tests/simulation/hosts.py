@@ -1,16 +1,17 @@
 """The brokers' hosts behind SSH, and the commands that run there."""
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Observation, Presence
 from tests.fakes import FakePending
 from tests.simulation.clock import QUESTION_S
 from tests.simulation.schedule import Deed
-from tests.simulation.servers import Server
+from tests.simulation.servers import Life, Server
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -34,6 +35,16 @@ class Pending(FakePending):
         return super().still_runs()
 
 
+def is_beside_the_main_thread() -> bool:
+    return threading.current_thread() is not threading.main_thread()
+
+
+def jvm_of(life: Life, now: float) -> Jvm:
+    """Return a process as its host shows it."""
+    identity = (life.pid, life.born)
+    return Jvm(life.start_ms, round((now - life.born) * 1000), life.pid, identity)
+
+
 class Host:
     """A broker's host behind SSH."""
 
@@ -41,6 +52,8 @@ class Host:
         self._world, self._clock, self._server = world, world.clock, server
         self.down_until = 0.0
         self.slow = False
+        self.two_until = 0.0  # it shows two processes
+        self.debt = 0.0  # the time that a look beside the main thread took: it is slept later
         self._running: list[Pending] = []
         self._starts = 0
 
@@ -100,8 +113,47 @@ class Host:
         there = self._server.nature.visible and life.alive and life.pid == pid
         return float(int(self._clock.now() - life.born)) if there else None
 
-    def preflight(self, jvm: Jvm | None) -> Readiness:
+    def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
         return Readiness()
+
+    def find_process(self) -> FoundProcess:
+        try:
+            self._look_for_process()
+        except (SshError, RuntimeError) as error:
+            return FoundProcess(Presence.UNKNOWN, words=str(error))
+        life = self._server.life
+        if not self._shows_one_process:
+            return FoundProcess(Presence.BLIND, words="several processes match")
+        if not life.alive:
+            return FoundProcess(Presence.ABSENT, words="no process was found")
+        return FoundProcess(Presence.PRESENT, jvm=jvm_of(life, self._clock.now()))
+
+    def observe_found(self, jvm: Jvm) -> Observation:
+        try:
+            self._look_for_process()
+        except (SshError, RuntimeError) as error:
+            return Observation(Presence.UNKNOWN, words=str(error))
+        life = self._server.life
+        if not self._shows_one_process:
+            return Observation(Presence.BLIND, words="several processes match")
+        if life.alive and jvm_of(life, self._clock.now()).identity == jvm.identity:
+            return Observation(Presence.PRESENT, words="its old process is there")
+        return Observation(Presence.ABSENT, words="its old process is gone")
+
+    @property
+    def _shows_one_process(self) -> bool:
+        return self._server.nature.visible and self.two_until <= self._clock.now()
+
+    def _look_for_process(self) -> None:
+        if is_beside_the_main_thread():
+            self.debt = QUESTION_S if self.down and self.slow else self._server.nature.found
+            if self.down:
+                raise SshError("Connection refused")
+            return
+        self.reach()
+        self._clock.sleep(self._server.nature.found)
+        if self.down:
+            raise SshError("the connection broke")
 
     def observe_process(self, pid: int, age_s: float) -> Observation:
         try:
