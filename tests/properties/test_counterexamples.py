@@ -3,7 +3,7 @@
 import pytest
 
 from tests.properties.promises import Story, ends_in_bounded_time
-from tests.simulation.schedule import Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.schedule import KRAFT, Deed, Fault, Job, Kind, Nature, Schedule, Signal
 
 # Counterexamples that were found, shrunk
 
@@ -71,6 +71,12 @@ def test_a_stop_that_fails_is_seen_to_have_changed_nothing_though_sessions_were_
     )
     assert story.end.up == {1, 2} and story.world.starts == []
     assert story.end.status == 4
+
+
+def test_a_broker_whose_graceful_stop_waits_for_another_that_lags_is_not_said_to_be_up() -> None:
+    lags = Fault(Kind.LAGS, broker=2, stop=1, at=0.1, lasts=900.0)
+    story = Story(Schedule(natures=(Nature(),) * 3, registry=KRAFT, limit=150.0, faults=(lags,)))
+    assert story.end.status == 5
 
 
 # Schedules that chance draws too seldom
