@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Callable
 
+from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S
 from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
 from tests.last_lines import ending_of
@@ -55,6 +56,11 @@ class Story:
             old = max(old, LONGEST_LIE_S)
         return old
 
+    @property
+    def delay(self) -> float:
+        """How long (s) the leader of a quorum takes at the most to notice who no longer follows."""
+        return CAUGHT_UP_S if self.world.is_kraft else 0.0
+
     def is_ours(self, life: Life) -> bool:
         """Tell whether a JVM was launched after we had told its broker to stop."""
         return any(sent.at <= life.born and life in sent.server.lives for sent in self.world.stops)
@@ -89,7 +95,7 @@ def _is(one: Life | None, other: Life | None) -> bool:
 def whole_in_its_checks(story: Story, checks: tuple[tuple[float, float], ...]) -> bool:
     last = checks[-story.schedule.count :]
     return len(last) == story.schedule.count and all(
-        story.world.was_whole(begin - story.deceit, end) for begin, end in last
+        story.world.was_whole(begin - story.deceit - story.delay, end) for begin, end in last
     )
 
 

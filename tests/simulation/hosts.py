@@ -39,6 +39,10 @@ def is_beside_the_main_thread() -> bool:
     return threading.current_thread() is not threading.main_thread()
 
 
+def refused() -> SshError:
+    return SshError("Connection refused", code="ssh-unreachable")
+
+
 def jvm_of(life: Life, now: float) -> Jvm:
     """Return a process as its host shows it."""
     identity = (life.pid, life.born)
@@ -148,12 +152,12 @@ class Host:
         if is_beside_the_main_thread():
             self.debt = QUESTION_S if self.down and self.slow else self._server.nature.found
             if self.down:
-                raise SshError("Connection refused")
+                raise refused()
             return
         self.reach()
         self._clock.sleep(self._server.nature.found)
         if self.down:
-            raise SshError("the connection broke")
+            raise refused()
 
     def observe_process(self, pid: int, age_s: float) -> Observation:
         try:
@@ -194,11 +198,11 @@ class Host:
 
     def _refused(self) -> Pending:
         after = QUESTION_S if self.slow else 0.0
-        return self._pending(after, SshError("Connection refused"))
+        return self._pending(after, refused())
 
     def reach(self) -> None:
         self._world.pay()
         self._world.require_threads()
         if self.down:
             self._clock.sleep(QUESTION_S if self.slow else 0.0)
-            raise SshError("Connection refused")
+            raise refused()

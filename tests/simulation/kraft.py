@@ -189,7 +189,8 @@ class KraftRegistry:
     # Who serves
 
     def serving(self, ids: Collection[int], timeout: float) -> dict[int, Serving]:
-        self._world.require_threads()
+        if self._world.has_no_threads:
+            return {one: Serving(False, reason="can't start new thread") for one in ids}
         nodes = [self._nodes[one - 1] for one in ids]
         takes = max((self._takes(one, timeout) for one in nodes), default=0.0)
         if is_beside_the_main_thread():

@@ -97,7 +97,9 @@ class Node(Server):
             self._clock.plan(seconds, lambda: self._register_again(life))
 
     def lag(self, seconds: float) -> None:
-        """Fall behind with the metadata for a while."""
+        """Fall behind with the metadata for a while; whoever leads the quorum has none to fetch."""
+        if self._world.controllers.leader is self:
+            return
         now = self._clock.now()
         self.lag_since = self.lag_since if self.lags else now
         self.lag_until = max(self.lag_until, now + seconds)
@@ -127,7 +129,9 @@ class Node(Server):
             super()._register(life)
 
     def _take_registration(self, life: Life) -> None:
+        first = life.registered_at
         super()._take_registration(life)
+        life.registered_at = life.registered_at if first is None else first
         self._clock.plan(self.nature.loads, self._world.look)
 
     def _register_again(self, life: Life) -> None:

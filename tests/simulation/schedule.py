@@ -113,6 +113,9 @@ class Kind(Enum):
     LIAR = "it answers with old metadata and says that it is caught up"
     TWO = "its host shows two processes"
 
+    def __repr__(self) -> str:
+        return str(self)  # so that a schedule that is printed can be read back
+
 
 @dataclass(frozen=True, repr=False)
 class Fault(Brief):
@@ -161,6 +164,7 @@ class Schedule(Brief):
     post_stop: Job | None = None
     post_start: Job | None = None
     allow_cached: bool = True
+    plan_size: int | None = None  # how many of the nodes are in the plan
     registry: str = ZOOKEEPER
     # of a KRaft cluster: which nodes are in the plan; whether the voters are the first three of
     # the brokers; how its dedicated controllers behave, where they do not as usual

@@ -436,10 +436,11 @@ class World:
 
     def _plan(self, brokers: dict[int, Broker]) -> list[Broker]:
         if not self.is_kraft:
-            return list(brokers.values())
+            return list(brokers.values())[: self.schedule.plan_size]
         wanted = plans.of_roles(brokers, self.schedule.roles)
         leader = self.controllers.voters[0].id
-        return plans.in_order(list(wanted.values()), leader, self.schedule.controllers_first)
+        ordered = plans.in_order(list(wanted.values()), leader, self.schedule.controllers_first)
+        return ordered[: self.schedule.plan_size]
 
     def _watch(self, brokers: dict[int, Broker]) -> ClusterWatch:
         if isinstance(self.registry, KraftRegistry):
