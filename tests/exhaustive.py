@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -76,7 +76,7 @@ OF_ALL = (
     Kind.QUORUM,
 )
 OF_VOTERS = (Kind.VOTER_DIES, Kind.VOTER_FREEZES, Kind.VOTER_LAGS)
-BATCH = 200  # worlds between two lines in the file of what was done
+BATCH = 200  # worlds for each line in the file of what was done, at the most
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,10 @@ def _places(plan: Plan, kind: Kind) -> tuple[int, ...]:
     return plan.voters if kind in OF_VOTERS else plan.places
 
 
-def worlds(plan: Plan) -> Iterator[Schedule]:
-    """Return the world of each pair of faults, one fault alone included."""
+def choices(plan: Plan) -> Iterator[tuple[Mishap, ...]]:
+    """Return each mishap of a plan alone, then each pair of them."""
     every = mishaps(plan)
-    yield from (with_mishaps(plan.schedule, one) for one in every)
-    for one, other in combinations(every, 2):
-        yield with_mishaps(plan.schedule, one, other)
+    return chain(combinations(every, 1), combinations(every, 2))
 
 
 def count(plan: Plan) -> int:
@@ -153,7 +151,8 @@ def count(plan: Plan) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some worlds of a plan: the ``number``-th so many of them."""
+    """Some worlds of a plan: every so many-th of them from the ``number``-th on, so that the first
+    batches are a sample of all."""
 
     plan: str
     number: int
@@ -164,17 +163,25 @@ class Batch:
 
 
 def batches(plans: Sequence[Plan]) -> list[Batch]:
-    """Return all the work, in its order."""
-    return [
-        Batch(plan.name, number) for plan in plans for number in range(-(-count(plan) // BATCH))
-    ]
+    """Return all the work, in its order: all plans side by side."""
+    every = [(number / parts(plan), plan.name, number) for plan in plans for number in _of(plan)]
+    return [Batch(name, number) for _share, name, number in sorted(every)]
+
+
+def parts(plan: Plan) -> int:
+    """Return in how many batches the worlds of a plan are."""
+    return -(-count(plan) // BATCH)
+
+
+def _of(plan: Plan) -> range:
+    return range(parts(plan))
 
 
 def worlds_of(batch: Batch) -> list[Schedule]:
     """Return the worlds of a batch."""
     plan = next(one for one in PLANS if one.name == batch.plan)
-    begin = batch.number * BATCH
-    return list(islice(worlds(plan), begin, begin + BATCH))
+    chosen = islice(choices(plan), batch.number, None, parts(plan))
+    return [with_mishaps(plan.schedule, *some) for some in chosen]
 
 
 def run(batch: Batch) -> dict[str, object]:

@@ -101,7 +101,8 @@ class Node(Server):
         if self._world.controllers.leader is self:
             return
         now = self._clock.now()
-        self.lag_since = self.lag_since if self.lags else now
+        since = now if self.left_at is None else self.left_at
+        self.lag_since = self.lag_since if self.lags else since
         self.lag_until = max(self.lag_until, now + seconds)
 
     def lie(self, seconds: float) -> None:
@@ -112,6 +113,8 @@ class Node(Server):
     def _follow(self, life: Life) -> None:
         if life is self.life and life.alive and not life.told_to_stop and not self.frozen:
             self.votes = self.is_voter
+            if self.lags and self.left_at is not None:  # it has not caught up since it left
+                self.lag_since = self.left_at
             self.left_at = None
             if not self.is_broker:
                 self._join(life)

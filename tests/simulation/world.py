@@ -417,12 +417,16 @@ class World:
             report=self.report,
             signals=self.signals,
             resume=lambda ids: f"resume {','.join(map(str, ids))}",
-            jvms={one.id: self._first_jvm(self.servers[one.id - 1]) for one in plan},
+            jvms=self._first_jvms(),
         )
 
-    def _first_jvm(self, server: Server) -> Jvm:
-        life = server.life
-        return jvm_of(life, self.clock.now()) if self.is_kraft else Jvm(life.start_ms, 0, life.pid)
+    def _first_jvms(self) -> dict[int, Jvm]:
+        """Return what the preflight found: metrics tell of every broker, hosts of those in the
+        plan."""
+        now = self.clock.now()
+        if self.is_kraft:
+            return {one.id: jvm_of(one.life, now) for one in self.planned}
+        return {one.id: Jvm(one.life.start_ms, 0, one.life.pid) for one in self.servers}
 
     def _brokers(self) -> dict[int, Broker]:
         if not self.is_kraft:
