@@ -10,6 +10,7 @@ from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
 from tests.last_lines import ending_of
 from tests.simulation.clock import QUESTION_S
+from tests.simulation.nodes import Node
 from tests.simulation.records import Sent
 from tests.simulation.schedule import KRAFT, Fault, Kind, Schedule
 from tests.simulation.servers import Life, Server
@@ -240,10 +241,10 @@ def is_mistaken_for_up(story: Story, server: Server) -> bool:
 
     The first are also those whose JVM died and was launched again by a supervisor a moment ago.
     """
-    still_registered = (
-        server.id in story.end.registered
-        and story.end.at - server.last_blow <= story.world.session_s
-    )
+    since_blow = story.end.at - server.last_blow
+    if isinstance(server, Node):  # its port tells of a broker at once, the quorum of a controller
+        return not server.is_broker and since_blow <= CAUGHT_UP_S
+    still_registered = server.id in story.end.registered and since_blow <= story.world.session_s
     hidden_by_its_proxy = story.end.registry_away and story.deceit > 0
     return still_registered or hidden_by_its_proxy
 

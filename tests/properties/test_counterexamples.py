@@ -1,8 +1,14 @@
 """Schedules that broke a promise once, shrunk, and some that chance draws too seldom."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.properties.promises import Story, ends_in_bounded_time
+from tests.properties.promises import (
+    Story,
+    ends_in_bounded_time,
+    stops_no_voter_without_a_majority_of_the_others,
+)
 from tests.simulation.schedule import KRAFT, Deed, Fault, Job, Kind, Nature, Schedule, Signal
 
 # Counterexamples that were found, shrunk
@@ -101,3 +107,38 @@ def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_noth
 def test_a_cluster_is_not_called_whole_while_zookeeper_is_away() -> None:
     story = Story(Schedule(faults=(Fault(Kind.ZOOKEEPER_OURS, stop=2, at=8.0, lasts=30_000.0),)))
     assert story.end.status == 4  # their metrics tell that they are up
+
+
+# A host that is slow to show the process: much may happen to the quorum between the last check and
+# the stop.
+SLOW_HOSTS = Schedule(
+    registry=KRAFT, roles="controllers", controllers=(Nature(found=8.0),) * 3, election=1.0
+)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(Kind.VOTER_DIES, broker=0, at=6.0, lasts=30.0),
+        Fault(Kind.VOTER_DIES, broker=2, at=6.0, lasts=30.0),
+        Fault(Kind.VOTER_FREEZES, broker=2, at=6.0, lasts=30.0),
+        Fault(Kind.VOTER_LAGS, broker=2, at=6.0, lasts=30.0),
+        Fault(Kind.QUORUM, at=6.0, lasts=30.0),
+    ],
+    ids=lambda fault: fault.kind.value,
+)
+def test_a_voter_is_not_stopped_where_the_quorum_cannot_spare_it_since_the_last_check(
+    fault: Fault,
+) -> None:
+    story = Story(replace(SLOW_HOSTS, faults=(fault,)))
+    stops_no_voter_without_a_majority_of_the_others(story)
+    assert story.world.stops[0].at > story.world.began + fault.at + fault.lasts
+    assert story.end.status == 0
+
+
+def test_a_broker_is_started_though_the_quorum_is_lost_while_it_stops() -> None:
+    lost = Fault(Kind.QUORUM, stop=1, at=0.1, lasts=3000.0)
+    story = Story(Schedule(registry=KRAFT, limit=600.0, faults=(lost,)))
+    (stop,) = story.world.stops
+    assert 300.0 < story.world.starts[0].at - stop.at < 330.0
+    assert story.end.status == 5

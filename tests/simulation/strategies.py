@@ -166,7 +166,7 @@ OF_ZOOKEEPER = (
     Kind.SESSIONS,
 )
 KRAFT_KINDS = (*OF_KRAFT, *(kind for kind in Kind if kind not in (*OF_ZOOKEEPER, *OF_KRAFT)))
-FINDING = one_of(0.0, 0.3, 2.0)
+FINDING = one_of(0.0, 0.3, 2.0, 8.0)
 LOADING = one_of(0.0, 10.0, 60.0)
 KRAFT_NATURES = st.builds(
     lambda nature, found, loads: replace(
