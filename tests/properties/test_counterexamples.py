@@ -142,3 +142,11 @@ def test_a_broker_is_started_though_the_quorum_is_lost_while_it_stops() -> None:
     (stop,) = story.world.stops
     assert 300.0 < story.world.starts[0].at - stop.at < 330.0
     assert story.end.status == 5
+
+
+@pytest.mark.parametrize("at", [2.0, 4.0])
+def test_a_combined_node_that_lags_as_a_voter_holds_up_the_roll(at: float) -> None:
+    lags = Fault(Kind.VOTER_LAGS, broker=1, at=at, lasts=20.0)
+    story = Story(Schedule(registry=KRAFT, combined=True, natures=(Nature(),) * 3, faults=(lags,)))
+    assert story.world.stops[0].at > story.world.began + at + 20.0
+    assert story.end.status == 0

@@ -106,16 +106,15 @@ class KraftRegistry:
 
     def _witnesses(self, without: Collection[int]) -> list[Node]:
         others = [one for one in self._brokers if one.id not in without] or self._brokers
-        now = self._clock.now()
         return [
             one
             for one in others
-            if one.has_open_port and not one.frozen and (not one.lags or one.lie_until > now)
+            if one.has_open_port and not one.frozen and (not one.lags or one.lies)
         ]
 
     def _view(self, witness: Node) -> View:
         now = self._clock.now()
-        return self._world.metadata.at(witness.lie_age if witness.lie_until > now else now)
+        return self._world.metadata.at(witness.lie_age if witness.lies else now)
 
     # What the tool asks
 

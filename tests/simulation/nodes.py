@@ -52,8 +52,13 @@ class Node(Server):
         return FETCH_S
 
     @property
+    def lies(self) -> bool:
+        return self.lie_until > self._clock.now()
+
+    @property
     def whole(self) -> bool:
-        return super().whole and not self.lags
+        """Tell whether it is as it should be. Nobody can see of a liar that it lags."""
+        return super().whole and (self.lies or not self.lags)
 
     # What is done to it
     def terminate(self) -> None:

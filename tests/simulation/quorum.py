@@ -99,7 +99,7 @@ class Controllers:
             return None
         voters = tuple(QuorumReplica(one.id, self._behind(one)) for one in self.voters)
         observers = tuple(
-            QuorumReplica(one.id, FETCH_S if one.lie_until > self._clock.now() else one.behind_s)
+            QuorumReplica(one.id, FETCH_S if one.lies else one.behind_s)
             for one in brokers
             if not one.is_voter
         )
