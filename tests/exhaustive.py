@@ -74,6 +74,7 @@ OF_ALL = (
     Kind.LOCK,
     Kind.PAUSED,
     Kind.QUORUM,
+    Kind.UNREAD,
 )
 OF_VOTERS = (Kind.VOTER_DIES, Kind.VOTER_FREEZES, Kind.VOTER_LAGS)
 BATCH = 200  # worlds for each line in the file of what was done, at the most

@@ -167,6 +167,8 @@ class KraftRegistry:
     def _state(self, asked_at: float, restarted: Collection[int], limit: float) -> ClusterState:
         before = self.quorum(limit)
         witnesses = self._current(restarted, limit)[:WITNESSES]
+        if self._world.unread_until > self._clock.now():
+            raise RegistryUnavailable("the metadata of the partitions cannot be read")
         views = [self._view(one) for one in witnesses]
         self._clock.sleep(ANSWER_S)
         loading = tuple(one.id for one in self._brokers if one.id in restarted and one.loads)

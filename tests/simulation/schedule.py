@@ -111,6 +111,7 @@ class Kind(Enum):
     FENCED = "it is fenced again"
     LAGS = "its metadata lag"
     LIAR = "it answers with old metadata and says that it is caught up"
+    UNREAD = "the metadata of the partitions cannot be read"
     TWO = "its host shows two processes"
 
     def __repr__(self) -> str:

@@ -39,6 +39,7 @@ OF_KRAFT = (
     Kind.FENCED,
     Kind.LAGS,
     Kind.LIAR,
+    Kind.UNREAD,
     Kind.TWO,
 )
 
@@ -101,7 +102,7 @@ class World:
     def __post_init__(self) -> None:
         self.began = self.clock.now()
         self._czxid = 10
-        self.registry_until = self.ours_until = 0.0
+        self.registry_until = self.ours_until = self.unread_until = 0.0
         self.is_kraft = self.schedule.registry == KRAFT
         self.session_s = KRAFT_SESSION_S if self.is_kraft else SESSION_S
         self.read_since: float | None = None  # when the questions of a check began
@@ -345,6 +346,7 @@ class World:
             Kind.FENCED: lambda: node.fence(min(lasts, 30.0)),
             Kind.LAGS: lambda: node.lag(lasts),
             Kind.LIAR: lambda: node.lie(min(lasts, LONGEST_LIE_S)),
+            Kind.UNREAD: lambda: setattr(self, "unread_until", until),
             Kind.TWO: lambda: setattr(host, "two_until", until),
         }
         deeds[fault.kind]()
