@@ -90,7 +90,7 @@ class Plan:
     voters: tuple[int, ...] = ()
 
 
-_SMALL = Schedule(natures=(Nature(),) * 3, interval=2.0, post_stop=Job(2.0), plan_size=2)
+_SMALL = Schedule(natures=(Nature(loads=4.0),) * 3, interval=2.0, post_stop=Job(2.0), plan_size=2)
 PLANS = (
     Plan("zookeeper", _SMALL, (0, 1, 2)),
     Plan("kraft brokers", replace(_SMALL, registry=KRAFT, election=1.0), (0, 1, 2), (0, 1)),

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S
 from tests.simulation.schedule import Nature
 from tests.simulation.servers import Life, Server
 
@@ -57,8 +58,9 @@ class Node(Server):
 
     @property
     def whole(self) -> bool:
-        """Tell whether it is as it should be. Nobody can see of a liar that it lags."""
-        return super().whole and (self.lies or not self.lags)
+        """Tell whether it is as it should be. Nobody can see of a liar that it lags, and of no node
+        that it does since a moment ago."""
+        return super().whole and (self.lies or self.behind_s <= CAUGHT_UP_S)
 
     # What is done to it
     def terminate(self) -> None:
@@ -109,6 +111,7 @@ class Node(Server):
         since = now if self.left_at is None else self.left_at
         self.lag_since = self.lag_since if self.lags else since
         self.lag_until = max(self.lag_until, now + seconds)
+        self._clock.plan(CAUGHT_UP_S + 0.01, self._world.look)
 
     def lie(self, seconds: float) -> None:
         """Answer with the metadata of this moment for a while, and seem to be caught up."""
@@ -140,7 +143,7 @@ class Node(Server):
         first = life.registered_at
         super()._take_registration(life)
         life.registered_at = life.registered_at if first is None else first
-        self._clock.plan(self.nature.loads, self._world.look)
+        self._clock.plan(self.nature.loads + 0.01, self._world.look)
 
     def _register_again(self, life: Life) -> None:
         if self.is_broker:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kafka_rolling_restart.model.cluster_state import Quorum, QuorumReplica
+from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S, Quorum, QuorumReplica
 from tests.simulation.clock import FOREVER
 from tests.simulation.nodes import FETCH_S, Node
 
@@ -45,7 +45,11 @@ class Controllers:
 
     @property
     def whole(self) -> bool:
-        return self.commits and all(self._is_able(one) for one in self.voters)
+        """Tell whether all is well, as far as its leader can have noticed by now."""
+        return self.commits and all(self._is_able_lately(one) for one in self.voters)
+
+    def _is_able_lately(self, one: Node) -> bool:
+        return self._is_able(one) or one.behind_s <= CAUGHT_UP_S
 
     def _is_able(self, one: Node) -> bool:
         lags = one.lags and one is not self.leader
@@ -58,6 +62,7 @@ class Controllers:
             able = frozenset()
         if self.history[-1][1] != able:
             self.history.append((self._clock.now(), able))
+            self._clock.plan(CAUGHT_UP_S + 0.01, self._world.look)
         if self.leader is not None and not self._is_able(self.leader):
             self.leader = None
         if self.leader is None and not self._is_electing:

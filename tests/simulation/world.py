@@ -169,7 +169,7 @@ class World:
 
     @property
     def _nodes_are_whole(self) -> bool:
-        return all(one.whole for one in self.nodes) and not self.loads
+        return all(one.whole for one in self.nodes if one.is_broker) and not self.loads
 
     @property
     def loads(self) -> bool:
