@@ -9,7 +9,17 @@ from tests.properties.promises import (
     ends_in_bounded_time,
     stops_no_voter_without_a_majority_of_the_others,
 )
-from tests.simulation.schedule import KRAFT, Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.schedule import (
+    KRAFT,
+    ZOOKEEPER,
+    Deed,
+    Fault,
+    Job,
+    Kind,
+    Nature,
+    Schedule,
+    Signal,
+)
 
 # Counterexamples that were found, shrunk
 
@@ -94,12 +104,16 @@ def test_a_proxy_that_pretends_for_hours_to_forget_is_refused_in_bounded_time() 
     assert story.end.status == 3
 
 
-def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_nothing_more() -> None:
+@pytest.mark.parametrize("registry", [ZOOKEEPER, KRAFT])
+def test_a_lock_that_was_lost_while_somebody_restarted_another_broker_stops_nothing_more(
+    registry: str,
+) -> None:
     faults = (
         Fault(Kind.OUR_SESSION, stop=1, at=8.0),
         Fault(Kind.RESTARTED, broker=2, stop=1, at=9.0),
     )
-    story = Story(Schedule(natures=(Nature(), Nature(), Nature()), faults=faults))
+    natures = (Nature(), Nature(), Nature())
+    story = Story(Schedule(natures=natures, faults=faults, registry=registry))
     assert [sent.server.id for sent in story.world.stops] == [1]
     assert story.end.status == 4
 
