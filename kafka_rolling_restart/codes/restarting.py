@@ -54,10 +54,12 @@ RESTARTING = Chapter(
             "stop-still-at-work",
             "the stop command may still take the broker down",
             "The broker runs, but the stop command has not ended or its end was not seen. It may "
-            "still take the broker DOWN. A stop command must end.",
-            "Look on the host for the process of the stop command and for what it waits for. "
-            "Once it has ended, check that the broker runs; if it does not, run the command on "
-            "the last line.",
+            "still take the broker DOWN. A stop command must end. Or the command has ended, and no "
+            "metrics tell whether the broker is stopping: Kafka tries for up to 5 minutes to stop "
+            "in good order, and serves meanwhile.",
+            "Look on the host for the process of the stop command and for what it waits for, and "
+            "in the log of the broker whether it is shutting down. Once that has ended, check that "
+            "the broker runs; if it does not, run the command on the last line.",
             ("ssh HOST pgrep -af kafka-rolling-restart-stop",),
         ),
         Entry(

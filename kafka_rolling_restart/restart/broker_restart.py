@@ -138,7 +138,16 @@ class Restart:
             return BrokerDown(
                 words.may_yet_go(self._situation(seen), stop), code="stop-still-at-work"
             )
+        if self._may_be_stopping(seen):
+            return BrokerDown(
+                words.may_be_stopping(self._situation(seen), stop), code="stop-still-at-work"
+            )
         return Stopped(words.still_runs(self._situation(seen), stop), code="stop-had-no-effect")
+
+    def _may_be_stopping(self, seen: Evidence) -> bool:
+        """Tell whether the broker may be in its graceful stop, in which it serves as before: only
+        metrics tell that."""
+        return not seen.sample.tells_process and self._since_stop() < self._limits.longest_stop
 
     # Starting
 

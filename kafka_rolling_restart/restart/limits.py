@@ -21,4 +21,7 @@ class Limits:
     resend: float = 10.0  # before a start command that did not reach the host is sent again
     # a broker that took the whole limit to go is given this long to come back
     last_chance: float = 60.0
+    # a broker tries for so long to stop in good order, and then ends (measured on Kafka 4.1), with
+    # some time for what follows
+    longest_stop: float = 330.0
     news: float = 60.0  # from one line about what is still waited for to the next

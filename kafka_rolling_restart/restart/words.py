@@ -54,6 +54,18 @@ def may_yet_go(now: Situation, stop: Command) -> str:
     )
 
 
+def may_be_stopping(now: Situation, stop: Command) -> str:
+    """Say that a stop had no effect so far, and that nothing tells whether the broker is
+    stopping."""
+    why = stop.trouble or "the stop command ended with status 0"
+    return (
+        f"{now.broker} still runs {now.since}, so it was not restarted; but it may yet go DOWN: "
+        f"{why}, and no metrics tell whether the broker is stopping, which may take 5 minutes. "
+        "Check in its log whether it is shutting down. Once that has ended, check whether the "
+        "broker runs; if it does not, run the command below"
+    )
+
+
 def awaited(now: Situation, stop_may_act: bool) -> str:
     """Say what is waited for while the broker is started."""
     serves = (

@@ -65,10 +65,10 @@ def _not_members(
     return [
         Reason(
             f"registration {broker_id}",
-            f"{expected[broker_id].kind} {broker_id} is {members[broker_id].words}",
+            f"{node.kind} {broker_id} is {members[broker_id].words}",
             code="broker-not-registered",
         )
-        for broker_id in expected
+        for broker_id, node in expected.items()
         if members[broker_id].is_absent
     ]
 

@@ -1,19 +1,25 @@
 """What the tool promises, held against what is true in a simulated cluster once a schedule was
 run."""
 
+import re
 import signal
 from collections.abc import Callable
 
+from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S
 from kafka_rolling_restart.model.progress import State
 from kafka_rolling_restart.signals import SAME_SIGNAL_S
 from tests.last_lines import ending_of
 from tests.simulation.clock import QUESTION_S
+from tests.simulation.nodes import Node
 from tests.simulation.records import Sent
-from tests.simulation.schedule import Kind, Schedule
-from tests.simulation.servers import SESSION_S, Life, Server
-from tests.simulation.world import World
+from tests.simulation.schedule import KRAFT, Fault, Kind, Schedule
+from tests.simulation.servers import Life, Server
+from tests.simulation.world import LONGEST_LIE_S, VOTERS, World
 
 TOLERANCE_S = 3.0  # by which a lying proxy may deceive: rounding, drift
+# a voter that died is seen to be caught up for 3 s, and the quorum is asked right before a stop
+QUORUM_NEWS_S = 5.0
+SEEN_GONE_S = 45.0  # until a process that has ended is seen to be gone, each question unanswered
 OVER_S = 260.0  # from one start to the next at the most (240 s), and the looks in between
 
 
@@ -46,7 +52,15 @@ class Story:
         """How old (s) may be what the tool has to take for news."""
         caches = [nature.cache for nature in self.schedule.natures if nature.cache is not None]
         lies = any(fault.kind is Kind.PROXY_STALE for fault in self.schedule.faults)
-        return max(caches, default=0.0) + TOLERANCE_S if caches or lies else 0.0
+        old = max(caches, default=0.0) + TOLERANCE_S if caches or lies else 0.0
+        if any(fault.kind is Kind.LIAR for fault in self.schedule.faults):
+            old = max(old, LONGEST_LIE_S)
+        return old
+
+    @property
+    def delay(self) -> float:
+        """How long (s) the leader of a quorum takes at the most to notice who no longer follows."""
+        return CAUGHT_UP_S if self.world.is_kraft else 0.0
 
     def is_ours(self, life: Life) -> bool:
         """Tell whether a JVM was launched after we had told its broker to stop."""
@@ -82,7 +96,7 @@ def _is(one: Life | None, other: Life | None) -> bool:
 def whole_in_its_checks(story: Story, checks: tuple[tuple[float, float], ...]) -> bool:
     last = checks[-story.schedule.count :]
     return len(last) == story.schedule.count and all(
-        story.world.was_whole(begin - story.deceit, end) for begin, end in last
+        story.world.was_whole(begin - story.deceit - story.delay, end) for begin, end in last
     )
 
 
@@ -107,7 +121,8 @@ def counts_no_answer_twice(story: Story) -> None:
 
 
 def stops_only_on_recent_news(story: Story) -> None:
-    questions = 3 * QUESTION_S  # of the lock, of the broker in hand, and of its host
+    # of the lock, of the broker in hand, and of its host; in KRaft, each look asks the cluster more
+    questions = (6 if story.world.is_kraft else 3) * QUESTION_S
     for sent in story.world.stops:
         assert sent.at - sent.checks[-1][1] <= questions
         assert sent.at - sent.held_at <= questions
@@ -116,12 +131,9 @@ def stops_only_on_recent_news(story: Story) -> None:
 def stops_nothing_where_its_lock_was_lost_and_somebody_restarted_a_broker(story: Story) -> None:
     for sent in story.world.stops:
         begin, end = sent.gap or (0.0, 0.0)
-        lives = [
-            life
-            for server in story.world.servers
-            for life in server.lives
-            if begin < life.born < end
-        ]
+        # in KRaft without metrics, nothing tells of the processes of nodes that are not in the plan
+        seen = story.world.planned if story.world.is_kraft else story.world.servers
+        lives = [life for server in seen for life in server.lives if begin < life.born < end]
         assert story.deceit or all(story.is_ours(life) for life in lives)
 
 
@@ -197,7 +209,7 @@ def runs_each_task_or_names_its_broker_as_left(story: Story) -> None:
     resume = [one for one in ending_of(world.lines.lines).commands if one.startswith("resume ")]
     left = {broker_id for line in resume for broker_id in line.removeprefix("resume ").split(",")}
     tasks = [*world.tasks.pre_stop, *world.tasks.post_stop, *world.tasks.post_start]
-    for server in world.servers:
+    for server in world.planned:
         done = all((task, server.id) in world.tasks_done for task in tasks)
         restarted = (
             any(sent.server is server for sent in world.stops) or server.life is not server.lives[0]
@@ -207,7 +219,7 @@ def runs_each_task_or_names_its_broker_as_left(story: Story) -> None:
 
 def says_done_only_when_all_were_restarted_and_are_whole(story: Story) -> None:
     if story.end.status == 0:
-        assert all(server.life is not server.lives[0] for server in story.world.servers)
+        assert all(server.life is not server.lives[0] for server in story.world.planned)
         assert whole_in_its_checks(story, tuple(story.world.checks))
         since = max((sent.at for sent in story.world.stops), default=0.0)
         assert sum(begin >= since for begin, _ in story.world.checks) >= story.schedule.count
@@ -229,10 +241,11 @@ def is_mistaken_for_up(story: Story, server: Server) -> bool:
 
     The first are also those whose JVM died and was launched again by a supervisor a moment ago.
     """
-    still_registered = (
-        server.id in story.end.registered and story.end.at - server.last_blow <= SESSION_S
-    )
-    hidden_by_its_proxy = story.end.zookeeper_away and story.deceit > 0
+    since_blow = story.end.at - server.last_blow
+    if isinstance(server, Node):  # its port tells of a broker at once, the quorum of a controller
+        return not server.is_broker and since_blow <= CAUGHT_UP_S
+    still_registered = server.id in story.end.registered and since_blow <= story.world.session_s
+    hidden_by_its_proxy = story.end.registry_away and story.deceit > 0
     return still_registered or hidden_by_its_proxy
 
 
@@ -240,7 +253,9 @@ def names_the_broker_that_may_be_down(story: Story) -> None:
     if story.end.status == 5:
         ending = ending_of(story.world.lines.lines)
         named = [
-            one for one in story.world.servers if f"broker {one.id} (n{one.id})" in ending.sentence
+            one
+            for one in story.world.servers
+            if re.search(rf"(broker|controller) {one.id} \(n{one.id}\)", ending.sentence)
         ]
         assert ending.code and ending.commands
         assert all(any(line == f"ssh n{one.id} start" for one in named) for line in ending.commands)
@@ -262,9 +277,12 @@ def longest(schedule: Schedule) -> float:
     tasks = sum(job.seconds for job in jobs if job)
     cache = max((nature.cache or 0.0 for nature in schedule.natures), default=0.0)
     check = schedule.interval + 2 * question + cache
+    if schedule.registry == KRAFT:
+        check += 5 * question
     wait = (schedule.limit / schedule.interval + 2) * schedule.count * check
     restart = 2 * schedule.limit + 60 + 10 * question
-    return len(schedule.natures) * (3 * wait + tasks + restart) + wait + question + pauses(schedule)
+    nodes = len(schedule.natures) + (VOTERS if schedule.registry == KRAFT else 0)
+    return nodes * (3 * wait + tasks + restart) + wait + question + pauses(schedule)
 
 
 def pauses(schedule: Schedule) -> float:
@@ -316,6 +334,52 @@ def shows_at_the_end_what_became_of_each_broker(story: Story) -> None:
             assert record.trouble and story.end.status != 0
 
 
+# Those of KRaft
+
+
+def stops_no_voter_while_another_is_down_by_its_hand(story: Story) -> None:
+    for number, sent in enumerate(story.world.stops):
+        for before in story.world.stops[:number]:
+            if sent.is_voter and before.is_voter:
+                since = [life for life in story.lives_since(before) if life.born <= sent.at]
+                stayed = before.life is not None and not before.life.told_to_stop
+                assert stayed or any(_served_by(life, sent.at) for life in since)
+
+
+def _served_by(life: Life, moment: float) -> bool:
+    return life.registered_at is not None and life.registered_at <= moment
+
+
+def stops_no_voter_without_a_majority_of_the_others(story: Story) -> None:
+    for sent in story.world.stops:
+        if not sent.is_voter:
+            continue
+        since = sent.at - QUORUM_NEWS_S - pauses(story.schedule)
+        needed = story.world.controllers.majority
+        seen = story.world.controllers.were_caught_up(since, sent.at)
+        assert any(len(ids - {sent.server.id}) >= needed for ids in seen)
+
+
+def starts_what_it_stopped_though_the_quorum_is_lost(story: Story) -> None:
+    if not story.world.is_kraft or story.fatal or any(is_of_host(one) for one in faults(story)):
+        return
+    for sent in story.world.stops:
+        ended_at = sent.life.ended_at if sent.life is not None else sent.at
+        if ended_at is None or story.lives_since(sent):
+            continue
+        if ended_at - sent.at + SEEN_GONE_S <= story.schedule.limit:
+            assert story.tries(sent), f"broker {sent.server.id} was not started"
+
+
+def faults(story: Story) -> tuple[Fault, ...]:
+    return story.schedule.faults
+
+
+def is_of_host(fault: Fault) -> bool:
+    """Tell whether a fault hides a process from the tool, or keeps its commands from the host."""
+    return fault.kind in (Kind.SSH, Kind.SSH_SLOW, Kind.SSH_CUT, Kind.THREADS, Kind.TWO)
+
+
 PROMISES: list[Callable[[Story], None]] = [
     stops_only_what_was_whole,
     checks_after_each_restart,
@@ -340,6 +404,9 @@ PROMISES: list[Callable[[Story], None]] = [
     stops_no_broker_that_somebody_else_restarted,
     has_written_which_broker_it_stops_before_it_does,
     shows_at_the_end_what_became_of_each_broker,
+    stops_no_voter_while_another_is_down_by_its_hand,
+    stops_no_voter_without_a_majority_of_the_others,
+    starts_what_it_stopped_though_the_quorum_is_lost,
 ]
 
 

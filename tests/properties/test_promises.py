@@ -14,10 +14,11 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis.errors import NoSuchExample
+from hypothesis.strategies import SearchStrategy
 
 from tests.properties.promises import PROMISES, Story, is_kept
-from tests.simulation.schedule import Schedule
-from tests.simulation.strategies import KIND_SCHEDULES, SCHEDULES
+from tests.simulation.schedule import KRAFT, ZOOKEEPER, Schedule
+from tests.simulation.strategies import KIND_SCHEDULES, KRAFT_SCHEDULES, SCHEDULES
 
 EXAMPLES = int(os.environ.get("KRR_EXAMPLES", 0))
 SEED = secrets.randbits(32) if EXAMPLES else 1
@@ -30,14 +31,22 @@ simulated = settings(
 )
 
 
+WORLDS = {ZOOKEEPER: SCHEDULES, KRAFT: KRAFT_SCHEDULES}
+
+
+@pytest.fixture(scope="module", params=WORLDS)
+def world(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def broken() -> dict[str, Schedule]:
+def broken(world: str) -> dict[str, Schedule]:
     """Run all the schedules once; return a schedule for each promise that was broken."""
     found: dict[str, Schedule] = {}
 
     @seed(SEED)
     @settings(simulated, phases=[Phase.generate])
-    @given(SCHEDULES)
+    @given(WORLDS[world])
     def run(schedule: Schedule) -> None:
         story = Story(schedule)
         found.update(
@@ -50,20 +59,22 @@ def broken() -> dict[str, Schedule]:
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 def test_under_all_faults_the_tool(
-    promise: Callable[[Story], None], broken: dict[str, Schedule]
+    promise: Callable[[Story], None], world: str, broken: dict[str, Schedule]
 ) -> None:
     if promise.__name__ in broken:
-        schedule = shrunk(promise, broken[promise.__name__])
+        schedule = shrunk(promise, broken[promise.__name__], WORLDS[world])
         story = Story(schedule)
         print(schedule, *story.world.lines.lines, sep="\n")
         promise(story)
 
 
-def shrunk(promise: Callable[[Story], None], schedule: Schedule) -> Schedule:
+def shrunk(
+    promise: Callable[[Story], None], schedule: Schedule, drawn: SearchStrategy[Schedule]
+) -> Schedule:
     """Return a smaller schedule that breaks the promise, where one is found."""
     with suppress(NoSuchExample):
         return find(
-            SCHEDULES,
+            drawn,
             lambda smaller: not is_kept(promise, Story(smaller)),
             settings=settings(simulated, max_examples=3 * simulated.max_examples),
             random=Random(SEED),

@@ -1,5 +1,6 @@
 """The brokers' hosts behind SSH, and the commands that run there."""
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from tests.fakes import FakePending
 from tests.simulation.clock import QUESTION_S
 from tests.simulation.schedule import Deed
-from tests.simulation.servers import Server
+from tests.simulation.servers import Life, Server
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -34,6 +35,20 @@ class Pending(FakePending):
         return super().still_runs()
 
 
+def is_beside_the_main_thread() -> bool:
+    return threading.current_thread() is not threading.main_thread()
+
+
+def refused() -> SshError:
+    return SshError("Connection refused", code="ssh-unreachable")
+
+
+def jvm_of(life: Life, now: float) -> Jvm:
+    """Return a process as its host shows it."""
+    identity = (life.pid, life.born)
+    return Jvm(life.start_ms, round((now - life.born) * 1000), life.pid, identity)
+
+
 class Host:
     """A broker's host behind SSH."""
 
@@ -41,6 +56,8 @@ class Host:
         self._world, self._clock, self._server = world, world.clock, server
         self.down_until = 0.0
         self.slow = False
+        self.two_until = 0.0  # it shows two processes
+        self.debt = 0.0  # the time that a look beside the main thread took: it is slept later
         self._running: list[Pending] = []
         self._starts = 0
 
@@ -101,32 +118,46 @@ class Host:
         return float(int(self._clock.now() - life.born)) if there else None
 
     def preflight(self, jvm: Jvm | None, find: bool = False) -> Readiness:
-        if not find:
-            return Readiness()
-        found = self.find_process()
-        return Readiness((), found.presence is Presence.PRESENT, found)
+        return Readiness()
 
     def find_process(self) -> FoundProcess:
         try:
-            self.reach()
-        except SshError as error:
+            self._look_for_process()
+        except (SshError, RuntimeError) as error:
             return FoundProcess(Presence.UNKNOWN, words=str(error))
-        if not self._server.nature.visible:
-            return FoundProcess(Presence.BLIND, words="the processes of others are hidden")
         life = self._server.life
+        if not self._shows_one_process:
+            return FoundProcess(Presence.BLIND, words="several processes match")
         if not life.alive:
-            return FoundProcess(Presence.ABSENT, words="no Java process matches")
-        born, age = round(life.born * 1000), round((self._clock.now() - life.born) * 1000)
-        jvm = Jvm(born, age, life.pid, ("boot", life.pid, born))
-        return FoundProcess(Presence.PRESENT, jvm, f"pid {life.pid} runs")
+            return FoundProcess(Presence.ABSENT, words="no process was found")
+        return FoundProcess(Presence.PRESENT, jvm=jvm_of(life, self._clock.now()))
 
     def observe_found(self, jvm: Jvm) -> Observation:
-        found = self.find_process()
-        if found.presence in (Presence.UNKNOWN, Presence.BLIND):
-            return Observation(Presence.UNKNOWN, words=found.words)
-        if found.jvm is not None and found.jvm.identity == jvm.identity:
+        try:
+            self._look_for_process()
+        except (SshError, RuntimeError) as error:
+            return Observation(Presence.UNKNOWN, words=str(error))
+        life = self._server.life
+        if not self._shows_one_process:
+            return Observation(Presence.BLIND, words="several processes match")
+        if life.alive and jvm_of(life, self._clock.now()).identity == jvm.identity:
             return Observation(Presence.PRESENT, words="its old process is there")
         return Observation(Presence.ABSENT, words="its old process is gone")
+
+    @property
+    def _shows_one_process(self) -> bool:
+        return self._server.nature.visible and self.two_until <= self._clock.now()
+
+    def _look_for_process(self) -> None:
+        if is_beside_the_main_thread():
+            self.debt = QUESTION_S if self.down and self.slow else self._server.nature.found
+            if self.down:
+                raise refused()
+            return
+        self.reach()
+        self._clock.sleep(self._server.nature.found)
+        if self.down:
+            raise refused()
 
     def observe_process(self, pid: int, age_s: float) -> Observation:
         try:
@@ -167,11 +198,11 @@ class Host:
 
     def _refused(self) -> Pending:
         after = QUESTION_S if self.slow else 0.0
-        return self._pending(after, SshError("Connection refused"))
+        return self._pending(after, refused())
 
     def reach(self) -> None:
         self._world.pay()
         self._world.require_threads()
         if self.down:
             self._clock.sleep(QUESTION_S if self.slow else 0.0)
-            raise SshError("Connection refused")
+            raise refused()

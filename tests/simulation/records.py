@@ -24,6 +24,7 @@ class Sent:
     acts_until: float = 0.0  # when it can no longer take a process down at its end
     # how many new answers of each broker the health checks had, at least, since the last stop
     news: int = 0
+    is_voter: bool = False
 
 
 @dataclass
@@ -35,7 +36,7 @@ class End:
     at: float
     up: frozenset[int]  # brokers whose JVM is alive and registered
     registered: frozenset[int]  # brokers that have a registration, also one of a JVM that has ended
-    zookeeper_away: bool  # for us
+    registry_away: bool  # for us
     # brokers that were up, after the world went on for a while
     settled: frozenset[int] = frozenset()
     defect: str = ""

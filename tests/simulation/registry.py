@@ -1,7 +1,7 @@
 """ZooKeeper as the tool sees it, and the lock of its run."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kafka_rolling_restart.errors import RegistryUnavailable, Stopped
 from kafka_rolling_restart.model.broker import Broker
@@ -55,9 +55,15 @@ class Registry:
 
     def ask(self, patience: float | None = None) -> None:
         self._world.pay()
-        if self._world.zookeeper_away or self._world.zookeeper_away_from_us:
+        if self._world.registry_away or self._world.registry_away_from_us:
             self._clock.sleep(patience or QUESTION_S)
             raise RegistryUnavailable("ZooKeeper does not answer")
+
+
+class Asked(Protocol):
+    """What the lock is asked of. Raises `RegistryUnavailable`."""
+
+    def ask(self, patience: float | None = None) -> None: ...
 
 
 class Lock:
@@ -65,7 +71,7 @@ class Lock:
 
     loss = "with the session"
 
-    def __init__(self, registry: Registry, clock: WorldClock) -> None:
+    def __init__(self, registry: Asked, clock: WorldClock) -> None:
         self._registry, self._clock = registry, clock
         self.lost = self.taken = False
         self.gap: tuple[float, float] | None = None  # between these it was lost

@@ -75,6 +75,11 @@ class Nature(Brief):
     visible: bool = True  # to ps
     cache: float | None = None  # a proxy that may not be emptied keeps answers for so long
     read: float = 0.0  # how long one reading takes
+    loads: float = 0.0  # how long its coordinators load once it is a member (KRaft)
+    found: float = 0.0  # how long it takes until its host has looked for its process (KRaft)
+
+
+ZOOKEEPER, KRAFT = "zookeeper", "kraft"
 
 
 class Kind(Enum):
@@ -98,6 +103,19 @@ class Kind(Enum):
     SESSIONS = "all sessions are lost"
     OUR_SESSION = "our session is lost"
     LOCK = "our session is lost and another run takes the lock"
+    # KRaft alone; where a voter is meant, `Fault.broker` is its place among the voters
+    VOTER_DIES = "a voter dies"
+    VOTER_FREEZES = "a voter freezes"
+    VOTER_LAGS = "a voter lags"
+    QUORUM = "the quorum has no majority"
+    FENCED = "it is fenced again"
+    LAGS = "its metadata lag"
+    LIAR = "it answers with old metadata and says that it is caught up"
+    UNREAD = "the metadata of the partitions cannot be read"
+    TWO = "its host shows two processes"
+
+    def __repr__(self) -> str:
+        return str(self)  # so that a schedule that is printed can be read back
 
 
 @dataclass(frozen=True, repr=False)
@@ -147,3 +165,11 @@ class Schedule(Brief):
     post_stop: Job | None = None
     post_start: Job | None = None
     allow_cached: bool = True
+    plan_size: int | None = None  # how many of the nodes are in the plan
+    registry: str = ZOOKEEPER
+    # of a KRaft cluster: which nodes are in the plan; whether the voters are the first three of
+    # the brokers; how its dedicated controllers behave, where they do not as usual
+    roles: str = "brokers"
+    combined: bool = False
+    controllers: tuple[Nature, ...] = ()
+    controllers_first: bool = True

@@ -27,6 +27,7 @@ class Life:
     frozen_until: float = 0.0
     registered_at: float | None = None
     killed_by_us: bool = False  # by a command of ours, at its end
+    ended_at: float | None = None
 
 
 class Server:
@@ -100,8 +101,8 @@ class Server:
             return
         self.last_blow = self._clock.now()
         life.frozen_until = self._clock.now() + seconds
-        if seconds > SESSION_S and self._owner is life:
-            self._clock.plan(SESSION_S, lambda: self._unregister(life))
+        if seconds > self._world.session_s and self._owner is life:
+            self._clock.plan(self._world.session_s, lambda: self._unregister(life))
             self._clock.plan(seconds + 1, lambda: self._register_again(life))
 
     def launch(self) -> None:
@@ -166,19 +167,20 @@ class Server:
 
     def _end(self, life: Life) -> None:
         life.alive = life.answers = False
+        life.ended_at = self._clock.now()
         self.caught_up = False
         if self._owner is life and self.czxid is not None:
-            self._clock.plan(SESSION_S, lambda: self._expire(life))
+            self._clock.plan(self._world.session_s, lambda: self._expire(life))
         self._world.look()
 
     def _expire(self, life: Life) -> None:
-        if self._world.zookeeper_away:
-            self._clock.plan(SESSION_S, lambda: self._expire(life))
+        if self._world.registry_away:
+            self._clock.plan(self._world.session_s, lambda: self._expire(life))
         else:
             self._unregister(life)
 
     def _unregister(self, life: Life) -> None:
-        if self._owner is life and self.czxid is not None and not self._world.zookeeper_away:
+        if self._owner is life and self.czxid is not None and not self._world.registry_away:
             self.czxid = None
             self.caught_up = self.in_sync = False
             self._world.elect_soon()
@@ -186,11 +188,12 @@ class Server:
 
     def _register(self, life: Life) -> None:
         late = (
-            self._clock.now() - life.born > SESSION_S + self.nature.answers + self.nature.recovers
+            self._clock.now() - life.born
+            > self._world.session_s + self.nature.answers + self.nature.recovers
         )
-        if self._world.zookeeper_away and self.nature.needs_zookeeper and late:
+        if self._world.registry_away and self.nature.needs_zookeeper and late:
             self.die(life)
-        elif self._world.zookeeper_away or self.czxid is not None:
+        elif self._world.registry_away or self.czxid is not None:
             self._step(life, 1, lambda: self._register(life))
         elif not life.told_to_stop:
             self._take_registration(life)
@@ -198,7 +201,7 @@ class Server:
 
     def _register_again(self, life: Life) -> None:
         if life.alive and not life.told_to_stop and self.czxid is None and life is self.life:
-            if self._world.zookeeper_away:
+            if self._world.registry_away:
                 self._clock.plan(1, lambda: self._register_again(life))
             else:
                 self._take_registration(life)

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.simulation.schedule import Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.schedule import KRAFT, Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.world import OF_KRAFT
 
 
 def one_of(*values: Any) -> st.SearchStrategy[Any]:
@@ -86,7 +87,12 @@ STOP = st.integers(0, 3)
 BROKERS = st.integers(0, 3) | st.none()
 LASTS = one_of(2.0, 10.0, 30.0, 90.0, 30_000.0)
 FAULTS = st.builds(
-    Fault, kind=st.sampled_from(Kind), broker=BROKERS, stop=STOP, at=TIMES, lasts=LASTS
+    Fault,
+    kind=one_of(*(kind for kind in Kind if kind not in OF_KRAFT)),
+    broker=BROKERS,
+    stop=STOP,
+    at=TIMES,
+    lasts=LASTS,
 ).map(
     lambda fault: (
         replace(fault, lasts=min(fault.lasts, 900.0))
@@ -148,4 +154,80 @@ KIND_SCHEDULES = st.builds(
     limit=st.just(300.0),
     signals=st.lists(st.builds(Signal, stop=STOP, at=TIMES), min_size=1, max_size=1).map(tuple),
     post_stop=st.none() | st.builds(Job, seconds=one_of(0.0, 7.0)),
+)
+
+
+# KRaft: no proxies, and no ZooKeeper; whatever runs is seen on its host, unless that shows two.
+OF_ZOOKEEPER = (
+    Kind.PROXY_STALE,
+    Kind.PROXY_GARBAGE,
+    Kind.PROXY_DOWN,
+    Kind.ZOOKEEPER,
+    Kind.SESSIONS,
+)
+KRAFT_KINDS = (*OF_KRAFT, *(kind for kind in Kind if kind not in (*OF_ZOOKEEPER, *OF_KRAFT)))
+FINDING = one_of(0.0, 0.3, 2.0, 8.0)
+LOADING = one_of(0.0, 10.0, 60.0)
+KRAFT_NATURES = st.builds(
+    lambda nature, found, loads: replace(
+        nature, visible=True, cache=None, needs_zookeeper=False, found=found, loads=loads
+    ),
+    NATURES,
+    FINDING,
+    LOADING,
+)
+KRAFT_FAULTS = st.builds(
+    Fault,
+    kind=st.sampled_from(KRAFT_KINDS),
+    broker=st.integers(0, 5) | st.none(),
+    stop=st.integers(0, 5),
+    at=TIMES,
+    lasts=LASTS,
+).map(
+    lambda fault: (
+        replace(fault, lasts=min(fault.lasts, 900.0))
+        if fault.kind in (Kind.PAUSED, Kind.HELD_UP)
+        else fault
+    )
+)
+KRAFT_BLOWS = one_of(Kind.DIES, Kind.FREEZES, Kind.RESTARTED, Kind.VOTER_DIES, Kind.QUORUM)
+KRAFT_LIES = one_of(Kind.LIAR, Kind.TWO, Kind.OUR_SESSION, Kind.LAGS)
+# A broker is fenced again 20 to 50 s after its start (KAFKA-19586).
+FENCED_AGAIN = st.builds(
+    Fault,
+    kind=st.just(Kind.FENCED),
+    broker=st.none(),
+    stop=st.integers(1, 3),
+    at=one_of(20.0, 27.0, 34.0, 45.0),
+    lasts=one_of(2.0, 6.0),
+)
+KRAFT_MISHAPS = st.one_of(
+    KRAFT_FAULTS.map(lambda fault: (fault,)),
+    CRITICAL.map(lambda fault: (fault,)),
+    FENCED_AGAIN.map(lambda fault: (fault,)),
+    st.builds(hidden_blow, KRAFT_FAULTS, KRAFT_LIES, KRAFT_BLOWS, one_of(1.0, 0.0, 5.0, 10.0)),
+)
+KRAFT_SCHEDULES = st.builds(
+    Schedule,
+    registry=st.just(KRAFT),
+    natures=st.lists(KRAFT_NATURES, min_size=2, max_size=4).map(tuple),
+    controllers=st.lists(KRAFT_NATURES, max_size=3).map(tuple),
+    roles=one_of("brokers", "controllers", "all"),
+    combined=st.booleans(),
+    controllers_first=st.booleans(),
+    count=one_of(2, 1, 3),
+    interval=one_of(5.0, 10.0),
+    limit=one_of(60.0, 150.0, 600.0),
+    election=one_of(1.0, 3.0),
+    faults=st.lists(KRAFT_MISHAPS, max_size=4).map(lambda mishaps: sum(mishaps, ())),
+    signals=st.lists(SIGNALS, max_size=2).map(tuple),
+    pre_stop=JOBS,
+    post_stop=JOBS,
+    post_start=JOBS,
+).map(
+    lambda schedule: (
+        replace(schedule, roles="brokers")
+        if schedule.combined and schedule.roles == "controllers"
+        else schedule
+    )
 )

@@ -1,6 +1,6 @@
 """The cluster as a whole, its faults, and the tool at work on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from kafka_rolling_restart import main
 from kafka_rolling_restart.model.broker import Broker, Jvm
 from kafka_rolling_restart.output.report import Report
+from kafka_rolling_restart.roll import plan as plans
 from kafka_rolling_restart.roll.roll import Roll
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
@@ -15,14 +16,47 @@ from kafka_rolling_restart.signals import Signals
 from kafka_rolling_restart.task import Tasks
 from tests.fakes import Collector, FakeReportFile
 from tests.simulation.clock import FOREVER, QUESTION_S, Killed, WorldClock
-from tests.simulation.hosts import Host
+from tests.simulation.hosts import Host, jvm_of
+from tests.simulation.kraft import KraftRegistry, Metadata, Port, read_many, source
 from tests.simulation.metrics import Proxy
+from tests.simulation.nodes import Node
+from tests.simulation.quorum import Controllers
 from tests.simulation.records import End, Sent
 from tests.simulation.registry import Lock, Registry
-from tests.simulation.schedule import Deed, Fault, Job, Kind, Schedule, Signal
-from tests.simulation.servers import Server
+from tests.simulation.schedule import KRAFT, Deed, Fault, Job, Kind, Nature, Schedule, Signal
+from tests.simulation.servers import SESSION_S, Server
 
 AFTERWARDS_S = 300.0  # how long the world goes on after the run
+KRAFT_SESSION_S = 9.0  # Kafka's broker.session.timeout.ms
+LONGEST_LIE_S = 10.0  # how old the metadata are at the most that a broker passes off as new
+QUESTIONS, KRAFT_QUESTIONS = 3, 6  # without an answer that one check may ask
+VOTERS = 3
+OF_KRAFT = (
+    Kind.VOTER_DIES,
+    Kind.VOTER_FREEZES,
+    Kind.VOTER_LAGS,
+    Kind.QUORUM,
+    Kind.FENCED,
+    Kind.LAGS,
+    Kind.LIAR,
+    Kind.UNREAD,
+    Kind.TWO,
+)
+
+
+def make_nodes(world: "World") -> list[Node]:
+    """Return the nodes of a KRaft cluster: the brokers, then the dedicated controllers."""
+    schedule = world.schedule
+    natures = list(schedule.natures)
+    if schedule.combined:
+        natures += [Nature()] * (VOTERS - len(natures))
+        return [Node(world, place, one, True, place < VOTERS) for place, one in enumerate(natures)]
+    brokers = [Node(world, place, one, True, False) for place, one in enumerate(natures)]
+    controllers = [*schedule.controllers, *[Nature()] * VOTERS][:VOTERS]
+    return [
+        *brokers,
+        *(Node(world, len(brokers) + i, one, False, True) for i, one in enumerate(controllers)),
+    ]
 
 
 class Task:
@@ -68,7 +102,10 @@ class World:
     def __post_init__(self) -> None:
         self.began = self.clock.now()
         self._czxid = 10
-        self.zookeeper_until = self.ours_until = 0.0
+        self.registry_until = self.ours_until = self.unread_until = 0.0
+        self.is_kraft = self.schedule.registry == KRAFT
+        self.session_s = KRAFT_SESSION_S if self.is_kraft else SESSION_S
+        self.read_since: float | None = None  # when the questions of a check began
         self.tasks = Tasks(
             self._tasks(self.schedule.pre_stop),
             self._tasks(self.schedule.post_stop),
@@ -76,13 +113,19 @@ class World:
         )
         self.busy_until = 0.0
         self.calm = False
-        self.servers = [
+        self.nodes = make_nodes(self) if self.is_kraft else []
+        self.servers: Sequence[Server] = self.nodes or [
             Server(self, place, nature) for place, nature in enumerate(self.schedule.natures)
         ]
         self.controller: Server | None = self.servers[0]
         self.hosts = [Host(self, server) for server in self.servers]
-        self.proxies = [Proxy(self, server) for server in self.servers]
-        self.registry = Registry(self)
+        self.proxies: Sequence[Proxy | Port] = [Proxy(self, server) for server in self.servers]
+        self.registry: Registry | KraftRegistry = Registry(self)
+        if self.is_kraft:
+            self.controllers = Controllers(self, [one for one in self.nodes if one.is_voter])
+            self.metadata = Metadata(self.nodes)
+            self.proxies = [Port() for _ in self.nodes]
+            self.registry = KraftRegistry(self, self.nodes)
         self.lock = Lock(self.registry, self.clock)
         self.lines = Collector()
         self.report = Report(self.lines, clock=self.clock)
@@ -98,11 +141,13 @@ class World:
 
     # What is true
     @property
-    def zookeeper_away(self) -> bool:
-        return self.zookeeper_until > self.clock.now()
+    def registry_away(self) -> bool:
+        if self.is_kraft:
+            return not self.controllers.commits
+        return self.registry_until > self.clock.now()
 
     @property
-    def zookeeper_away_from_us(self) -> bool:
+    def registry_away_from_us(self) -> bool:
         return self.ours_until > self.clock.now()
 
     @property
@@ -115,13 +160,39 @@ class World:
 
     @property
     def whole(self) -> bool:
-        known = not self.zookeeper_away and not self.zookeeper_away_from_us
+        known = not self.registry_away and not self.registry_away_from_us
+        if self.is_kraft:
+            return known and self.controllers.whole and self._nodes_are_whole
         return (
             known and self.controller is not None and all(server.whole for server in self.servers)
         )
 
+    @property
+    def _nodes_are_whole(self) -> bool:
+        return all(one.whole for one in self.nodes if one.is_broker) and not self.loads
+
+    @property
+    def loads(self) -> bool:
+        """Tell whether coordinators load in the process that followed our last stop."""
+        if not self.stops:
+            return False
+        sent = self.stops[-1]
+        since = [life for life in sent.server.lives if life.born >= sent.at]
+        node = self.nodes[sent.server.id - 1]
+        return len(since) == 1 and node.is_broker and node.loads
+
+    def lets_leave(self, node: Node) -> bool:
+        """Tell whether a broker may end in good order now: the quorum is there, and no other broker
+        lags."""
+        others = [one for one in self.nodes if one is not node and one.is_broker]
+        lagging = any(one.lags for one in others if one.czxid is not None and one.alive)
+        return self.controllers.commits and not lagging
+
     def look(self) -> None:
         """Note whether the cluster is whole now. Called after whatever may change that."""
+        if self.is_kraft:
+            self.controllers.notice()
+            self.metadata.note(self.clock.now())
         if self._wholes[-1][1] != self.whole:
             self._wholes.append((self.clock.now(), self.whole))
 
@@ -138,6 +209,8 @@ class World:
         return self._czxid
 
     def elect_soon(self) -> None:
+        if self.is_kraft:
+            return
         if self.controller is None or self.controller.czxid is None:
             self.controller = None
             self.look()
@@ -150,17 +223,18 @@ class World:
 
     def pay(self) -> None:
         """Let the time pass that readings beside the main thread took."""
-        debt = max(proxy.debt for proxy in self.proxies)
-        for proxy in self.proxies:
-            proxy.debt = 0.0
+        debtors = [*self.proxies, *self.hosts]
+        debt = max(one.debt for one in debtors)
+        for one in debtors:
+            one.debt = 0.0
         self.clock.sleep(debt)
 
     def look_for_excuse(self, place: int) -> None:
         """Note whether there is a reason not to send a start to a broker now. Called at each look
         of the tool."""
         away = (
-            self.zookeeper_away
-            or self.zookeeper_away_from_us
+            self.registry_away
+            or self.registry_away_from_us
             or self.hosts[place].down
             or self.has_no_threads
         )
@@ -181,6 +255,7 @@ class World:
             self.file.on_disk,
             acts_until=self.clock.now() + server.nature.stop.acts,
             news=min(proxy.news for proxy in self.proxies),
+            is_voter=self.is_kraft and self.nodes[server.id - 1].is_voter,
         )
         self.stops.append(sent)
         for proxy in self.proxies:
@@ -229,7 +304,13 @@ class World:
         self.look()
         self.clock.plan(fault.lasts, self.look)
 
-    def _strike(self, fault: Fault, server: Server, host: Host, proxy: Proxy, until: float) -> None:
+    def _strike(
+        self, fault: Fault, server: Server, host: Host, proxy: Proxy | Port, until: float
+    ) -> None:
+        if fault.kind in OF_KRAFT:
+            if self.is_kraft:
+                self._strike_kraft(fault, self.nodes[server.id - 1], host, until)
+            return
         deeds: dict[Kind, Callable[[], Any]] = {
             Kind.DIES: lambda: server.die(server.life),
             Kind.FREEZES: lambda: server.freeze(fault.lasts),
@@ -244,13 +325,36 @@ class World:
             Kind.PROXY_STALE: lambda: setattr(proxy, "stale_until", until),
             Kind.PROXY_GARBAGE: lambda: setattr(proxy, "garbage_until", until),
             Kind.PROXY_DOWN: lambda: setattr(proxy, "down_until", until),
-            Kind.ZOOKEEPER: lambda: setattr(self, "zookeeper_until", until),
+            Kind.ZOOKEEPER: lambda: setattr(self, "registry_until", until),
             Kind.ZOOKEEPER_OURS: lambda: setattr(self, "ours_until", until),
             Kind.SESSIONS: self._lose_sessions,
             Kind.OUR_SESSION: lambda: setattr(self.lock, "lost", True),
             Kind.LOCK: self._lose_lock,
         }
         deeds[fault.kind]()
+
+    def _strike_kraft(self, fault: Fault, node: Node, host: Host, until: float) -> None:
+        voters = self.controllers.voters
+        voter = voters[fault.broker % len(voters)] if fault.broker is not None else None
+        voter = voter or (node if node.is_voter else voters[0])
+        lasts = fault.lasts
+        deeds: dict[Kind, Callable[[], Any]] = {
+            Kind.VOTER_DIES: lambda: self._let_die(voter, lasts),
+            Kind.VOTER_FREEZES: lambda: voter.freeze(lasts),
+            Kind.VOTER_LAGS: lambda: voter.lag(lasts),
+            Kind.QUORUM: lambda: setattr(self.controllers, "cut_until", until),
+            Kind.FENCED: lambda: node.fence(min(lasts, 30.0)),
+            Kind.LAGS: lambda: node.lag(lasts),
+            Kind.LIAR: lambda: node.lie(min(lasts, LONGEST_LIE_S)),
+            Kind.UNREAD: lambda: setattr(self, "unread_until", until),
+            Kind.TWO: lambda: setattr(host, "two_until", until),
+        }
+        deeds[fault.kind]()
+
+    def _let_die(self, voter: Node, lasts: float) -> None:
+        """Let a voter die, and somebody start it again after a while."""
+        voter.die(voter.life)
+        self.clock.plan(lasts, voter.launch)
 
     def _lose_sessions(self) -> None:
         self.lock.lost = True
@@ -284,41 +388,79 @@ class World:
     def _end(self, status: int | None) -> End:
         defect = next((line for line in self.lines.lines if "Traceback" in line), "")
         registered = frozenset(server.id for server in self.servers if server.czxid is not None)
-        away = self.zookeeper_away or self.zookeeper_away_from_us
+        away = self.registry_away or self.registry_away_from_us
         return End(status, self.clock.now(), self._up(), registered, away, defect=defect)
 
     def _up(self) -> frozenset[int]:
+        if self.is_kraft:  # one that is fenced for a while is not down
+            return frozenset(one.id for one in self.nodes if one.alive and one.life.state == 3)
         return frozenset(server.id for server in self.servers if server.registered)
 
     def _roll(self) -> Roll:
-        brokers = {
-            server.id: Broker(server.id, f"n{server.id}", server.czxid or 0)
-            for server in self.servers
-        }
+        brokers = self._brokers()
         hosts: Any = dict(zip(brokers, self.hosts, strict=True))
         schedule = self.schedule
+        plan = self._plan(brokers)
+        self.planned = [self.servers[one.id - 1] for one in plan]
+        questions = KRAFT_QUESTIONS if self.is_kraft else QUESTIONS
         return Roll(
             brokers=brokers,
-            plan=list(brokers.values()),
+            plan=plan,
             hosts=hosts,
-            watch=ClusterWatch(
-                brokers,
-                self.registry,
-                dict(zip(brokers, self.proxies, strict=True)),
-                self.clock,
-                allow_cached=schedule.allow_cached,
-            ),
+            watch=self._watch(brokers),
             tasks=self.tasks,
             rule=HealthRule(
-                schedule.count, schedule.interval, schedule.limit, longest_check=3 * QUESTION_S
+                schedule.count,
+                schedule.interval,
+                schedule.limit,
+                longest_check=questions * QUESTION_S,
             ),
             clock=self.clock,
             report=self.report,
             signals=self.signals,
             resume=lambda ids: f"resume {','.join(map(str, ids))}",
-            jvms={
-                server.id: Jvm(server.life.start_ms, 0, server.life.pid) for server in self.servers
-            },
+            jvms=self._first_jvms(),
+        )
+
+    def _first_jvms(self) -> dict[int, Jvm]:
+        """Return what the preflight found: metrics tell of every broker, hosts of those in the
+        plan."""
+        now = self.clock.now()
+        if self.is_kraft:
+            return {one.id: jvm_of(one.life, now) for one in self.planned}
+        return {one.id: Jvm(one.life.start_ms, 0, one.life.pid) for one in self.servers}
+
+    def _brokers(self) -> dict[int, Broker]:
+        if not self.is_kraft:
+            return {one.id: Broker(one.id, f"n{one.id}", one.czxid or 0) for one in self.servers}
+        return {
+            one.id: Broker(
+                one.id, f"n{one.id}", is_broker=one.is_broker, is_controller=one.is_voter
+            )
+            for one in self.nodes
+        }
+
+    def _plan(self, brokers: dict[int, Broker]) -> list[Broker]:
+        if not self.is_kraft:
+            return list(brokers.values())[: self.schedule.plan_size]
+        wanted = plans.of_roles(brokers, self.schedule.roles)
+        leader = self.controllers.voters[0].id
+        ordered = plans.in_order(list(wanted.values()), leader, self.schedule.controllers_first)
+        return ordered[: self.schedule.plan_size]
+
+    def _watch(self, brokers: dict[int, Broker]) -> ClusterWatch:
+        if isinstance(self.registry, KraftRegistry):
+            kraft = self.registry
+            return ClusterWatch(
+                brokers,
+                kraft,
+                {one.id: source(self, kraft, one) for one in self.nodes},
+                self.clock,
+                read_many=read_many(self, kraft),
+            )
+        proxies: Any = dict(zip(brokers, self.proxies, strict=True))
+        return ClusterWatch(
+            brokers, self.registry, proxies, self.clock, allow_cached=self.schedule.allow_cached
         )
 
     def _tasks(self, job: Job | None) -> list[Any]:
