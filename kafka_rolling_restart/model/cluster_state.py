@@ -77,7 +77,8 @@ class ClusterState:
     quorum. ``members`` are the brokers in it that are not fenced. ``under_replicated`` and
     ``offline`` are the union of what the witnesses say. ``loading`` are brokers whose group
     coordinator still loads. ``unknown`` says why something of this could not be read, in words;
-    then the rest tells nothing. ``quorum`` is None for a cluster that has none.
+    then the rest tells nothing; with ``is_denied`` that is for want of a right, and waiting does
+    not help. ``quorum`` is None for a cluster that has none.
     """
 
     asked_at: float
@@ -91,3 +92,4 @@ class ClusterState:
     loading: tuple[int, ...] = ()
     quorum: Quorum | None = None
     unknown: str = ""
+    is_denied: bool = False

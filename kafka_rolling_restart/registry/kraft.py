@@ -39,6 +39,7 @@ POLL_S = 0.2  # from one question to the quorum to the next meanwhile
 MAX_RACK = 40  # characters that are shown
 SHOWN = 80  # characters of what somebody registered
 MAX_WORDS = 300  # characters of a reason
+MAX_COMMAND = 600  # of one that ends with a command to type
 VOTERS_S = 1.0  # for the voters to answer on their ports
 VOTERS_AGAIN_S = 10.0  # from one such question to the next
 QUESTIONS = 4  # of one look at all, each of which may take its whole timeout
@@ -194,6 +195,9 @@ class Kraft:
         limit = timeout or self.timeout
         try:
             return self._state(asked_at, frozenset(restarted), limit)
+        except RegistryDenied as error:
+            words = clean(str(error), MAX_COMMAND)
+            return ClusterState(asked_at, self._clock.now(), unknown=words, is_denied=True)
         except Exception as error:  # whatever it was, nothing is known
             LOG.debug("the state of the cluster is not known", exc_info=True)
             now = self._clock.now()

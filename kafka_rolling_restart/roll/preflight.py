@@ -70,11 +70,15 @@ def preflight(
 
 
 def _partitions_problem(readings: Mapping[int, Sample], registry: Registry) -> Problem | None:
-    """Return the problem of a cluster of which nothing would tell how its partitions are."""
+    """Return the problem of a cluster of which nothing would tell how its partitions are.
+
+    A right that is missing would keep the cluster from being healthy for the whole first wait.
+    """
+    state = registry.state()
+    if state is not None and state.is_denied:
+        return Problem(state.unknown, code="kafka-access-denied")
     metrics = [one.metrics for one in readings.values() if one.metrics is not None]
-    if all(one.under_replicated is not None for one in metrics):
-        return None
-    if registry.state() is not None:
+    if state is not None or all(one.under_replicated is not None for one in metrics):
         return None
     text = (
         "nothing would tell whether all partitions are in sync: --metrics none needs Kafka's own "

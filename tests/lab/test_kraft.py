@@ -37,6 +37,7 @@ CONTROLLERS = (
 ROLL_TIMEOUT = 300.0  # s
 MOMENT_TIMEOUT = 60.0  # s
 LOCK_DIES = 30.0  # s; the session of a run that was killed lasts for 15
+REFUSED_WITHIN = 15.0  # s; the first wait would take 20
 SSH_PORT = 22022
 PASSWORD = "correct horse"
 # what a user of the tool needs, and no more
@@ -268,6 +269,7 @@ class TestSecurity:
         assert named in finished.stderr, said(finished)
         lines = [line for line in finished.stderr.splitlines() if "found 1 problem" not in line]
         assert len(lines) == 1, said(finished)
+        assert finished.seconds < REFUSED_WITHIN, said(finished)
         assert service_calls(lab) == []
         assert PASSWORD not in said(finished) and "Traceback" not in said(finished)
 

@@ -210,6 +210,20 @@ def test_a_refused_login_is_not_taken_for_silence(kafka: FakeKafka) -> None:
         Kraft([("b1", 9092)], kafka, FakeClock()).connect()
 
 
+def test_a_missing_right_is_told_apart_from_what_may_yet_be_known(kafka: FakeKafka) -> None:
+    kraft = connected(kafka)
+    command = f"kafka-acls.sh --bootstrap-server {'b' * 250}:9092 --topic '*'"
+
+    def deny(_address: Address, _timeout: float) -> Metadata:
+        raise RegistryDenied(f"a right is missing. Give it: `{command}`", code="x")
+
+    kafka.metadata = deny  # type: ignore[method-assign, assignment]
+    state = kraft.state()
+    assert state.is_denied and command in state.unknown
+    kafka.quorum_is_lost = True
+    assert not kraft.state().is_denied
+
+
 # The quorum comes first
 
 
