@@ -182,7 +182,11 @@ def _show_plan(parts: factory.Parts, roll: Roll, controller: int | None) -> None
     lines, warnings = plan.describe(
         parts.cluster, parts.registry.where, settings.wanted_folder, roll.brokers, controller
     )
-    commands = plan.rules(roll.rule, settings.stop_command, settings.start_command)
+    has_controllers = any(not one.is_broker for one in roll.plan)
+    of_controllers = parts.host_factory.controller_commands if has_controllers else None
+    commands = plan.rules(
+        roll.rule, (settings.stop_command, settings.start_command), of_controllers
+    )
     for line in [*lines, *commands, *roll.tasks.sources]:
         roll.report.say(line)
     for warning in [*warnings, *parts.registry.notes()]:

@@ -174,13 +174,26 @@ def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: in
     return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
 
 
-def rules(rule: HealthRule, stop: str, start: str) -> list[str]:
-    """Return the plan's lines about what is done and when it goes on."""
+def rules(
+    rule: HealthRule,
+    commands: tuple[str, str],
+    controller_commands: tuple[str, str] | None = None,
+) -> list[str]:
+    """Return the plan's lines about what is done and when it goes on.
+
+    ``controller_commands`` stop and start the dedicated controllers of the plan, if it has any and
+    theirs are others.
+    """
     checks = f"{rule.count} checks {rule.interval:g} s apart" if rule.count > 1 else "1 check"
-    return [
-        f"commands: stop `{stop}`, start `{start}`",
-        f"healthy in {checks}, at most {rule.limit:g} s unhealthy",
-    ]
+    lines = [f"commands: {_both(commands)}"]
+    if controller_commands is not None and controller_commands != commands:
+        lines.append(f"commands for controllers: {_both(controller_commands)}")
+    return [*lines, f"healthy in {checks}, at most {rule.limit:g} s unhealthy"]
+
+
+def _both(commands: tuple[str, str]) -> str:
+    stop, start = commands
+    return f"stop `{stop}`, start `{start}`"
 
 
 def left_alone(before: Sequence[Broker], after: Sequence[Broker], with_tasks: bool) -> str:
