@@ -177,24 +177,16 @@ def _plan(parts: factory.Parts, report: Report, signals: Signals) -> Roll:
     )
 
 
-def _commands(
-    parts: factory.Parts, roll: Roll
-) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
-    """Return the commands of brokers and of controllers as they were given, where the plan has
-    any."""
-    hosts = parts.host_factory
-    has_controllers = any(not one.is_broker for one in roll.plan)
-    has_brokers = any(one.is_broker for one in roll.plan) or not has_controllers
-    of_controllers = hosts.controller_commands or hosts.commands
-    return (hosts.commands if has_brokers else None, of_controllers if has_controllers else None)
-
-
 def _show_plan(parts: factory.Parts, roll: Roll, controller: int | None) -> None:
     settings = parts.settings
     lines, warnings = plan.describe(
         parts.cluster, parts.registry.where, settings.wanted_folder, roll.brokers, controller
     )
-    commands = plan.rules(roll.rule, *_commands(parts, roll))
+    has_controllers = any(not one.is_broker for one in roll.plan)
+    of_controllers = parts.host_factory.controller_commands if has_controllers else None
+    commands = plan.rules(
+        roll.rule, (settings.stop_command, settings.start_command), of_controllers
+    )
     for line in [*lines, *commands, *roll.tasks.sources]:
         roll.report.say(line)
     for warning in [*warnings, *parts.registry.notes()]:

@@ -187,20 +187,25 @@ def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: in
 
 
 def rules(
-    rule: HealthRule, brokers: tuple[str, str] | None, controllers: tuple[str, str] | None
+    rule: HealthRule,
+    commands: tuple[str, str],
+    controller_commands: tuple[str, str] | None = None,
 ) -> list[str]:
-    """Return the plan's lines about what is done and when it goes on: the stop and the start
-    command of brokers and of dedicated controllers, where any is restarted."""
+    """Return the plan's lines about what is done and when it goes on.
+
+    ``controller_commands`` stop and start the dedicated controllers of the plan, if it has any and
+    theirs are others.
+    """
     checks = f"{rule.count} checks {rule.interval:g} s apart" if rule.count > 1 else "1 check"
-    lines = []
-    if brokers is not None:
-        lines.append(f"commands: stop `{brokers[0]}`, start `{brokers[1]}`")
-    if controllers is not None:
-        lines.append(f"commands of controllers: stop `{controllers[0]}`, start `{controllers[1]}`")
-    return [
-        *lines,
-        f"healthy in {checks}, at most {rule.limit:g} s unhealthy",
-    ]
+    lines = [f"commands: {_both(commands)}"]
+    if controller_commands is not None and controller_commands != commands:
+        lines.append(f"commands for controllers: {_both(controller_commands)}")
+    return [*lines, f"healthy in {checks}, at most {rule.limit:g} s unhealthy"]
+
+
+def _both(commands: tuple[str, str]) -> str:
+    stop, start = commands
+    return f"stop `{stop}`, start `{start}`"
 
 
 def left_alone(before: Sequence[Broker], after: Sequence[Broker], with_tasks: bool) -> str:

@@ -37,6 +37,7 @@ CONTROLLERS = (
 ROLL_TIMEOUT = 300.0  # s
 MOMENT_TIMEOUT = 60.0  # s
 LOCK_DIES = 30.0  # s; the session of a run that was killed lasts for 15
+GLANCES = 5.0  # s; between two checks the run looks every 2 s, each of which may take 2 s
 REFUSED_WITHIN = 15.0  # s; the first wait would take 20
 SSH_PORT = 22022
 PASSWORD = "correct horse"
@@ -551,6 +552,7 @@ class TestBrokersThatAreNotWell:
         reach(kraft_lab, "back", "")
         first.freeze()
         wait_for("it is fenced", lambda: leader.metric(FENCED) == 1, 20)
+        time.sleep(GLANCES)
         first.thaw()
         thawed = time.time()
         finished = run.finish(ROLL_TIMEOUT)

@@ -9,6 +9,7 @@ from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.output.summarize import pieces
 from kafka_rolling_restart.registry.zookeeper import wrong_chroot
+from kafka_rolling_restart.roll import plan as plans
 from kafka_rolling_restart.roll.plan import (
     Finding,
     _finding,
@@ -29,6 +30,7 @@ from kafka_rolling_restart.roll.plan import (
 from kafka_rolling_restart.roll.plan import (
     findings as put_together,
 )
+from kafka_rolling_restart.settings.rules import HealthRule
 from tests.fakes import SOUND
 
 BROKERS = {1: Broker(1, "n1", 10), 2: Broker(2, "n2", 11), 5: Broker(5, "n5", 12)}
@@ -322,3 +324,15 @@ def test_who_is_left_alone_for_being_younger_is_said_and_that_no_task_runs_there
         f"{said}. No task is run for these"
     )
     assert left_alone(before, before, with_tasks=True) == ""
+
+
+def test_the_commands_of_controllers_are_told_where_they_are_others() -> None:
+    rule, of_brokers = HealthRule(2, 5, 600), ("stop it", "start it")
+    of_controllers = ("stop c", "start c")
+    alone, both = (
+        plans.rules(rule, of_brokers, of_brokers),
+        plans.rules(rule, of_brokers, of_controllers),
+    )
+    assert alone == plans.rules(rule, of_brokers)
+    assert alone[0] == both[0] == "commands: stop `stop it`, start `start it`"
+    assert both[1] == "commands for controllers: stop `stop c`, start `start c`"
