@@ -28,6 +28,8 @@ SOUND = Metrics(state=3, under_replicated=0, offline_partitions=0, active_contro
 class NoClusterState:
     """A registry that knows the members and nothing else."""
 
+    poll_s = 0.1
+
     def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> None:
         return None
 

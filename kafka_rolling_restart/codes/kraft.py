@@ -113,12 +113,14 @@ KRAFT = Chapter(
             (QUORUM_STATUS,),
         ),
         Entry(
-            "quorum-too-few",
-            "too few other voters of the quorum are caught up (warning)",
-            "If this voter stopped now, the quorum could lose its majority, or the quorum did not "
-            "answer. The node was not stopped; the run waits until the cluster is healthy, and "
-            "asks again.",
-            "Check the controllers that the line names as not caught up.",
+            "not-stopped-yet",
+            "something was against a stop at the last moment",
+            "Right before a node is stopped, the cluster is asked once more. It was not as well as "
+            "at the last check: a broker is missing, partitions are not in sync, or the quorum "
+            "could lose its majority, or did not answer. The node was not stopped. As a warning: "
+            "the run waits until the cluster is healthy, and asks again. At the end of a run: that "
+            "happened too often.",
+            "Check what the line names: brokers, partitions or controllers.",
             (QUORUM_STATUS, QUORUM_REPLICATION),
         ),
         Entry(

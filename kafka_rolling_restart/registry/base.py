@@ -32,6 +32,11 @@ class RunLock(Protocol):
 class Membership(Protocol):
     """Who is a member of the cluster now, and what the cluster says of itself."""
 
+    @property
+    def poll_s(self) -> float:
+        """How long (s) to leave it alone between two looks at one broker."""
+        ...
+
     def observe(
         self, ids: Collection[int], timeout: float | None = None
     ) -> Mapping[int, Observation]:

@@ -69,6 +69,8 @@ class Client(Groups, MetadataClient, Protocol):
 class Kraft:
     """A cluster without ZooKeeper. ``timeout`` (s) is for each question."""
 
+    poll_s = 0.5  # each look is two connections, with a login each
+
     def __init__(
         self, bootstrap: Sequence[Address], client: Client, clock: Clock, timeout: float = 10.0
     ) -> None:
@@ -77,6 +79,7 @@ class Kraft:
         self._clock = clock
         self.timeout = timeout
         self._addresses: dict[int, Address] = {}  # of the brokers, as they were told last
+        self._cluster_id = ""
         self._fenced: frozenset[int] = frozenset()
         self._controllers: frozenset[int] = frozenset()  # the voters that are no brokers
         self._voters: dict[int, Address] = {}  # where they were told to be
@@ -103,6 +106,7 @@ class Kraft:
                 "no metadata quorum. Give its --zookeeper, or its `zookeeper` in the configuration",
                 code="cluster-on-zookeeper",
             )
+        self._cluster_id = nodes.cluster_id
         self._remember(nodes)
 
     def close(self) -> None:
@@ -115,7 +119,7 @@ class Kraft:
         Raises `Refused` for a broker without a usable host.
         """
         quorum, nodes = self._read_current(self.timeout, frozenset())
-        voters = quorum.voter_ids
+        voters = quorum.voter_ids - self._fenced_voters(quorum, nodes)
         found = {
             one.id: _broker(one, one.id in voters) for one in nodes.brokers if not one.is_fenced
         }
@@ -129,10 +133,25 @@ class Kraft:
             )
         return dict(sorted(found.items()))
 
+    def _fenced_voters(self, quorum: Quorum, nodes: Nodes) -> frozenset[int]:
+        """Return the combined nodes that are fenced, before Kafka 4.0: there they are told nowhere.
+
+        Where any voter is a broker, a voter that is none is taken for one of them.
+        """
+        known = {one.id for one in nodes.brokers}
+        if nodes.knows_fenced or not quorum.voter_ids & known:
+            return frozenset()
+        return quorum.voter_ids - known
+
     def notes(self) -> list[Problem]:
         """Tell which registered brokers are fenced: they are down or starting, or gone for ever."""
-        _quorum, nodes = self._read_current(self.timeout, frozenset())
-        fenced = [one.id for one in nodes.brokers if one.is_fenced]
+        quorum, nodes = self._read_current(self.timeout, frozenset())
+        known = {one.id for one in nodes.brokers}
+        missing = {one.id for one in nodes.brokers if one.is_fenced}
+        missing |= self._fenced_voters(quorum, nodes)
+        # before Kafka 4.0 a fenced broker is told nowhere, but it follows the quorum if it runs
+        missing |= {one.id for one in quorum.observers if one.is_caught_up} - known
+        fenced = sorted(missing)
         if not fenced:
             return []
         ids = ", ".join(map(str, fenced))
@@ -294,6 +313,13 @@ class Kraft:
         quorum, current = self._current(until, without, self._quorum(limit, without))
         addresses = [self._addresses[one] for one in current if one in self._addresses]
         nodes = first_answer(addresses, self._client.cluster, self._left(until))
+        if nodes.cluster_id != self._cluster_id:
+            raise RegistryUnavailable(
+                f"a broker says that it belongs to another cluster than the first one: "
+                f"{clean(nodes.cluster_id, SHOWN)}, not {clean(self._cluster_id, SHOWN)}",
+                ADVICE,
+                code="registry-unreachable",
+            )
         self._remember(nodes)
         return quorum, nodes
 

@@ -105,6 +105,8 @@ class ZooKeeper:
     the past.
     """
 
+    poll_s = 0.1  # one question over an open connection
+
     def __init__(
         self,
         hosts: str,

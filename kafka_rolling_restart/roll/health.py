@@ -55,6 +55,13 @@ def judge(
     return Verdict(Health.HEALTHY)
 
 
+def judge_cluster(
+    expected: Mapping[int, Broker], members: Mapping[int, Observation], state: ClusterState
+) -> list[Reason]:
+    """Judge what the registry and the cluster say, without any metrics. Return what is wrong."""
+    return _not_members(expected, members) + _of_cluster(expected, {}, state)
+
+
 def _not_members(
     expected: Mapping[int, Broker], members: Mapping[int, Observation]
 ) -> list[Reason]:

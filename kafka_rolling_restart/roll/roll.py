@@ -38,8 +38,8 @@ from kafka_rolling_restart.text import describe
 # of the last look at lock and health; a lock may be lost with its session after 10 s
 SEND_WITHIN_S = 8.0
 LOCK_SLOW_S = 3.0  # a lock whose coordinator has just moved answers late, and then quickly
-QUORUM_S = 5.0  # for the answer of the quorum right before a stop
-QUORUM_WAITS = 2  # for a quorum that cannot spare a voter, though the cluster is healthy
+GLANCE_S = 5.0  # for what the cluster says of itself right before a stop
+MORE_WAITS = 3  # for a cluster that is healthy, and not any more right before a stop
 FORKED = 70  # exit status of a task's child process that took itself for us
 # when a broker is stopped, the news of the health may be older than the interval by this much
 MARGIN_S = 10.0
@@ -238,20 +238,20 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
     restart it."""
     host = roll.hosts[broker.id]
     observer = Observer(broker, host, metrics, roll.watch.registry, roll.clock)
-    restart = Restart(
-        broker, host, observer, roll.clock, Limits(roll.rule.limit), RollEvents(roll, broker)
-    )
+    limits = Limits(roll.rule.limit, registration_poll=roll.watch.registry.poll_s)
+    restart = Restart(broker, host, observer, roll.clock, limits, RollEvents(roll, broker))
     _renew_news(roll, lock, broker)  # the tasks are over
     seen = restart.look_before()
     waits = 0
     while True:
-        is_changed = _renew_news(roll, lock, broker)
-        against = "" if is_changed else _against_stop(roll, broker)
-        if not is_changed and not against:
-            break
+        against = _against_stop(roll, broker)
         if against:
             waits += 1
-            _wait_for_quorum(roll, broker, against, waits)
+            _wait_once_more(roll, broker, against, waits)
+        # the lock last: what it says is believed for some seconds alone
+        is_changed = _renew_news(roll, lock, broker)
+        if not against and not is_changed:
+            break
         seen = restart.look_before()
     objection = _too_late(roll.clock, roll.asked_for_lock_at)
     if _was_restarted(roll, broker, seen):
@@ -263,26 +263,26 @@ def _restart_on_news(roll: Roll, broker: Broker, lock: RunLock, metrics: Metrics
 
 
 def _against_stop(roll: Roll, broker: Broker) -> str:
-    """Ask the quorum, right before a voter is stopped, whether it can spare this one. Return what
-    there is against it, if anything."""
-    if not broker.is_controller:
-        return ""
-    try:
-        return objection_to_stop(broker, roll.watch.registry.quorum(QUORUM_S))
-    except RegistryUnavailable as error:
-        return str(error)
+    """Ask the cluster, right before a node is stopped, whether it is as well as at the last check,
+    and whether the quorum can spare this node. Return what there is against it, if anything.
+
+    Where the registry tells only the members, the last check is what there is.
+    """
+    reasons, quorum = roll.watch.glance(GLANCE_S)
+    if reasons:
+        return "; ".join(map(str, reasons))
+    return objection_to_stop(broker, quorum)
 
 
-def _wait_for_quorum(roll: Roll, broker: Broker, against: str, times: int) -> None:
-    """Wait until the cluster is healthy because the quorum could not spare a voter. Raises
-    `Stopped` where that did not help before."""
-    if times > QUORUM_WAITS:
+def _wait_once_more(roll: Roll, broker: Broker, against: str, times: int) -> None:
+    """Wait until the cluster is healthy again. Raises `Stopped` where that did not help before."""
+    if times > MORE_WAITS:
         raise Stopped(
-            f"{broker} was not stopped: the cluster was healthy, and yet {against}. Check the "
-            "controllers before continuing",
-            code="quorum-too-few",
+            f"{broker} was not stopped: each time that the cluster had been healthy, something was "
+            f"against it, the last time: {against}. Fix this before continuing",
+            code="not-stopped-yet",
         )
-    roll.report.warn(f"is not stopped yet: {against}", roll.label(broker), code="quorum-too-few")
+    roll.report.warn(f"is not stopped yet: {against}", roll.label(broker), code="not-stopped-yet")
     wait(roll)
 
 
@@ -460,14 +460,18 @@ def _was_restarted(roll: Roll, broker: Broker, seen: Jvm | None) -> bool:
     return known is not None and seen is not None and seen.life != known.life
 
 
-def _processes_of_hosts(roll: Roll, readings: Mapping[int, Sample]) -> dict[int, FoundProcess]:
+def _processes_of_hosts(
+    roll: Roll, broker: Broker, readings: Mapping[int, Sample]
+) -> dict[int, FoundProcess]:
     """Look on their hosts for the processes that we know and that no metrics tell of."""
-    calls = {
-        one: roll.hosts[one].find_process
-        for one, reading in readings.items()
-        if not reading.tells_process and one in roll.jvms
-    }
-    return in_parallel(calls) if calls else {}
+    asked = [
+        one for one, reading in readings.items() if not reading.tells_process and one in roll.jvms
+    ]
+    found = in_parallel({one: roll.hosts[one].find_process for one in asked})
+    for one in asked:
+        if one != broker.id:  # a thousand connections would leave no file for what follows
+            roll.hosts[one].close()
+    return found
 
 
 def _is_as_it_was(roll: Roll, broker: Broker, seen: Sample, found: FoundProcess | None) -> bool:
@@ -484,7 +488,7 @@ def _require_as_they_were(roll: Roll, lock: RunLock, broker: Broker) -> None:
     """Check that nobody restarted brokers while our lock was lost: each runs in the JVM that we
     know."""
     readings = roll.watch.read_all()
-    processes = _processes_of_hosts(roll, readings)
+    processes = _processes_of_hosts(roll, broker, readings)
     changed = [
         one
         for one in roll.brokers.values()

@@ -12,11 +12,12 @@ from kafka_rolling_restart.metrics.base import MetricsSource
 from kafka_rolling_restart.metrics.freshness import Freshness
 from kafka_rolling_restart.model.ages import ReasonAges
 from kafka_rolling_restart.model.broker import RUNNING, Broker, Jvm, Sample
+from kafka_rolling_restart.model.cluster_state import Quorum
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
 from kafka_rolling_restart.parallel import NotInTime, Standby, in_parallel
 from kafka_rolling_restart.registry.base import Membership
-from kafka_rolling_restart.roll.health import judge
+from kafka_rolling_restart.roll.health import judge, judge_cluster
 from kafka_rolling_restart.roll.memory import JvmTracker
 
 # Reads several brokers at the same time, better than each apart. Never raises.
@@ -163,6 +164,18 @@ class ClusterWatch:
             self.expected, members, readings, self._freshness, self._jvms, self.allow_cached, state
         )
         return self._reason_ages.dated(verdict, self._clock.now())
+
+    def glance(self, timeout: float) -> tuple[list[Reason], Quorum | None]:
+        """Ask the cluster, and no metrics, whether it is well; ``timeout`` (s) is for each answer.
+        Return what is wrong, and the quorum, if there is one.
+
+        Nothing is wrong where the registry tells only the members.
+        """
+        state = self.registry.state(self.restarted, timeout)
+        if state is None:
+            return [], None
+        members = self.registry.observe(self.expected, timeout)
+        return judge_cluster(self.expected, members, state), state.quorum
 
     def rest(self, seconds: float) -> Verdict | None:
         """Sleep from one check to the next. Return a verdict where a node that this run restarted

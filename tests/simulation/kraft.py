@@ -63,6 +63,8 @@ class Metadata:
 class KraftRegistry:
     """The cluster as the tool sees it."""
 
+    poll_s = 0.5
+
     def __init__(self, world: "World", nodes: list[Node]) -> None:
         self._world, self._clock = world, world.clock
         self._nodes = nodes

@@ -18,6 +18,8 @@ UNKNOWN = Observation(Presence.UNKNOWN, words="the registry does not answer")
 class Registry:
     """ZooKeeper as the tool sees it."""
 
+    poll_s = 0.1
+
     def __init__(self, world: "World") -> None:
         self._world, self._clock = world, world.clock
 

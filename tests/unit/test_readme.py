@@ -24,6 +24,7 @@ OF_OTHERS = {  # options of other programs
     "--include-fenced-brokers": "kafka-cluster.sh",
     "--id": "kafka-cluster.sh",
     "--state": "kafka-consumer-groups.sh",
+    "--replay": "tests.exhaustive",
     "--limit": "ansible-playbook",
     "--command-config": "Kafka's own tools",
     "--add": "kafka-acls.sh",

@@ -106,18 +106,28 @@ def test_a_start_that_found_the_old_process_alive_is_sent_again_where_the_proces
 
 def test_a_stop_that_does_nothing_ends_the_roll_with_the_broker_running(scene: Scene) -> None:
     scene.broker.stop_takes_effect = False
+    scene.limits(340)  # by then no graceful stop can be at work any more
     with pytest.raises(
-        Stopped, match="still runs 1.. s after it was told to stop, so it was not restarted"
+        Stopped, match="still runs 3.. s after it was told to stop, so it was not restarted"
     ):
         scene.stop()
     assert scene.broker.starts == []
+
+
+@HOSTED
+def test_a_broker_that_may_be_in_its_graceful_stop_is_not_called_up(scene: Scene) -> None:
+    scene.broker.stop_takes_effect = False
+    with pytest.raises(BrokerDown, match="no metrics tell whether the broker is stopping") as down:
+        scene.stop()
+    assert down.value.code == "stop-still-at-work"
 
 
 def test_a_stop_that_fails_and_changes_nothing_may_yet_work_and_is_waited_for_to_the_limit(
     scene: Scene,
 ) -> None:
     scene.broker.stop_takes_effect, scene.broker.stop_status = False, 3
-    with pytest.raises(Stopped, match="still runs 120 s after .*ended with status 3"):
+    scene.limits(340)
+    with pytest.raises(Stopped, match="still runs 340 s after .*ended with status 3"):
         scene.stop()
     assert scene.broker.starts == []
 

@@ -8,6 +8,7 @@ and one deadline for everything: name lookup, connecting, TLS, login and answer.
 
 import asyncio
 import re
+import secrets
 import struct
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -55,6 +56,8 @@ from kafka_rolling_restart.settings.access import KafkaAccess, Login, in_bracket
 from kafka_rolling_restart.text import said
 
 CLIENT_ID = "kafka-rolling-restart"
+CLOCK_MS = 1000  # what two times of the leader's clock may be off, within one answer
+NO_CREATION_VERSION = 4  # of Metadata: before, a topic that is named may be made by that
 INTERNAL_TOPIC = "__consumer_offsets"
 NO_TOPIC_ID = uuid.UUID(int=0)
 QUORUM_TOPIC = "__cluster_metadata"
@@ -132,9 +135,10 @@ class KafkaClient:
 
         A topic that our login may not describe is not in the answer at all, and nothing tells that
         it is missing (seen on Kafka 4.1.1). So the broker is asked first whether we may describe
-        ``__consumer_offsets``: who may not, may not see all, and gets `KafkaDenied`. Topics that
-        are being made or deleted are left out. Brokers are told that have a listener of the same
-        name as the one at ``address``, and are not fenced.
+        ``__consumer_offsets``, and a topic of a random name, which only a right on all topics
+        allows: who may not, may not see all, and gets `KafkaDenied`. A topic that is denied by
+        name stays hidden. Topics that are being made or deleted are left out. Brokers are told
+        that have a listener of the same name as the one at ``address``, and are not fenced.
         """
 
         async def ask(session: "_Session") -> Metadata:
@@ -574,10 +578,15 @@ async def _cluster_of_metadata(session: _Session) -> Nodes:
 
 
 async def _expect_right_to_describe(session: _Session) -> None:
-    """Raise `_Denied` where our login may not describe an internal topic by its name."""
+    """Raise `_Denied` where our login may not describe an internal topic by its name, or a topic
+    that does not exist."""
     topic = MetadataRequest.MetadataRequestTopic
+    names = [INTERNAL_TOPIC]
+    if session.highest(MetadataRequest) >= NO_CREATION_VERSION:
+        names.append(secrets.token_hex(16))
     request = MetadataRequest(
-        topics=[topic(topic_id=NO_TOPIC_ID, name=INTERNAL_TOPIC)], allow_auto_topic_creation=False
+        topics=[topic(topic_id=NO_TOPIC_ID, name=name) for name in names],
+        allow_auto_topic_creation=False,
     )
     answer = await session.ask(request, MOST, lowest=kafka_metadata.FIRST_VERSION)
     for one in answer.topics:
@@ -613,13 +622,24 @@ async def _described_quorum(session: _Session) -> Quorum:
     )
 
 
+def _behind_s(ms: int) -> float | None:
+    """Return how far (s) a replica is behind, None where that is not known.
+
+    A time in the future means that the leader's clock was set back since: a voter that died after
+    that would look caught up until the clock has come so far again.
+    """
+    if ms < -CLOCK_MS:
+        return None
+    return max(ms, 0) / 1000
+
+
 def _replica(state: Any, leader: int, leader_now: int) -> QuorumReplica:
     """Return a replica. Times are in ms by the leader's clock; -1 is unknown."""
     behind: float | None = None
     if state.replica_id == leader:
         behind = 0.0
     elif state.last_caught_up_timestamp >= 0 and leader_now >= 0:
-        behind = max(leader_now - state.last_caught_up_timestamp, 0) / 1000
+        behind = _behind_s(leader_now - state.last_caught_up_timestamp)
     return QuorumReplica(state.replica_id, behind, state.log_end_offset)
 
 
