@@ -113,7 +113,8 @@ def _run(parts: factory.Parts, report: Report, signals: Signals) -> Outcome:
         # 3. The preflight.
         recipients = parts.recipients(roll.brokers, roll.plan)
         questions.agree_on_passwords(settings, parts.cluster, recipients, report)
-        preflight(roll, settings.started_before, controller, registry, home_hint(os.environ))
+        hint, commands = home_hint(os.environ), parts.host_factory.commands_of
+        preflight(roll, settings.started_before, controller, registry, hint, commands)
         if settings.dry_run:
             return check_once(roll, registry.lock_holder())
         # 4. The confirmation and the lock.

@@ -132,6 +132,7 @@ class FakeState:
     brokers: tuple[KafkaNode, ...] = ()
     topics: dict[str, tuple[FakePartition, ...]] = field(default_factory=dict)
     topic_errors: dict[str, str] = field(default_factory=dict)
+    other_topics: str = UNKNOWN_TOPIC  # what is said of a topic that is asked for and is not there
     leader: int = -1
     epoch: int = 1
     voters: tuple[FakeReplica, ...] = ()
@@ -338,7 +339,9 @@ class _Session:
         topics = self._state.topics if request.topics is None else {}
         errors = self._state.topic_errors
         if request.topics is not None:
-            named = {one.name: errors.get(one.name, UNKNOWN_TOPIC) for one in request.topics}
+            named = {
+                one.name: errors.get(one.name, self._of_others(one.name)) for one in request.topics
+            }
             known = {one: "" for one in named if one in self._state.topics}
             errors = named | known
         return MetadataResponse(
@@ -358,6 +361,9 @@ class _Session:
             ],
             error_code=self._error("Metadata"),
         )
+
+    def _of_others(self, name: str) -> str:
+        return UNKNOWN_TOPIC if name == "__consumer_offsets" else self._state.other_topics
 
     def _describe_cluster(self, _request: Any, version: int) -> Any:
         return DescribeClusterResponse(

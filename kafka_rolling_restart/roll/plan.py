@@ -321,10 +321,13 @@ def findings(
     ready: Mapping[int, Readiness],
     allow_cached: bool = False,
     quorum: Quorum | None = None,
+    commands: Callable[[Broker], tuple[str, str]] | None = None,
 ) -> dict[int, Finding]:
     """Put together what was found of every broker of the cluster. ``ready`` has the hosts that were
-    looked at."""
+    looked at; ``commands`` gives the stop and the start command of a node."""
     shared = _same_jvms(brokers, readings)
+    if commands is not None:
+        shared = {**same_machines(ready, brokers, commands), **shared}
     return {
         broker.id: _finding(
             broker,
@@ -519,6 +522,42 @@ def _same_jvms(brokers: Mapping[int, Broker], readings: Mapping[int, Sample]) ->
             )
             found[broker.id] = Problem(text, code="same-jvm-twice")
     return found
+
+
+def same_machines(
+    ready: Mapping[int, Readiness],
+    nodes: Mapping[int, Broker],
+    commands: Callable[[Broker], tuple[str, str]],
+) -> dict[int, Problem]:
+    """Find nodes that one command would mean on one machine, which has several names: a command for
+    one of them stops the others, too."""
+    seen: dict[tuple[Hashable, str], set[int]] = {}
+    for node_id, readiness in ready.items():
+        machine = _machine(readiness)
+        if machine is not None:
+            for command in commands(nodes[node_id]):
+                seen.setdefault((machine, command), set()).add(node_id)
+    found: dict[int, Problem] = {}
+    for (_machine_id, command), ids in seen.items():
+        for node_id in ids if len(ids) > 1 else ():
+            same = [nodes[one] for one in sorted(ids)]
+            text = (
+                f"its host is the same machine as that of {_others(nodes[node_id], same)}, and "
+                f"`{command}` does not tell them apart. Put {{id}} into the commands, such as "
+                "`systemctl stop kafka-{id}`, or give --controller-stop-command and "
+                "--controller-start-command"
+            )
+            found[node_id] = Problem(text, code="several-brokers-on-one-host")
+    return found
+
+
+def _machine(ready: Readiness) -> Hashable | None:
+    """Return what is the same for two names of one machine: the id of its boot."""
+    jvm = ready.found.jvm if ready.found is not None else None
+    if jvm is None or not isinstance(jvm.identity, tuple):
+        return None
+    boot: Hashable = jvm.identity[0]
+    return boot
 
 
 def _others(broker: Broker, same: Sequence[Broker]) -> str:

@@ -1,10 +1,10 @@
 """Looking at everything before anything is touched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from kafka_rolling_restart.errors import ExitStatus, Refused, held_by
-from kafka_rolling_restart.model.broker import Sample, counted, how_many
+from kafka_rolling_restart.model.broker import Broker, Sample, counted, how_many
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.model.verdict import Health
@@ -14,12 +14,18 @@ from kafka_rolling_restart.roll.roll import Roll
 
 
 def preflight(
-    roll: Roll, age_s: float | None, controller: int | None, registry: Registry, home_hint: str
+    roll: Roll,
+    age_s: float | None,
+    controller: int | None,
+    registry: Registry,
+    home_hint: str,
+    commands: Callable[[Broker], tuple[str, str]],
 ) -> None:
     """Look at every broker: metrics first, because they tell the process to look for on its host.
 
     ``age_s`` is --started-before: brokers whose JVM is younger are taken out of the plan.
-    ``home_hint`` says which home folder was meant, where that is a guess. Raises `Refused` where
+    ``home_hint`` says which home folder was meant, where that is a guess; ``commands`` gives the
+    stop and the start command of a node. Raises `Refused` where
     anything stands in the way.
     """
     lock_problem = registry.lock_problem()
@@ -49,7 +55,9 @@ def preflight(
     rest = [one for one in roll.plan if one not in first]
     looked.update(plan.look_at_hosts(rest, roll.hosts, readings, roll.clock.now, tell))
     ready = {one.id: looked[one.id].ready for one in roll.plan}
-    findings = plan.findings(roll.brokers, readings, ready, roll.watch.allow_cached, quorum)
+    findings = plan.findings(
+        roll.brokers, readings, ready, roll.watch.allow_cached, quorum, commands
+    )
     roll.report.plan(plan.table(roll.brokers, roll.plan, controller, readings, findings))
     for problem, about in plan.problems(roll.brokers, findings):
         roll.report.error(problem.text, about, code=problem.code)

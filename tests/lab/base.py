@@ -253,11 +253,13 @@ class BaseLab(ABC):
         self._write_sh()
 
     def _write_sh(self) -> None:
-        """Write the stand-in for sh: only a line that reads all of /proc is worth a Python."""
+        """Write the stand-in for sh: only a line that reads all of /proc, or the id of the boot, is
+        worth a Python."""
         slow = (self._bin / "sh").rename(self._bin / "sh-of-this-host")
         quick = self._bin / "sh"
+        slow_lines = '*"/proc/[0-9]"*|*boot_id*'
         quick.write_text(
-            f'#!/bin/sh\ncase "$*" in *"/proc/[0-9]"*) exec {slow} "$@";; esac\nexec /bin/sh "$@"\n'
+            f'#!/bin/sh\ncase "$*" in {slow_lines}) exec {slow} "$@";; esac\nexec /bin/sh "$@"\n'
         )
         quick.chmod(0o755)
 

@@ -578,3 +578,19 @@ def test_whoever_asks_nothing_loads_neither_the_library_nor_asyncio() -> None:
         [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_login_with_a_right_on_some_topics_alone_is_denied(node: FakeKafka) -> None:
+    node.state.topics = {"mine": (FakePartition((1, 2), (1, 2), 1),)}
+    node.state.other_topics = "TOPIC_AUTHORIZATION_FAILED"
+    with pytest.raises(KafkaDenied, match="--operation Describe --topic '[*]'`$"):
+        client().metadata(node.address, LONG)
+
+
+@pytest.mark.parametrize(("ahead_ms", "behind_s"), [(900, 0.0), (1500, None), (60_000, None)])
+def test_what_was_caught_up_before_the_leaders_clock_went_back_is_not_known(
+    node: FakeKafka, ahead_ms: int, behind_s: float | None
+) -> None:
+    node.state.leader = 1
+    node.state.voters = (FakeReplica(1, 9, 100_000), FakeReplica(2, 9, 100_000 + ahead_ms))
+    assert client().quorum(node.address, LONG).voters[1].behind_s == behind_s

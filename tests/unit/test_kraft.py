@@ -494,3 +494,42 @@ def test_where_the_cluster_is_said_is_where_it_was_asked_for() -> None:
     kraft = Kraft([("b1", 9092), ("::1", 9093)], FakeKafka(), FakeClock())
     assert kraft.where == "KRaft, bootstrap b1:9092, [::1]:9093"
     assert "b1:9092" in kraft.why_nobody()
+
+
+def test_a_broker_of_another_cluster_is_not_believed() -> None:
+    kafka = FakeKafka()
+    kraft = connected(kafka)
+    kafka.nodes = replace(kafka.nodes, cluster_id="c2")
+    seen = kraft.observe([1])[1]
+    assert seen.presence is Presence.UNKNOWN
+    assert "belongs to another cluster than the first one: c2, not c1" in seen.words
+
+
+def before_4(kafka: FakeKafka, *missing: int) -> Kraft:
+    """Return a registry on Kafka 3.9, which does not tell that these brokers are fenced."""
+    brokers = tuple(one for one in kafka.nodes.brokers if one.id not in missing)
+    kafka.nodes = replace(kafka.nodes, brokers=brokers, knows_fenced=False)
+    kraft = Kraft([("b1", 9092)], kafka, FakeClock(), 2.0)
+    kraft.connect()
+    return kraft
+
+
+def test_before_kafka_4_a_fenced_combined_node_is_no_controller_and_is_named() -> None:
+    kraft = before_4(FakeKafka(combined=True), 3)
+    assert sorted(kraft.brokers()) == [1, 2]
+    (note,) = kraft.notes()
+    assert note.code == "brokers-fenced" and note.text.startswith("fenced: broker 3.")
+
+
+def test_before_kafka_4_a_fenced_broker_that_follows_the_quorum_is_named() -> None:
+    kraft = before_4(FakeKafka(), 2)
+    assert sorted(kraft.brokers()) == [1, 3, 101, 102, 103]
+    (note,) = kraft.notes()
+    assert note.text.startswith("fenced: broker 2.")
+
+
+def test_before_kafka_4_all_is_well_where_nobody_is_missing() -> None:
+    for combined in (True, False):
+        kraft = before_4(FakeKafka(combined=combined))
+        kraft.brokers()
+        assert kraft.notes() == []

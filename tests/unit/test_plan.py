@@ -3,9 +3,10 @@ import threading
 import pytest
 
 from kafka_rolling_restart.errors import Refused, UsageError
-from kafka_rolling_restart.hosts.base import Readiness
+from kafka_rolling_restart.hosts.base import FoundProcess, Readiness
 from kafka_rolling_restart.hosts.broker_host import BrokerHost
 from kafka_rolling_restart.model.broker import Broker, Jvm, Sample
+from kafka_rolling_restart.model.observation import Presence
 from kafka_rolling_restart.model.problem import Problem
 from kafka_rolling_restart.output.summarize import pieces
 from kafka_rolling_restart.registry.zookeeper import wrong_chroot
@@ -115,6 +116,38 @@ def test_ids_that_roles_leave_out_are_not_said_to_be_down() -> None:
         choose(BROKERS, 0, [1, 101], nodes)
     with pytest.raises(UsageError, match="3 not registered"):
         choose(BROKERS, 0, [3], nodes)
+
+
+def looked_at(boot: str, pid: int) -> Readiness:
+    jvm = Jvm(1, 1, pid, (boot, pid, 5))
+    return Readiness((), True, FoundProcess(Presence.PRESENT, jvm))
+
+
+@pytest.mark.parametrize(
+    ("boots", "own_commands", "refused"),
+    [
+        (("a", "a", "b"), False, {1, 2}),
+        (("a", "b", "c"), False, set()),
+        (("a", "a", "a"), True, set()),
+    ],
+)
+def test_one_machine_with_two_names_is_seen_by_its_boot(
+    boots: tuple[str, str, str], own_commands: bool, refused: set[int]
+) -> None:
+    ready = {one: looked_at(boot, one) for one, boot in zip(BROKERS, boots, strict=True)}
+
+    def commands(node: Broker) -> tuple[str, str]:
+        name = f"kafka-{node.id}" if own_commands else "kafka"
+        return f"systemctl stop {name}", f"systemctl start {name}"
+
+    readings = {one: Sample(0, 0, metrics=SOUND) for one in BROKERS}
+    found = put_together(BROKERS, readings, ready, commands=commands)
+    codes = {
+        one
+        for one, finding in found.items()
+        if "several-brokers-on-one-host" in [problem.code for problem in finding.problems]
+    }
+    assert codes == refused
 
 
 COMBINED = [Broker(one, f"n{one}", is_controller=True) for one in (1, 2, 3)]

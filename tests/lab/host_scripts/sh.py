@@ -1,11 +1,14 @@
-"""Stand-in for `sh -c LINE` where the line reads all of /proc: it sees the processes of this host
-only, as all hosts of the lab share one machine."""
+"""Stand-in for `sh -c LINE` where the line reads all of /proc, or the id of the boot: it sees the
+processes of this host only, and an id of its own, as all hosts of the lab share one machine."""
 
 from __future__ import annotations
+
+import uuid
 
 from . import host
 from .pgrep import is_ours, pids
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 EVERY = "/proc/[0-9]*"
 JAVA = "java"
 
@@ -16,7 +19,14 @@ def main(arguments: list[str]) -> int:
     ours = [
         f"/proc/{pid}" for pid in pids() if is_ours(pid) and not (hides_java and _name(pid) == JAVA)
     ]
-    host.run_real("sh", [argument.replace(EVERY, " ".join(ours)) for argument in arguments])
+    boot_id = host.folder() / "boot_id"
+    if not boot_id.exists():
+        boot_id.write_text(f"{uuid.uuid5(uuid.NAMESPACE_URL, str(host.folder()))}\n")
+    lines = [
+        argument.replace(EVERY, " ".join(ours)).replace(BOOT_ID, str(boot_id))
+        for argument in arguments
+    ]
+    host.run_real("sh", lines)
 
 
 def _name(pid: int) -> str:
