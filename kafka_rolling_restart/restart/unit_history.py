@@ -13,6 +13,8 @@ KILLED_BY = {
     "watchdog": "systemd's watchdog killed it",
 }
 
+GAVE_UP = "start-limit-hit"
+
 
 class UnitHistory:
     """Follows the unit from look to look."""
@@ -21,6 +23,7 @@ class UnitHistory:
         self._fewest: int | None = None
         self.restarts = 0  # since the first look; those that are certain
         self.killed_by = ""
+        self.is_refused = False
 
     def note(self, found: FoundProcess) -> None:
         """Take notice of what a look at the host showed.
@@ -35,3 +38,4 @@ class UnitHistory:
         self.restarts = found.restarts - self._fewest
         if found.presence is Presence.ABSENT:
             self.killed_by = KILLED_BY.get(found.result, "")
+        self.is_refused = found.presence is Presence.ABSENT and found.result == GAVE_UP

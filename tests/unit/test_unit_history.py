@@ -48,3 +48,11 @@ def test_a_kill_is_told_only_where_systemd_says_so(
     history.note(FoundProcess(presence, restarts=0, result=result))
     assert says in history.killed_by
     assert bool(history.killed_by) == bool(says)
+
+
+def test_a_start_is_refused_only_while_systemd_says_so() -> None:
+    history = UnitHistory()
+    history.note(FoundProcess(ABSENT, restarts=2, result="start-limit-hit"))
+    assert history.is_refused
+    history.note(FoundProcess(PRESENT, restarts=0, result="success"))
+    assert not history.is_refused
