@@ -206,8 +206,8 @@ ENDING = Chapter(
             ),
         ),
         Entry(
-            "start-limit-hit",
-            "systemd gave up the broker, and refuses to start it",
+            "systemd-gave-up",
+            "systemd gave up the broker, and may refuse to start it",
             "Its unit has Restart=, and Kafka ended so often in a short time that systemd starts "
             "it no more (StartLimitBurst). A start command fails until StartLimitIntervalSec is "
             "over, or until somebody resets the unit.",

@@ -28,8 +28,8 @@ class Evidence:
 
     ``is_fresh`` tells whether the sample is certainly newer than the one before. ``restarts`` is
     how often systemd started the broker again by itself since it was told to stop; ``killed_by``
-    says what ended its last run by force, as far as systemd knows; ``is_refused``: systemd gave up,
-    and refuses to start it.
+    says what ended its last run by force, as far as systemd knows; ``gave_up``: systemd started
+    it again, and does so no more.
     """
 
     registry: Observation
@@ -38,7 +38,7 @@ class Evidence:
     is_fresh: bool = False
     restarts: int = 0
     killed_by: str = ""
-    is_refused: bool = False
+    gave_up: bool = False
 
     @property
     def answers(self) -> bool:

@@ -97,7 +97,7 @@ class Observer:
             is_fresh,
             unit.restarts,
             unit.killed_by,
-            unit.is_refused,
+            unit.gave_up,
         )
 
     def _is_old_on_host(self, jvm: Jvm) -> bool:

@@ -78,11 +78,11 @@ def did_not_come(
             "check whether the broker runs; if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
-    if now.seen.is_refused:
+    if now.seen.gave_up:
         return (
             f"{now.broker} is DOWN {now.since}: it ended again and again, and systemd gave up and "
-            f"refuses to start it: {now.seen}. Check its log and its configuration. Then, on its "
-            "host, run `systemctl reset-failed` for its unit as root, and then the command below"
+            f"may refuse to start it: {now.seen}. Check its log and its configuration. Then, on "
+            "its host, run `systemctl reset-failed` for its unit as root, then the command below"
         )
     if is_crash_loop(now.seen):
         return (
@@ -113,8 +113,8 @@ def is_crash_loop(seen: Evidence) -> bool:
 
 def code_of_down(now: Situation, stop_may_act: bool) -> str:
     """Return the code of a broker that was given up."""
-    if now.seen.is_refused:
-        return "start-limit-hit"
+    if now.seen.gave_up:
+        return "systemd-gave-up"
     if is_crash_loop(now.seen):
         return "crash-loop"
     if not is_new(now.seen.sample, now.before):

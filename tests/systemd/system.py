@@ -155,9 +155,7 @@ class System:
 
 def make_groups(name: str) -> list[Path]:
     """Make the cgroups of a system, one in each hierarchy that systemd uses here."""
-    tops = [CGROUPS / "systemd", CGROUPS / "unified"]
-    present = [top for top in tops if (top / "cgroup.procs").exists()] or [CGROUPS]
-    groups = [top / GROUP / name for top in present]
+    groups = [top / GROUP / name for top in _tops()]
     for group in groups:
         group.mkdir(parents=True, exist_ok=True)
     return groups
@@ -171,7 +169,8 @@ def remove_groups(groups: Sequence[Path]) -> None:
 
 def groups_left() -> list[Path]:
     """Return the cgroups of systems that another run left behind."""
-    return [group for top in CGROUPS.glob(f"**/{GROUP}") for group in top.iterdir()]
+    groups = [group for top in _tops() for group in (top / GROUP).glob("*")]
+    return [group for group in groups if group.is_dir()]
 
 
 def kill_all_in(group: Path) -> None:
@@ -185,6 +184,12 @@ def unmount(path: Path) -> None:
     """Unmount what is mounted there, if anything."""
     if os.path.ismount(path):
         _run(["umount", "--lazy", str(path)])
+
+
+def _tops() -> list[Path]:
+    """Return where the hierarchies begin that systemd uses here."""
+    tops = [CGROUPS / "systemd", CGROUPS / "unified"]
+    return [top for top in tops if (top / "cgroup.procs").exists()] or [CGROUPS]
 
 
 def _removed(group: Path) -> bool:

@@ -50,9 +50,11 @@ def test_a_kill_is_told_only_where_systemd_says_so(
     assert bool(history.killed_by) == bool(says)
 
 
-def test_a_start_is_refused_only_while_systemd_says_so() -> None:
+def test_systemd_gave_up_only_where_it_started_the_broker_again_before() -> None:
     history = UnitHistory()
-    history.note(FoundProcess(ABSENT, restarts=2, result="start-limit-hit"))
-    assert history.is_refused
-    history.note(FoundProcess(PRESENT, restarts=0, result="success"))
-    assert not history.is_refused
+    history.note(FoundProcess(ABSENT, restarts=0, has_failed=True))
+    assert not history.gave_up
+    history.note(FoundProcess(ABSENT, restarts=2, has_failed=True))
+    assert history.gave_up
+    history.note(FoundProcess(PRESENT, restarts=0))
+    assert not history.gave_up

@@ -63,6 +63,6 @@ def test_a_broker_that_serves_is_in_no_crash_loop() -> None:
 
 
 def test_a_unit_that_systemd_gave_up_has_to_be_reset_first() -> None:
-    text, code = said(Evidence(FENCED, NOBODY, GONE, True, restarts=2, is_refused=True))
-    assert code == "start-limit-hit"
+    text, code = said(Evidence(FENCED, NOBODY, GONE, True, restarts=2, gave_up=True))
+    assert code == "systemd-gave-up"
     assert "is DOWN" in text and "`systemctl reset-failed`" in text
