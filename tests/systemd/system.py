@@ -42,7 +42,7 @@ class System:
     """A system by its name. ``folder`` is empty and on a tmpfs.
 
     Its root is the root file system with a layer of its own on it, which this machine can write,
-    before and while it runs. Measured: boots in 2 to 4 s, three of them beside each other in 5 s.
+    before and while it runs. Measured: three of them boot beside each other in 0.9 to 3 s.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class System:
             raise LabError(f"{self.name} ended at once:\n{tail(self.log)}")
         for child in _children(self._nspawn.pid):
             for one in [child, *_children(child)]:
-                if _pids(one) > 1 and Path(f"/proc/{one}/comm").read_text().strip() == "systemd":
+                if _is_init(one):
                     self._init = one
         return self._init != 0
 
@@ -210,12 +210,16 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _pids(pid: int) -> int:
-    """Tell in how many nested pid namespaces a process is."""
-    for line in _text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return len(line.split()) - 1
-    return 0
+def _is_init(pid: int) -> bool:
+    """Tell whether a process is a systemd that is the first in its pid namespace; what it has just
+    forked is called systemd, too."""
+    try:
+        status = _text(f"/proc/{pid}/status").splitlines()
+    except OSError:  # it has ended
+        return False
+    pids = [line.split()[1:] for line in status if line.startswith("NSpid:")]
+    is_first = bool(pids) and len(pids[0]) > 1 and pids[0][-1] == "1"
+    return is_first and "Name:\tsystemd" in status
 
 
 def _text(path: str) -> str:

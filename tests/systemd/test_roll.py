@@ -1,4 +1,9 @@
-"""Whole rolls of whole systems."""
+"""Whole rolls of whole systems.
+
+Measured with other work on the same two cores: 42 to 45 s for three nodes, 74 s for three brokers
+and three controllers. A node is down for 6 to 13 s: one that comes back within its session of 9 s
+has to wait for the end of that.
+"""
 
 from __future__ import annotations
 
