@@ -208,6 +208,19 @@ ENDING = Chapter(
             ),
         ),
         Entry(
+            "systemd-gave-up",
+            "systemd gave up the broker, and may refuse to start it",
+            "Its unit has Restart=, and Kafka ended so often in a short time that systemd starts "
+            "it no more (StartLimitBurst). A start command fails until StartLimitIntervalSec is "
+            "over, or until somebody resets the unit.",
+            "Read why it ends in the log of the unit, and fix it. Reset the unit, then run the "
+            "last line.",
+            (
+                "ssh HOST sudo journalctl -u kafka -n 100",
+                "ssh HOST sudo systemctl reset-failed kafka",
+            ),
+        ),
+        Entry(
             "restarted-by-systemd",
             "the broker ended by itself, and systemd started it again (warning)",
             "Its unit has Restart=. The broker is waited for all the same: the run goes on when it "

@@ -18,7 +18,8 @@ class FoundProcess:
     (several match, the processes of others are hidden, it runs in a container). ``unit`` is the
     systemd unit that runs it, if any; ``stop_timeout_s`` is how long systemd lets it stop before it
     kills it, None: for ever, or it is not known; ``restarts`` is how often systemd started it anew
-    by itself; ``result`` is how systemd says that the last run of the unit ended.
+    by itself; ``result`` is how systemd says that the last run of the unit ended;
+    ``has_failed``: systemd let it end there.
     """
 
     presence: Presence
@@ -28,6 +29,7 @@ class FoundProcess:
     stop_timeout_s: float | None = None
     restarts: int | None = None
     result: str = ""
+    has_failed: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def _with_unit(found: FoundProcess, unit: Unit | None) -> FoundProcess:
         stop_timeout_s=unit.stop_timeout_s,
         restarts=unit.restarts,
         result=unit.result,
+        has_failed=unit.active == "failed",
     )
 
 

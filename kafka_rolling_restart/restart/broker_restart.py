@@ -27,6 +27,7 @@ from kafka_rolling_restart.restart.evidence import (
     is_gone,
     is_missing,
     is_new,
+    restarts_of,
     runs_as_before,
 )
 from kafka_rolling_restart.restart.limits import Limits
@@ -288,7 +289,7 @@ class Restart:
             self._events.warn(text, code="process-check-failed")
         self._is_blind = bool(self._observer.why_blind)
         if seen.restarts and not self._restarts_were_told:
-            text = f"ended by itself, and {words.started_again(seen)}. Check its log"
+            text = f"ended by itself, and {restarts_of(seen)}. Check its log"
             self._events.warn(text, code="restarted-by-systemd")
             self._restarts_were_told = True
         return seen

@@ -10,7 +10,7 @@ from kafka_rolling_restart.model.broker import RUNNING, Jvm, Sample, counted, st
 from kafka_rolling_restart.model.observation import Observation, Presence
 
 UPTIME_TOLERANCE_S = 1.0  # rounding, and what a clock may be off
-RESTARTED = "systemd started it again by itself"
+RESTARTED = "systemd started it again"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Evidence:
 
     ``is_fresh`` tells whether the sample is certainly newer than the one before. ``restarts`` is
     how often systemd started the broker again by itself since it was told to stop; ``killed_by``
-    says what ended its last run by force, as far as systemd knows.
+    says what ended its last run by force, as far as systemd knows; ``gave_up``: systemd started
+    it again, and does so no more.
     """
 
     registry: Observation
@@ -37,6 +38,7 @@ class Evidence:
     is_fresh: bool = False
     restarts: int = 0
     killed_by: str = ""
+    gave_up: bool = False
 
     @property
     def answers(self) -> bool:
@@ -62,9 +64,16 @@ class Evidence:
                 metrics = f"it serves, and its process is not seen ({self.sample.reason})"
         else:
             metrics = f"no metrics ({self.sample.reason or 'none'})"
-        restarts = f"{RESTARTED} {counted(self.restarts, 'time')}" if self.restarts else ""
+        restarts = restarts_of(self)
         words = [self.registry.words, metrics, self.process.words, restarts]
         return ", ".join(filter(None, words))
+
+
+def restarts_of(seen: Evidence) -> str:
+    """Say how often systemd started the broker again, if it did."""
+    if not seen.restarts:
+        return ""
+    return f"{RESTARTED} {counted(seen.restarts, 'time')} so far"
 
 
 def is_gone(seen: Evidence) -> bool:

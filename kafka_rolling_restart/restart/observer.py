@@ -90,7 +90,15 @@ class Observer:
             elif self._is_old_on_host(sample.jvm):
                 process = STILL_THERE
         unit = self._unit
-        return Evidence(registration, sample, process, is_fresh, unit.restarts, unit.killed_by)
+        return Evidence(
+            registration,
+            sample,
+            process,
+            is_fresh,
+            unit.restarts,
+            unit.killed_by,
+            unit.gave_up,
+        )
 
     def _is_old_on_host(self, jvm: Jvm) -> bool:
         if self._metrics.tells_process or self._jvm is None:

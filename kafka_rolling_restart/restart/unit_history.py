@@ -21,6 +21,7 @@ class UnitHistory:
         self._fewest: int | None = None
         self.restarts = 0  # since the first look; those that are certain
         self.killed_by = ""
+        self.gave_up = False  # after it started it again
 
     def note(self, found: FoundProcess) -> None:
         """Take notice of what a look at the host showed.
@@ -28,6 +29,7 @@ class UnitHistory:
         systemd counts the restarts that it made by itself, and begins at 0 again when the unit is
         started by a command. So those beyond the fewest that were seen were made since then.
         """
+        self.gave_up = False
         if found.restarts is None:
             return
         if self._fewest is None or found.restarts < self._fewest:
@@ -35,3 +37,5 @@ class UnitHistory:
         self.restarts = found.restarts - self._fewest
         if found.presence is Presence.ABSENT:
             self.killed_by = KILLED_BY.get(found.result, "")
+            # Result= stays `exit-code` after "start request repeated too quickly" (systemd 252)
+            self.gave_up = found.has_failed and self.restarts > 0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from kafka_rolling_restart.model.broker import Broker, counted
 from kafka_rolling_restart.restart.command import Command
 from kafka_rolling_restart.restart.evidence import (
-    RESTARTED,
     Before,
     Evidence,
     is_down,
@@ -93,11 +92,17 @@ def did_not_come(
             f"check whether the {now.broker.kind} runs; if not, run the command below"
         )
     last = _last_start(start, start_runs_s)
+    if now.seen.gave_up:
+        return (
+            f"{now.broker} is DOWN {now.since}: it ended again and again, and systemd gave up and "
+            f"may refuse to start it: {now.seen}. Check its log and its configuration. Then, on "
+            "its host, run `systemctl reset-failed` for its unit as root, then the command below"
+        )
     if is_crash_loop(now.seen):
         return (
-            f"{now.broker} is not back {now.since}: it ends again and again, and "
-            f"{started_again(now.seen)}: {now.seen}. Check its log, and its configuration. Once "
-            "that is fixed, systemd may start it by itself; if not, run the command below"
+            f"{now.broker} is not back {now.since}: it ends again and again: {now.seen}. Check "
+            "its log and its configuration. Once they are fixed, systemd may start it by itself; "
+            "if it does not, run the command below"
         )
     if is_there:
         return (
@@ -115,11 +120,6 @@ def did_not_come(
     )
 
 
-def started_again(seen: Evidence) -> str:
-    """Say how often systemd started the broker by itself."""
-    return f"{RESTARTED}, {counted(seen.restarts, 'time')} so far"
-
-
 def is_crash_loop(seen: Evidence) -> bool:
     """Tell whether systemd starts the broker again and again, and it does not serve."""
     return seen.restarts > 1 and not is_running(seen.sample)
@@ -127,6 +127,8 @@ def is_crash_loop(seen: Evidence) -> bool:
 
 def code_of_down(now: Situation, stop_may_act: bool) -> str:
     """Return the code of a broker that was given up."""
+    if now.seen.gave_up:
+        return "systemd-gave-up"
     if is_crash_loop(now.seen):
         return "crash-loop"
     if not is_new(now.seen.sample, now.before):

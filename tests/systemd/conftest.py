@@ -14,13 +14,18 @@ REQUIRE = "REQUIRE_LAB"
 
 
 @pytest.fixture(scope="session")
-def systems() -> Iterator[Fleet]:
-    """Boot the systems; skip, or with REQUIRE_LAB=1 fail, where this machine cannot."""
+def systemd_needs() -> None:
+    """Skip, or with REQUIRE_LAB=1 fail, where this machine cannot boot systems."""
     problem = missing()
     if problem and os.environ.get(REQUIRE) == "1":
         pytest.fail(problem)
     if problem:
         pytest.skip(problem)
+
+
+@pytest.fixture(scope="session")
+def systems(systemd_needs: None) -> Iterator[Fleet]:
+    """Boot the systems."""
     with Fleet() as fleet:
         yield fleet
 
@@ -37,5 +42,13 @@ def fleet(systems: Fleet) -> Iterator[Fleet]:
 def fleet_with_controllers(systems: Fleet) -> Iterator[Fleet]:
     """Hand out a healthy cluster with a broker and a controller on each host."""
     systems.with_controllers()
+    yield systems
+    systems.mend()
+
+
+@pytest.fixture
+def fleet_on_zookeeper(systems: Fleet) -> Iterator[Fleet]:
+    """Hand out a healthy cluster of Kafka 3.9 on ZooKeeper."""
+    systems.on_zookeeper()
     yield systems
     systems.mend()

@@ -6,9 +6,10 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,14 +33,20 @@ from .system import (
     remove_groups,
     unmount,
 )
-from .witness import Witness
+from .witness import PATIENCE, Witness
 
 STATE = Path("/run/kafka-rolling-restart-systemd")
 LOCK = Path("/run/kafka-rolling-restart-systemd.lock")
 CLUSTER_ID = "kafkaRollingRestart0lab"
 TOPIC = "orders"
 FIRST_CONTROLLER = 101
+ZOOKEEPER_ID = 201
 HEAP = "256m"
+FILES = {
+    units.BROKER: "server.properties",
+    units.CONTROLLER: "controller.properties",
+    units.ZOOKEEPER: "zookeeper.properties",
+}
 SETTLE_TIMEOUT = 90.0  # s
 RUN_TIMEOUT = 600.0  # s
 QUICK_CHECKS = ("--check-interval", "1", "--check-count", "3", "--no-confirm")
@@ -53,10 +60,11 @@ Host 192.0.2.*
 
 @dataclass(frozen=True)
 class _Part:
-    """What a node does in its cluster. ``voters`` are addresses by id."""
+    """What a node does in its cluster: its unit, the version of Kafka, and its settings."""
 
-    voters: Mapping[int, str]
-    roles: tuple[str, ...]
+    unit: str
+    version: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,13 @@ class Node:
 
     @property
     def properties(self) -> str:
-        """Its server.properties, on its host."""
-        name = "server" if self.unit == units.BROKER else "controller"
-        return f"/etc/kafka/{name}.properties"
+        """The file with its settings, on its host."""
+        return f"/etc/kafka/{FILES[self.unit]}"
 
     @property
     def data(self) -> str:
         """Its log folder, on its host."""
-        return f"/var/lib/kafka/{self.unit}"
+        return _data(self.unit)
 
     @property
     def invocation(self) -> str:
@@ -109,7 +116,7 @@ class Node:
 class Fleet:
     """Systems 1, 2 and 3 that live for as long as the `with` block.
 
-    They have no cluster until `combined` or `with_controllers` lays one out.
+    They have no cluster until `combined`, `with_controllers` or `on_zookeeper` lays one out.
     """
 
     def __init__(self, styles: Mapping[int, units.Style] = units.STYLES) -> None:
@@ -174,15 +181,34 @@ class Fleet:
     def combined(self) -> None:
         """Have a healthy KRaft cluster of which each node is broker and controller."""
         voters = {number: address_of(number) for number in self.systems}
-        self._have({number: _Part(voters, ("broker", "controller")) for number in self.systems})
+        self._have(
+            {one: _kraft(one, units.BROKER, ("broker", "controller"), voters) for one in voters}
+        )
 
     def with_controllers(self) -> None:
         """Have a healthy KRaft cluster with a broker and a controller on each host, as two
         units."""
         voters = {FIRST_CONTROLLER - 1 + number: address_of(number) for number in self.systems}
-        parts = {number: _Part(voters, ("broker",)) for number in self.systems}
-        parts.update({number: _Part(voters, ("controller",)) for number in voters})
+        parts = {one: _kraft(one, units.BROKER, ("broker",), voters) for one in self.systems}
+        for one in voters:
+            parts[one] = _kraft(one, units.CONTROLLER, ("controller",), voters)
         self._have(parts)
+
+    def on_zookeeper(self) -> None:
+        """Have a healthy cluster of Kafka 3.9 on one ZooKeeper, which is on the first host."""
+        text = units.zookeeper_properties(_data(units.ZOOKEEPER))
+        parts = {ZOOKEEPER_ID: _Part(units.ZOOKEEPER, "3.9", text)}
+        for one in self.systems:
+            text = units.zookeeper_broker_properties(
+                one, address_of(one), self.zookeeper, _data(units.BROKER)
+            )
+            parts[one] = _Part(units.BROKER, "3.9", text)
+        self._have(parts)
+
+    @property
+    def zookeeper(self) -> str:
+        """The address of the ZooKeeper, where there is one."""
+        return f"{address_of(_host_number(ZOOKEEPER_ID))}:{units.ZOOKEEPER_PORT}"
 
     def mend(self) -> None:
         """Make every host as it was before a test."""
@@ -202,27 +228,36 @@ class Fleet:
         for node in self.nodes.values():
             node.system.run(f"systemctl kill -s KILL {node.unit}; systemctl stop {node.unit}")
         self._parts = dict(parts)
-        self.nodes = {number: self._node(number, part) for number, part in parts.items()}
+        self.nodes = {
+            number: Node(number, self.systems[_host_number(number)], part.unit)
+            for number, part in parts.items()
+        }
         for node in self.nodes.values():
             self._write_files(node)
-            _format(node)
+            self._make_storage(node)
         for node in self.nodes.values():
             node.system.run(f"systemctl start {node.unit}")
         self.wait_healthy()
 
-    def _node(self, number: int, part: _Part) -> Node:
-        unit = units.BROKER if "broker" in part.roles else units.CONTROLLER
-        return Node(number, self.systems[number % (FIRST_CONTROLLER - 1)], unit)
-
     def _write_files(self, node: Node) -> None:
         """Write what tells a node what it is."""
-        part, number = self._parts[node.id], node.id % (FIRST_CONTROLLER - 1)
-        text = units.kraft_properties(
-            node.id, address_of(number), part.roles, part.voters, node.data
-        )
-        node.system.write(node.properties.lstrip("/"), text)
-        unit = units.unit(node.unit, self.styles[number], HEAP, "kafka.Kafka", node.properties)
+        part, style = self._parts[node.id], self.styles[_host_number(node.id)]
+        node.system.write(node.properties.lstrip("/"), part.text)
+        unit = units.unit(node.unit, style, HEAP, part.version, node.properties)
         node.system.write(f"etc/systemd/system/{node.unit}.service", unit)
+        node.system.run(f"rm -rf /etc/systemd/system/{node.unit}.service.d")
+        script = units.run_class_script(HEAP, part.version)
+        node.system.write(units.RUN_CLASS.lstrip("/"), script, 0o755)
+
+    def _make_storage(self, node: Node) -> None:
+        """Make the storage of a node anew, as its own user; in KRaft it has to be formatted."""
+        part = self._parts[node.id]
+        node.system.run(f"systemctl daemon-reload; rm -rf {node.data}")
+        if "process.roles" in part.text:
+            libs = units.LIBS[part.version]
+            java = f"java -Xmx64m -XX:TieredStopAtLevel=1 -cp '{libs}/*'"
+            form = f"kafka.tools.StorageTool format -t {CLUSTER_ID} -c {node.properties}"
+            node.system.run(f"runuser -u {SERVICE_USER} -- {java} {form}")
 
     def wait_healthy(self, timeout: float = SETTLE_TIMEOUT) -> None:
         """Wait until every replica of every partition is in sync. Raises `LabError`."""
@@ -241,6 +276,10 @@ class Fleet:
             return repr(error)
 
     def _look(self) -> str:
+        """Ask the ports first: a broker that was killed a moment ago is in sync until its session
+        is over."""
+        for node in self.brokers:
+            socket.create_connection((address_of(node.id), units.KAFKA_PORT), PATIENCE).close()
         admin = KafkaAdminClient(
             bootstrap_servers=self.bootstrap.split(","), request_timeout_ms=5000
         )
@@ -259,7 +298,8 @@ class Fleet:
     # Systems
 
     def _build(self) -> None:
-        rootfs, libs = make_rootfs(), fetch_jars("4.1").folder
+        rootfs = make_rootfs()
+        binds = [Bind(fetch_jars(version).folder, libs) for version, libs in units.LIBS.items()]
         STATE.mkdir(parents=True)
         subprocess.run(["mount", "-t", "tmpfs", "krr-systemd", str(STATE)], check=True)
         self._network = Network()
@@ -267,7 +307,7 @@ class Fleet:
         for number, style in self.styles.items():
             name, folder = f"kafka{number}", STATE / f"kafka{number}"
             network = self._network.add_host(number)
-            system = System(name, rootfs, folder, network, [Bind(libs, units.LIBS)])
+            system = System(name, rootfs, folder, network, binds)
             self.systems[number] = system
             _prepare(system, style, public_key)
             system.boot()
@@ -320,7 +360,6 @@ def _prepare(system: System, style: units.Style, public_key: str) -> None:
     system.write("etc/kafka/log4j2.properties", units.LOG4J2)
     system.write("etc/kafka/log4j.properties", units.LOG4J)
     system.write(units.START.lstrip("/"), units.start_script(), 0o755)
-    system.write(units.RUN_CLASS.lstrip("/"), units.run_class_script(HEAP), 0o755)
     name = f" {system.name}" if style.is_in_hosts_file else ""
     system.write("etc/hosts", f"127.0.0.1 localhost{name}\n")
     if style.slow_login:
@@ -328,13 +367,17 @@ def _prepare(system: System, style: units.Style, public_key: str) -> None:
         session.write_text(session.read_text().replace("#session", "session"))
 
 
-def _format(node: Node) -> None:
-    """Make the storage of a node anew, as its own user."""
-    tool = f"java -Xmx64m -XX:TieredStopAtLevel=1 -cp '{units.LIBS}/*' kafka.tools.StorageTool"
-    command = f"{tool} format -t {CLUSTER_ID} -c {node.properties}"
-    node.system.run(
-        f"systemctl daemon-reload; rm -rf {node.data}; runuser -u {SERVICE_USER} -- {command}"
-    )
+def _kraft(number: int, unit: str, roles: Sequence[str], voters: Mapping[int, str]) -> _Part:
+    address = address_of(_host_number(number))
+    return _Part(unit, "4.1", units.kraft_properties(number, address, roles, voters, _data(unit)))
+
+
+def _data(unit: str) -> str:
+    return f"/var/lib/kafka/{unit}"
+
+
+def _host_number(node_id: int) -> int:
+    return node_id % (FIRST_CONTROLLER - 1)
 
 
 def wait_until_shown(node: Node, name: str, value: str, timeout: float) -> None:

@@ -42,7 +42,7 @@ class System:
     """A system by its name. ``folder`` is empty and on a tmpfs.
 
     Its root is the root file system with a layer of its own on it, which this machine can write,
-    before and while it runs. Measured: boots in 2 to 4 s, three of them beside each other in 5 s.
+    before and while it runs. Measured: three of them boot beside each other in 0.9 to 3 s.
     """
 
     def __init__(
@@ -148,16 +148,14 @@ class System:
             raise LabError(f"{self.name} ended at once:\n{tail(self.log)}")
         for child in _children(self._nspawn.pid):
             for one in [child, *_children(child)]:
-                if _pids(one) > 1 and Path(f"/proc/{one}/comm").read_text().strip() == "systemd":
+                if _is_init(one):
                     self._init = one
         return self._init != 0
 
 
 def make_groups(name: str) -> list[Path]:
     """Make the cgroups of a system, one in each hierarchy that systemd uses here."""
-    tops = [CGROUPS / "systemd", CGROUPS / "unified"]
-    present = [top for top in tops if (top / "cgroup.procs").exists()] or [CGROUPS]
-    groups = [top / GROUP / name for top in present]
+    groups = [top / GROUP / name for top in _tops()]
     for group in groups:
         group.mkdir(parents=True, exist_ok=True)
     return groups
@@ -171,7 +169,8 @@ def remove_groups(groups: Sequence[Path]) -> None:
 
 def groups_left() -> list[Path]:
     """Return the cgroups of systems that another run left behind."""
-    return [group for top in CGROUPS.glob(f"**/{GROUP}") for group in top.iterdir()]
+    groups = [group for top in _tops() for group in (top / GROUP).glob("*")]
+    return [group for group in groups if group.is_dir()]
 
 
 def kill_all_in(group: Path) -> None:
@@ -185,6 +184,12 @@ def unmount(path: Path) -> None:
     """Unmount what is mounted there, if anything."""
     if os.path.ismount(path):
         _run(["umount", "--lazy", str(path)])
+
+
+def _tops() -> list[Path]:
+    """Return where the hierarchies begin that systemd uses here."""
+    tops = [CGROUPS / "systemd", CGROUPS / "unified"]
+    return [top for top in tops if (top / "cgroup.procs").exists()] or [CGROUPS]
 
 
 def _removed(group: Path) -> bool:
@@ -205,12 +210,16 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _pids(pid: int) -> int:
-    """Tell in how many nested pid namespaces a process is."""
-    for line in _text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return len(line.split()) - 1
-    return 0
+def _is_init(pid: int) -> bool:
+    """Tell whether a process is a systemd that is the first in its pid namespace; what it has just
+    forked is called systemd, too."""
+    try:
+        status = _text(f"/proc/{pid}/status").splitlines()
+    except OSError:  # it has ended
+        return False
+    pids = [line.split()[1:] for line in status if line.startswith("NSpid:")]
+    is_first = bool(pids) and len(pids[0]) > 1 and pids[0][-1] == "1"
+    return is_first and "Name:\tsystemd" in status
 
 
 def _text(path: str) -> str:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from .rootfs import OPERATOR, SERVICE_USER
 
-LIBS = "/opt/kafka/libs"
+# where hosts have the libraries of each version of Kafka
+LIBS = {"4.1": "/opt/kafka/libs", "3.9": "/opt/kafka-3.9/libs"}
 BROKER, CONTROLLER, ZOOKEEPER = "kafka", "kafka-controller", "zookeeper"
 KAFKA_PORT, CONTROLLER_PORT, ZOOKEEPER_PORT = 9092, 9093, 2181
 JAVA = "/usr/bin/java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xmx{heap}"
 LOGGING = "-Dlog4j2.configurationFile=/etc/kafka/log4j2.properties"
 LOGGING_3 = "-Dlog4j.configuration=file:/etc/kafka/log4j.properties"
+KAFKA = "kafka.Kafka"
+MAIN = {ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain"}
 START, RUN_CLASS = "/opt/kafka/bin/kafka-server-start.sh", "/opt/kafka/bin/kafka-run-class.sh"
 
 
@@ -52,9 +55,10 @@ log4j.appender.stdout.layout.ConversionPattern=[%d] %p %m (%c)%n
 """
 
 
-def unit(name: str, style: Style, heap: str, main_class: str, properties: str) -> str:
+def unit(name: str, style: Style, heap: str, version: str, properties: str) -> str:
     """Return a unit of Kafka or ZooKeeper as a file in /etc/systemd/system."""
-    java = f"{JAVA.format(heap=heap)} {LOGGING} {LOGGING_3} -cp {LIBS}/* {main_class} {properties}"
+    options = f"{LOGGING} {LOGGING_3} -cp {LIBS[version]}/*"
+    java = f"{JAVA.format(heap=heap)} {options} {MAIN.get(name, KAFKA)} {properties}"
     command = f"{START} {properties}" if style.by_script and name == BROKER else java
     lines = [
         "[Unit]",
@@ -76,13 +80,13 @@ def unit(name: str, style: Style, heap: str, main_class: str, properties: str) -
 
 def start_script() -> str:
     """Return a script that starts Kafka as Kafka's own does: by another one, with exec."""
-    return f'#!/bin/bash\nexec {RUN_CLASS} kafka.Kafka "$@"\n'
+    return f'#!/bin/bash\nexec {RUN_CLASS} {KAFKA} "$@"\n'
 
 
-def run_class_script(heap: str) -> str:
+def run_class_script(heap: str, version: str) -> str:
     """Return the script that makes the command line of Java."""
     java = JAVA.format(heap=heap)
-    return f'#!/bin/bash\nexec {java} {LOGGING} {LOGGING_3} -cp "{LIBS}/*" "$@"\n'
+    return f'#!/bin/bash\nexec {java} {LOGGING} {LOGGING_3} -cp "{LIBS[version]}/*" "$@"\n'
 
 
 def sudoers(units: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.ssh.client import OPEN_S, SshConnections, SshSession
+from kafka_rolling_restart.hosts.ssh.client import FIRST_OPEN_S, OPEN_S, SshConnections, SshSession
 from kafka_rolling_restart.hosts.ssh.connect import Links
 from kafka_rolling_restart.model.broker import CommandResult
 from kafka_rolling_restart.settings.secret import Secret
@@ -248,3 +248,23 @@ def test_whether_a_command_may_have_been_run_is_told_by_its_channel(
         SshSession(transport, Links(), "n1").run("stop", 0.05)  # type: ignore[arg-type]
     assert raised.value.sent is sent
     assert transport.timeout == OPEN_S
+
+
+def test_a_login_lasts_until_the_host_takes_a_command() -> None:
+    """PAM's session modules run when the login has succeeded already."""
+    transport = FakeTransport()
+    session = SshSession(transport, Links(), "n1")  # type: ignore[arg-type]
+    session.open_first()
+    assert transport.timeout == FIRST_OPEN_S
+    transport.timeout = None
+    for used in (None, OPEN_S):  # the first command goes over the channel that is open
+        with pytest.raises(SshError, match="did not end within"):
+            session.run("true", 0.05)
+        assert transport.timeout == used
+
+
+def test_a_login_that_ends_with_no_session_says_so() -> None:
+    session = SshSession(FakeTransport(opens=False), Links(), "n1")  # type: ignore[arg-type]
+    with pytest.raises(SshError, match="n1: logged in, but no session was opened") as raised:
+        session.open_first()
+    assert not raised.value.sent and raised.value.code == "ssh-unreachable"

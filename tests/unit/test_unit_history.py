@@ -48,3 +48,13 @@ def test_a_kill_is_told_only_where_systemd_says_so(
     history.note(FoundProcess(presence, restarts=0, result=result))
     assert says in history.killed_by
     assert bool(history.killed_by) == bool(says)
+
+
+def test_systemd_gave_up_only_where_it_started_the_broker_again_before() -> None:
+    history = UnitHistory()
+    history.note(FoundProcess(ABSENT, restarts=0, has_failed=True))
+    assert not history.gave_up
+    history.note(FoundProcess(ABSENT, restarts=2, has_failed=True))
+    assert history.gave_up
+    history.note(FoundProcess(PRESENT, restarts=0))
+    assert not history.gave_up
