@@ -121,9 +121,12 @@ def written_for(finished: Finished, cell: Cell) -> Outcome:
 
 
 def seen(lab: BaseLab, finished: Finished) -> Outcome:
-    """Tell how the run ended and what the observer saw of the brokers."""
+    """Tell how the run ended and what the observer saw of the brokers: controllers come back by
+    the hand of the fault."""
+    brokers = [host.id for host in lab.hosts]
+    back = tuple(number for number in lab.observer.restarted() if number in brokers)
     down = {down.id for down in lab.observer.downs() if down.until is None}
-    return Outcome(finished.status, tuple(lab.observer.restarted()), tuple(sorted(down)))
+    return Outcome(finished.status, back, tuple(sorted(down)))
 
 
 def service_calls(lab: BaseLab) -> list[str]:
