@@ -1,6 +1,8 @@
 """The metadata quorum: is it well, and may one of its voters be stopped now. Pure decisions."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S, Quorum, QuorumReplica
@@ -43,6 +45,24 @@ def _behind(replica: QuorumReplica | None) -> str:
     if replica.behind_s is None:
         return "has not been caught up since the leader was elected"
     return f"is {replica.behind_s:.0f} s behind, more than {CAUGHT_UP_S:g} s"
+
+
+def confirmed(now: Quorum, before: Quorum) -> Quorum:
+    """Return the quorum ``now``, with only those voters caught up that have fetched by now all that
+    the leader had ``before``.
+
+    A voter that died counts as caught up for 3 s more by its times. Its log tells sooner: the
+    leader writes something each 0.5 s (Kafka's metadata.max.idle.interval.ms). Where the leader
+    has changed, or the end of its log is not known, nobody else counts as caught up.
+    """
+    leader = before.replica(before.leader)
+    is_known = leader is not None and leader.log_end >= 0 and before.epoch == now.epoch
+    needed = leader.log_end if leader is not None and is_known else math.inf
+    voters = tuple(
+        one if one.id == now.leader or one.log_end >= needed else replace(one, behind_s=None)
+        for one in now.voters
+    )
+    return replace(now, voters=voters)
 
 
 def objection_to_stop(node: Broker, quorum: Quorum | None) -> str:

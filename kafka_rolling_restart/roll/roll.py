@@ -29,7 +29,7 @@ from kafka_rolling_restart.restart.limits import Limits
 from kafka_rolling_restart.restart.observer import Observer
 from kafka_rolling_restart.restart.together import alone
 from kafka_rolling_restart.roll.health import NeverHealthy, wait_until_healthy
-from kafka_rolling_restart.roll.quorum import objection_to_stop
+from kafka_rolling_restart.roll.quorum import confirmed, objection_to_stop
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.rules import HealthRule
 from kafka_rolling_restart.signals import Signals
@@ -38,6 +38,7 @@ from kafka_rolling_restart.text import describe
 # of the last look at lock and health; a lock may be lost with its session after 10 s
 SEND_WITHIN_S = 8.0
 LOCK_SLOW_S = 3.0  # a lock whose coordinator has just moved answers late, and then quickly
+NEWS_OF_VOTERS_S = 0.7  # in which each voter that lives fetches something from the leader
 GLANCE_S = 5.0  # for what the cluster says of itself right before a stop
 MORE_WAITS = 3  # for a cluster that is healthy, and not any more right before a stop
 FORKED = 70  # exit status of a task's child process that took itself for us
@@ -271,7 +272,14 @@ def _against_stop(roll: Roll, broker: Broker) -> str:
     reasons, quorum = roll.watch.glance(GLANCE_S)
     if reasons:
         return "; ".join(map(str, reasons))
-    return objection_to_stop(broker, quorum)
+    if quorum is None or broker.id not in quorum.voter_ids:
+        return ""
+    roll.clock.sleep(NEWS_OF_VOTERS_S)
+    try:
+        now = roll.watch.registry.quorum(GLANCE_S)
+    except RegistryUnavailable as error:
+        return str(error)
+    return "" if now is None else objection_to_stop(broker, confirmed(now, quorum))
 
 
 def _wait_once_more(roll: Roll, broker: Broker, against: str, times: int) -> None:

@@ -147,7 +147,6 @@ SLOW_HOSTS = Schedule(
         Fault(Kind.VOTER_DIES, broker=2, at=6.0, lasts=30.0),
         Fault(Kind.VOTER_FREEZES, broker=2, at=6.0, lasts=30.0),
         Fault(Kind.VOTER_LAGS, broker=2, at=6.0, lasts=30.0),
-        Fault(Kind.QUORUM, at=6.0, lasts=30.0),
     ],
     ids=lambda fault: fault.kind.value,
 )
@@ -158,6 +157,12 @@ def test_a_voter_is_not_stopped_where_the_quorum_cannot_spare_it_since_the_last_
     stops_no_voter_without_a_majority_of_the_others(story)
     assert story.world.stops[0].at > story.world.began + fault.at + fault.lasts
     assert story.end.status == 0
+
+
+def test_a_quorum_that_is_lost_while_a_controller_is_looked_at_ends_the_run_before_a_stop() -> None:
+    story = Story(replace(SLOW_HOSTS, faults=(Fault(Kind.QUORUM, at=6.0, lasts=30.0),)))
+    assert story.world.stops == []
+    assert story.end.status == 4
 
 
 def test_a_broker_is_started_though_the_quorum_is_lost_while_it_stops() -> None:

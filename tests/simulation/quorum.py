@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 RESIGNS_S = 3.0  # until a leader without a majority gives up
+RECORD_S = 0.5  # from one record that the leader writes to the next
 FIRST_FETCH_S = 0.5  # after an election, until the leader has heard of the others
 
 
@@ -102,13 +103,19 @@ class Controllers:
         """Return the quorum as its leader describes it, None where nobody leads it."""
         if self.leader is None:
             return None
-        voters = tuple(QuorumReplica(one.id, self._behind(one)) for one in self.voters)
+        voters = tuple(self._replica(one) for one in self.voters)
         observers = tuple(
             QuorumReplica(one.id, FETCH_S if one.lies else one.behind_s)
             for one in brokers
             if not one.is_voter
         )
         return Quorum(self.leader.id, self.epoch, voters, observers)
+
+    def _replica(self, voter: Node) -> QuorumReplica:
+        behind = self._behind(voter)
+        if behind is None:
+            return QuorumReplica(voter.id, None)
+        return QuorumReplica(voter.id, behind, int((self._clock.now() - behind) / RECORD_S))
 
     def _behind(self, voter: Node) -> float | None:
         now = self._clock.now()

@@ -910,8 +910,10 @@ class Voter(Scene):
         super().__init__()
         self.one = Broker(1, "n1", 10, is_controller=True)
         self.glances = list(glances)
+        self.quorum = of_three().quorum
         registry: Any = self.broker
         registry.state = self.state
+        registry.quorum = lambda timeout: self.quorum
 
     def state(self, restarted: Collection[int] = (), timeout: float | None = None) -> ClusterState:
         if timeout is None:
@@ -941,6 +943,15 @@ def test_a_voter_that_the_quorum_never_can_spare_in_a_healthy_cluster_ends_the_r
     assert scene.broker.stops == []
     assert scene.ending.code == "not-stopped-yet"
     assert "controller 3, a voter of the quorum, has not been caught up" in said
+
+
+def test_a_voter_that_died_a_moment_ago_is_missed_by_its_log() -> None:
+    scene = Voter(of_three())
+    voters = (QuorumReplica(1, 0.0, 12), QuorumReplica(2, 0.0, 12), QuorumReplica(3, 1.2, 8))
+    scene.quorum = Quorum(2, 1, voters)
+    said = scene.ends_with(4)
+    assert scene.broker.stops == []
+    assert "1 of 3 voters of the quorum would be caught up, and 2 are needed" in said
 
 
 class SlowLock(FakeLock):

@@ -5,6 +5,7 @@ import pytest
 from kafka_rolling_restart.model.broker import Broker
 from kafka_rolling_restart.model.cluster_state import CAUGHT_UP_S, Quorum, QuorumReplica
 from kafka_rolling_restart.roll.quorum import (
+    confirmed,
     majority,
     never_tolerates,
     objection_to_stop,
@@ -113,3 +114,28 @@ def test_a_combined_node_that_is_behind_is_told_once() -> None:
 
 def test_a_dead_observer_that_lingers_and_is_none_of_ours_is_no_reason() -> None:
     assert reasons(quorum(0, 0, 0, observers={99: 250.0}), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "epoch", "caught_up"),
+    [
+        ((12, 12, 12), 1, {1, 2, 3}),
+        ((10, 12, 10), 1, {1, 2, 3}),  # what the leader has written since is not asked for
+        ((9, 12, 10), 1, {2, 3}),
+        ((-1, 12, -1), 1, {2}),
+        ((12, 12, 12), 2, {2}),
+    ],
+)
+def test_only_a_voter_that_has_fetched_what_the_leader_had_is_caught_up(
+    ends: tuple[int, int, int], epoch: int, caught_up: set[int]
+) -> None:
+    before = Quorum(2, 1, tuple(QuorumReplica(one, 0.1, 10) for one in (1, 2, 3)))
+    voters = tuple(QuorumReplica(one, 0.1, end) for one, end in zip((1, 2, 3), ends, strict=True))
+    now = confirmed(Quorum(2, epoch, voters), before)
+    assert {one.id for one in now.voters if one.is_caught_up} == caught_up
+
+
+def test_nobody_is_confirmed_where_the_end_of_the_leaders_log_is_not_known() -> None:
+    unknown = Quorum(2, 1, tuple(QuorumReplica(one, 0.1) for one in (1, 2, 3)))
+    now = Quorum(2, 1, tuple(QuorumReplica(one, 0.1, 10) for one in (1, 2, 3)))
+    assert [one.id for one in confirmed(now, unknown).voters if one.is_caught_up] == [2]
