@@ -156,9 +156,9 @@ class Kraft:
             return []
         ids = ", ".join(map(str, fenced))
         text = (
-            f"fenced: broker {ids}. They are registered, and down or still starting; they will be "
-            "neither checked nor restarted. If one is down, start it first. One that is gone for "
-            "ever is removed with kafka-cluster.sh unregister --id ID"
+            f"fenced by the controller: broker {ids}. A fenced broker is down or still starting, "
+            "and will be neither checked nor restarted. If it is down, start it first. If it is gone "
+            "for ever, remove it with kafka-cluster.sh unregister --id ID"
         )
         return [Problem(text, code="brokers-fenced")]
 

@@ -48,7 +48,7 @@ def judge(
         wrong += _cached(readings)
     stale, waiting = _stale(readings, freshness)
     if wrong or stale:
-        return Verdict(Health.UNHEALTHY, tuple(wrong + stale))
+        return Verdict(Health.UNHEALTHY, tuple(_told_once(wrong + stale)))
     if waiting:
         return Verdict(Health.UNKNOWN, tuple(waiting))
     freshness.count(readings)
@@ -59,7 +59,14 @@ def judge_cluster(
     expected: Mapping[int, Broker], members: Mapping[int, Observation], state: ClusterState
 ) -> list[Reason]:
     """Judge what the registry and the cluster say, without any metrics. Return what is wrong."""
-    return _not_members(expected, members) + _of_cluster(expected, {}, state)
+    return _told_once(_not_members(expected, members) + _of_cluster(expected, {}, state))
+
+
+def _told_once(wrong: list[Reason]) -> list[Reason]:
+    """Leave out what else is said of a voter that the quorum misses: it is one and the same."""
+    missed = [one.key.removeprefix("voter ") for one in wrong if one.code == "voter-behind"]
+    same = {f"{what} {voter}" for voter in missed for what in ("registration", "serving")}
+    return [one for one in wrong if one.key not in same]
 
 
 def _not_members(

@@ -158,12 +158,14 @@ def describe(
         text = f"there is no {config.type}.yaml in {wanted}; {config.path} was found instead"
         warnings.append(Problem(text, code="cluster-type-elsewhere"))
     seat = f"controller: {_name(controller, brokers)}"
-    expects = f"; the configuration expects {expected}" if config.path else ""
+    if any(one.is_controller for one in brokers.values()):
+        seat = f"the quorum's leader: {_name(controller, brokers)}"
+    expects = f"; the configuration expects {counted(expected, 'broker')}" if config.path else ""
     are = "is" if len(brokers) == 1 else "are"
     lines.append(f"{how_many(brokers.values())} {are} registered{expects}; {seat}")
     if known < expected:
         text = (
-            f"{known} of {counted(expected, 'broker')} in broker_list are registered; the others "
+            f"{known} of {counted(expected, 'broker')} in broker_list are members now; the others "
             "will be neither checked nor restarted. If one is down, start it "
             f"first{_absent(config.broker_list, brokers, expected - known)}"
         )
@@ -183,7 +185,7 @@ def _absent(broker_list: Sequence[str], brokers: Mapping[int, Broker], count: in
     register."""
     hosts = {broker.host for broker in brokers.values()}
     absent = [one for one in broker_list if one.rpartition(":")[0].strip("[]") not in hosts]
-    return f". Not registered: {', '.join(absent)}" if len(absent) == count else ""
+    return f". Not among them: {', '.join(absent)}" if len(absent) == count else ""
 
 
 def rules(
@@ -470,10 +472,14 @@ def _not_found(ready: Readiness) -> Problem | None:
     if found is None or found.presence is Presence.PRESENT or ready.problems:
         return None
     text = (
-        f"its process cannot be found on its host: {found.words}. Without it nothing proves that a "
-        "broker is gone. If its command line does not contain kafka.Kafka, give --process-pattern; "
-        "if it runs in a container, use a source of metrics (--metrics)"
+        f"its process cannot be found on its host, so nothing would prove that it is gone: "
+        f"{found.words.rstrip('.')}"
     )
+    if found.presence is not Presence.BLIND:
+        text += (
+            ". If it runs there, give --process-pattern; if it runs in a container, use a source "
+            "of metrics (--metrics)"
+        )
     return Problem(text, code="process-not-identified")
 
 

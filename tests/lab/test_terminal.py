@@ -135,7 +135,8 @@ def preamble(lab: Lab, ids: Sequence[int], wide: bool) -> list[str]:
     return [
         f"cluster lab/main, configured in {lab.home}/.kafka_discovery/lab.yaml, ZooKeeper "
         f"{lab.zookeeper}",
-        f"3 brokers are registered; the configuration expects 3; controller: broker {controller}",
+        "3 brokers are registered; the configuration expects 3 brokers; "
+        f"controller: broker {controller}",
         "commands: stop `service kafka stop`, start `service kafka start`",
         "healthy in 2 checks 0.5 s apart, at most 600 s unhealthy",
         f"preflight: looking at 3 brokers, and at the hosts of {len(ids)}",

@@ -14,7 +14,12 @@ from kafka_rolling_restart.model.cluster_state import (
 )
 from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Reason, Verdict
-from kafka_rolling_restart.roll.health import NeverHealthy, judge, wait_until_healthy
+from kafka_rolling_restart.roll.health import (
+    NeverHealthy,
+    judge,
+    judge_cluster,
+    wait_until_healthy,
+)
 from kafka_rolling_restart.roll.memory import JvmTracker
 from kafka_rolling_restart.settings.rules import HealthRule
 from tests.fakes import FakeClock
@@ -419,3 +424,25 @@ def test_a_broker_that_does_not_serve_is_named_without_a_word_of_metrics() -> No
         "not-serving",
         "node 2 does not serve: Connection refused",
     )
+
+
+def test_a_voter_that_the_quorum_misses_is_told_once() -> None:
+    controller = Broker(101, "c1", is_broker=False, is_controller=True)
+    voters = (QuorumReplica(101, 20.0), QuorumReplica(102, 0.0), QuorumReplica(103, 0.1))
+    state = ClusterState(0, 0, witnesses=(1,), partitions=1, quorum=Quorum(102, 1, voters))
+    silent = Sample(0, 0, reason="a voter that does not follow", silent=True, tells_process=False)
+    absent = {101: Observation(Presence.ABSENT, words="a voter that does not follow the quorum")}
+    verdict = judge(
+        {101: controller}, absent, {101: silent}, Freshness(), JvmTracker(), state=state
+    )
+    assert [reason.code for reason in verdict.reasons] == ["voter-behind"]
+    assert verdict.health is Health.UNHEALTHY
+
+
+def test_a_controller_that_is_no_voter_any_more_is_told() -> None:
+    controller = Broker(101, "c1", is_broker=False, is_controller=True)
+    voters = (QuorumReplica(102, 0.0), QuorumReplica(103, 0.1), QuorumReplica(104, 0.1))
+    state = ClusterState(0, 0, witnesses=(1,), partitions=1, quorum=Quorum(102, 1, voters))
+    absent = {101: Observation(Presence.ABSENT, words="no voter of the quorum any more")}
+    (reason,) = judge_cluster({101: controller}, absent, state)
+    assert str(reason) == "controller 101 is no voter of the quorum any more"
