@@ -70,7 +70,8 @@ def held_by(holder: str, fades_s: float = LOCK_FADES_S) -> LockHeld:
     gone after ``fades_s``."""
     return LockHeld(
         f"another run restarts this cluster: {holder}. Wait for that run, or stop it, then try "
-        f"again. If it was killed, its lock disappears within {fades_s:g} s",
+        f"again. If it was killed, its lock disappears within {fades_s:g} s, and the broker that "
+        "it was at may be DOWN",
         code="another-run",
     )
 

@@ -28,6 +28,7 @@ from kafka_rolling_restart.errors import (
     Refused,
     RegistryUnavailable,
     RollingRestartError,
+    held_by,
 )
 from kafka_rolling_restart.model.ending import Outcome
 from kafka_rolling_restart.output import logs, screen
@@ -48,7 +49,7 @@ from kafka_rolling_restart.roll.roll import (
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.paths import home_hint
 from kafka_rolling_restart.signals import Signals
-from kafka_rolling_restart.text import describe
+from kafka_rolling_restart.text import describe, sentence
 
 
 def main(argv: Sequence[str], parsed: argparse.Namespace | None = None) -> int:
@@ -89,7 +90,9 @@ def _outcome(
         return Outcome(int(error.status), str(error), code=error.code)
     except RegistryUnavailable as error:
         return Outcome(
-            ExitStatus.REFUSED, f"{error}. No broker was touched. {error.advice}", code=error.code
+            ExitStatus.REFUSED,
+            f"{sentence(str(error))} No broker was touched. {error.advice}",
+            code=error.code,
         )
     except (
         BaseException
@@ -118,6 +121,8 @@ def _run(parts: factory.Parts, report: Report, signals: Signals) -> Outcome:
         if settings.dry_run:
             return check_once(roll, registry.lock_holder())
         # 4. The confirmation and the lock.
+        if settings.needs_answer and (other := registry.lock_holder()):
+            raise held_by(other)
         questions.confirm(settings, parts.cluster, roll.plan, roll.rule, report)
         with registry.lock(factory.holder()) as lock:
             return run_roll(roll, lock)

@@ -43,6 +43,11 @@ def said(text: str) -> str:
     return clean(text, MAX_SAID)
 
 
+def sentence(text: str) -> str:
+    """Return a text with a mark at its end, where it has none."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def with_code(text: str, code: str) -> str:
     """Return a text with its code of the catalogue in brackets at its end."""
     if not code:

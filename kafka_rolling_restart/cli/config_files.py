@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ MAX_VALUES = 100_000
 SHOWN = 200  # characters of a value that is wrong
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+KEYS = ("zookeeper", "broker_list", "command_config")
+NEAR = 0.85  # of difflib: 1 is the same word
 PORT_NUMBER = re.compile(rf"{PORT}\Z")
 SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::{PORT})?"
 ZOOKEEPER = re.compile(rf"{SERVER}(?:,\s*{SERVER})*(?:(?:/[^\s,/]+)*/?)?\Z")
@@ -65,9 +68,8 @@ def of_zookeeper(hosts: str) -> ClusterConfig:
 def of_bootstrap(servers: str) -> ClusterConfig:
     """Return a cluster of which only the bootstrap servers are known. Raises `UsageError`."""
     addresses = tuple(_address(one.strip(), "--bootstrap-server") for one in servers.split(","))
-    first, *others = [one.strip() for one in servers.split(",")]
-    name = f"{first} and {len(others)} more" if others else first
-    return ClusterConfig("", name, "", (), None, addresses)
+    first = servers.split(",")[0].strip()
+    return ClusterConfig("", first, "", (), None, addresses)
 
 
 def _address(server: str, where: str) -> tuple[str, int]:
@@ -257,7 +259,8 @@ def _local(content: dict[str, Any], path: Path) -> str:
 
 def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path) -> ClusterConfig:
     where = f"clusters.{name}"
-    if settings.get("zookeeper") is None and settings.get("broker_list"):
+    _refuse_mistyped(settings, path, where)
+    if settings.get("zookeeper") is None:
         return _kraft_cluster(cluster_type, name, settings, path)
     zookeeper = settings.get("zookeeper")
     if not isinstance(zookeeper, str) or not ZOOKEEPER.match(zookeeper.strip()):
@@ -273,12 +276,32 @@ def _cluster(cluster_type: str, name: str, settings: dict[str, Any], path: Path)
     )
 
 
+def _refuse_mistyped(settings: Mapping[str, Any], path: Path, where: str) -> None:
+    """Refuse a key that is nearly one of ours: what it says would be left out in silence. Other
+    keys are other programs'. Raises `UsageError`."""
+    for key in settings:
+        plain = key.lower().replace("-", "_")
+        meant = get_close_matches(plain, KEYS, n=1, cutoff=NEAR)
+        if meant and key not in KEYS and meant[0] not in settings:
+            raise UsageError(
+                f"{path}: {where} has the key {clean(key, SHOWN)!r}, which means nothing here; did "
+                f"you mean {meant[0]!r}?",
+                code="configuration-invalid",
+            )
+
+
 def _kraft_cluster(
     cluster_type: str, name: str, settings: dict[str, Any], path: Path
 ) -> ClusterConfig:
     """Return a cluster without ZooKeeper: its broker_list are the servers to begin with."""
     where = f"clusters.{name}"
     brokers = _broker_list(settings, path, where)
+    if not brokers:
+        raise UsageError(
+            f"{path}: {where}.broker_list is empty, and {where}.zookeeper is missing. Name the "
+            "brokers of a KRaft cluster, or the ZooKeeper of another",
+            code="configuration-invalid",
+        )
     place = f"{path}: {where}.broker_list"
     addresses = tuple(_address(one.strip().rpartition("://")[2], place) for one in brokers)
     command_config = _command_config(settings, path, where)
@@ -300,8 +323,11 @@ def _broker_list(settings: dict[str, Any], path: Path, where: str) -> tuple[str,
     brokers = settings.get("broker_list")
     if not isinstance(brokers, list) or not all(isinstance(broker, str) for broker in brokers):
         seen = "which is missing" if brokers is None else f"not {clean(repr(brokers), SHOWN)}"
+        hint = ""
+        if settings.get("zookeeper") is None:
+            hint = ". A cluster on ZooKeeper needs `zookeeper` as well"
         raise UsageError(
-            f"{path}: {where}.broker_list must be a list of 'host:port', {seen}",
+            f"{path}: {where}.broker_list must be a list of 'host:port', {seen}{hint}",
             code="configuration-invalid",
         )
     return tuple(brokers)

@@ -87,7 +87,8 @@ def confirm(
     report.say(f"restarting {count} takes at least {least} of health checks, plus the restarts")
     if settings.no_confirm:
         return
-    if not _says_yes(report, f"Restart {count} of {cluster.label}, one at a time? [y/N]"):
+    question = f"Restart {count} of {cluster.label}, one at a time? [y/N]"
+    if not _says_yes(report, question):
         raise Refused("not confirmed; no broker was touched", code="not-confirmed")
     report.enable_quiet()
 

@@ -26,6 +26,16 @@ REGISTRY = Chapter(
             ),
         ),
         Entry(
+            "unit-not-found",
+            "systemd does not know the unit of a command",
+            "The stop or the start command names a unit that the host does not have: it is "
+            "misspelled, or Kafka runs under another name there. sudo may allow it all the same. "
+            "No broker was stopped.",
+            "Find the name of the unit on the host, and correct `--stop-command` and "
+            "`--start-command`, or those of controllers.",
+            ("ssh HOST \"systemctl list-units --all '*kafka*'\"",),
+        ),
+        Entry(
             "kafka-login-refused",
             "Kafka refuses the login",
             "The user or the password is wrong, or the listener at this port wants another kind of "

@@ -36,9 +36,11 @@ RESTARTING = Chapter(
             "the stop command failed (warning)",
             "It ended with another status than 0. The broker is watched all the same, because "
             "the command may still take effect: if the broker goes, it is started and the run goes "
-            "on; if it still runs as before at the time limit, the run ends with status 4.",
-            "Wait until the run ends; do not stop the broker by hand meanwhile. The line has what "
-            "the stop command said.",
+            "on; if it still runs as before at the time limit, the run ends with status 4, or with status "
+            "5 where no metrics tell whether it is stopping and the limit is below 330 s.",
+            "The line has what the stop command said. If that is 'not found' or 'not allowed', "
+            "nothing was stopped: end the run, and correct `--stop-command`. Else wait until the "
+            "run ends; do not stop the broker by hand meanwhile.",
         ),
         Entry(
             "stop-had-no-effect",
@@ -118,7 +120,9 @@ RESTARTING = Chapter(
             "the start command failed (warning)",
             "It ended with another status than 0. It is sent again, after longer and longer "
             "pauses.",
-            "Check the broker's log meanwhile.",
+            "The line has what the start command said. If that is 'not found', the command is "
+            "wrong: start the broker on its host with the right one now; the run notices it. Else "
+            "check the broker's log meanwhile.",
         ),
         Entry(
             "start-end-not-seen",
@@ -241,8 +245,10 @@ ENDING = Chapter(
             "broker-left-stopped",
             "the run was ended while a broker was stopped",
             "A second signal ended the run at once. The broker is DOWN unless something else "
-            "starts it.",
-            "Run the last line.",
+            "starts it, or the run had sent a start shortly before.",
+            "Check whether it runs; if not, run the last line of the run. With `--report` it is in "
+            "the file, too.",
+            ("ssh HOST pgrep -af kafka.Kafka", "ssh HOST sudo service kafka start"),
         ),
         Entry(
             "broker-failed-again",

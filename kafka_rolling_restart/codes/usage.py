@@ -25,7 +25,7 @@ USAGE = Chapter(
             "no folder has the file of the cluster type",
             "There is no TYPE.yaml in any of the folders that the line lists.",
             "Check `--cluster-type` and `--discovery-base-path`, or name the cluster with "
-            "`--zookeeper`.",
+            "`--bootstrap-server` or `--zookeeper`.",
         ),
         Entry(
             "cluster-type-elsewhere",
@@ -57,9 +57,10 @@ USAGE = Chapter(
         Entry(
             "configuration-invalid",
             "the file of the cluster type is not valid",
-            "The file is not YAML, or a value in it is missing or has the wrong type.",
-            "Correct the place that the line names. Each cluster must have `zookeeper` and "
-            "`broker_list`.",
+            "The file is not YAML, or a value in it is missing, has the wrong type, or a "
+            "mistyped key.",
+            "Correct the place that the line names. Each cluster must have `broker_list`, and "
+            "`zookeeper` if it is on ZooKeeper.",
         ),
         Entry(
             "zookeeper-address-invalid",

@@ -33,6 +33,12 @@ MARK = "process:"
 PS = f"sh -c 'echo {MARK} $(ps -o etimes= -o stat= -o comm= -p {{}}; echo $?)'"
 # The brackets keep pgrep's own shell from being found.
 PGREP = "sh -c 'pgrep -f \"[{}]{}\" >/dev/null; echo {} $?'"
+# `service` also runs scripts that systemd does not know
+SCRIPT_MARK = "init-script"
+UNIT_KNOWN = (
+    "sh -c 'systemctl show -p LoadState {unit} 2>/dev/null; "
+    f"test -e /etc/init.d/{{unit}} && echo {SCRIPT_MARK}'"
+)
 STOP_MARK, START_MARK = "kafka-rolling-restart-stop-", "kafka-rolling-restart-start-"
 # of a broker that is stopped: its stop, a start, and a question, which may wait for a silent host
 THREADS = 4
@@ -178,7 +184,7 @@ class BrokerHost:
         try:
             with self._shell.session() as session:
                 self._root = _last_line(session.run("id -u", QUESTION_S)) == "0"
-                problems = self._problems(session)
+                problems = [*self._problems(session), *self._unknown_units(session)]
                 age = _age_if_any(session.run, jvm.pid) if jvm else None
                 process = self._find(session.run) if find else None
         except SshError as error:
@@ -205,6 +211,25 @@ class BrokerHost:
         return [
             self._forbidden_by_password(session, command, self._password) for command in commands
         ]
+
+    def _unknown_units(self, session: Session) -> list[Problem | None]:
+        """Find commands for a unit that systemd does not know: sudo allows them all the same."""
+        units = {
+            unit_name(self._stop, ("stop",)): self._stop,
+            unit_name(self._start): self._start,
+        }
+        return [self._unknown_unit(session, unit, units[unit]) for unit in units if unit]
+
+    def _unknown_unit(self, session: Session, unit: str, command: str) -> Problem | None:
+        known = session.run(UNIT_KNOWN.format(unit=unit), QUESTION_S).output
+        if "LoadState=not-found" not in known or SCRIPT_MARK in known:
+            return None
+        text = (
+            f"systemd does not know the unit {unit} of `{command}`. Correct "
+            f"{self._option(command)}; to see the units: "
+            f"`{self._shell.typed()} \"systemctl list-units --all '*kafka*'\"`"
+        )
+        return Problem(text, code="unit-not-found")
 
     def prepare(self) -> None:
         """Make the threads that stopping and starting need, before a broker is down. Raises

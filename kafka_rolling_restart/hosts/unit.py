@@ -3,7 +3,7 @@ it."""
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PROPERTIES = (
@@ -103,8 +103,9 @@ class Unit:
         return self.name in control_group.split("/")
 
 
-def unit_name(command: str) -> str:
-    """Return the unit that a command starts, nothing where it is not certainly one unit."""
+def unit_name(command: str, verbs: Sequence[str] = VERBS) -> str:
+    """Return the unit that a command starts, or does what other ``verbs`` say; nothing where it is
+    not certainly one unit."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -113,11 +114,11 @@ def unit_name(command: str) -> str:
         return ""
     program = words[0].rpartition("/")[2]
     if program == "systemctl":
-        name = _by_systemctl(words[1:])
+        name = _by_systemctl(words[1:], verbs)
     elif script := SCRIPTS.match(words[0]):
-        name = script[1] if words[1:] in ([verb] for verb in VERBS) else ""
+        name = script[1] if words[1:] in ([verb] for verb in verbs) else ""
     elif program in ("service", "rc-service", "invoke-rc.d"):
-        name = words[1] if len(words) == 3 and words[2] in VERBS else ""
+        name = words[1] if len(words) == 3 and words[2] in verbs else ""
     else:
         name = ""
     if not NAME.match(name) or name.endswith(OTHER_TYPES):
@@ -125,13 +126,13 @@ def unit_name(command: str) -> str:
     return name.removesuffix(SERVICE)
 
 
-def _by_systemctl(words: list[str]) -> str:
+def _by_systemctl(words: list[str], verbs: Sequence[str]) -> str:
     options = [word for word in words if word.startswith("-")]
     for option in options:
         if option not in PLAIN_OPTIONS and not option.startswith(PLAIN_SETTINGS):
             return ""  # another host, another user's units, or a word behind it
     plain = [word for word in words if not word.startswith("-")]
-    return plain[1] if len(plain) == 2 and plain[0] in VERBS else ""
+    return plain[1] if len(plain) == 2 and plain[0] in verbs else ""
 
 
 def loaded(said: Mapping[str, str]) -> Unit | None:

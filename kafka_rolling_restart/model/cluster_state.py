@@ -74,11 +74,12 @@ class ClusterState:
     (monotonic s).
 
     ``witnesses`` are the brokers whose metadata was read; each of them is caught up with the
-    quorum. ``members`` are the brokers in it that are not fenced. ``under_replicated`` and
-    ``offline`` are the union of what the witnesses say. ``loading`` are brokers whose group
-    coordinator still loads. ``unknown`` says why something of this could not be read, in words;
-    then the rest tells nothing; with ``is_denied`` that is for want of a right, and waiting does
-    not help. ``quorum`` is None for a cluster that has none.
+    quorum. ``members`` are the brokers in it that are not fenced, ``fenced`` those that are, as
+    they were told last. ``under_replicated`` and ``offline`` are the union of what the witnesses
+    say. ``loading`` are brokers whose group coordinator still loads. ``unknown`` says why
+    something of this could not be read, in words; then the rest tells nothing; with ``is_denied``
+    that is for want of a right, and waiting does not help. ``quorum`` is None for a cluster that
+    has none.
     """
 
     asked_at: float

@@ -30,6 +30,8 @@ class PlanRow:
         """The row as text."""
         place = self.order if self.order == LEFT_ALONE else f"place {self.order}"
         since = f"up since {self.since}" if self.since else "not known since when it is up"
+        if self.order == LEFT_ALONE and not self.since:
+            since = ""  # nobody was asked
         rack = f"rack {self.broker.rack}" if self.broker.rack else ""
         parts = [place, rack, since, self.role, f"preflight: {self.found}"]
         return f"plan: {', '.join(filter(None, parts))}"

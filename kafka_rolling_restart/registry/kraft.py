@@ -154,11 +154,11 @@ class Kraft:
         fenced = sorted(missing)
         if not fenced:
             return []
-        ids = ", ".join(map(str, fenced))
+        hosts = {one.id: f" ({clean(one.host, SHOWN)})" for one in nodes.brokers if one.host}
+        ids = ", ".join(f"{one}{hosts.get(one, '')}" for one in fenced)
         text = (
             f"fenced by the controller: broker {ids}. A fenced broker is down or still starting, "
-            "and will be neither checked nor restarted. If it is down, start it first. If it is gone "
-            "for ever, remove it with kafka-cluster.sh unregister --id ID"
+            "and will be neither checked nor restarted. If it is down, start it first"
         )
         return [Problem(text, code="brokers-fenced")]
 
@@ -240,6 +240,7 @@ class Kraft:
             members=frozenset(
                 node.id for one in told.values() for node in one.brokers if not node.is_fenced
             ),
+            fenced=self._fenced,
             partitions=partitions,
             under_replicated=union([one.under_replicated for one in told.values()]),
             offline=union([one.offline for one in told.values()]),

@@ -202,13 +202,17 @@ def _of_cluster(
 def _partitions(state: ClusterState) -> list[Reason]:
     wrong: list[Reason] = []
     asked = " and ".join(f"broker {one}" for one in state.witnesses)
+    fenced = ""
+    if state.fenced:
+        down = some(", ", [f"broker {one}" for one in sorted(state.fenced)], "brokers")
+        fenced = f" ({down} is fenced: down, or still starting)"
     for found, kind, code in (
         (state.under_replicated, "under-replicated partition", "under-replicated"),
         (state.offline, "offline partition", "offline-partitions"),
     ):
         if found:
             names = some(", ", [str(one) for one in found], "partitions")
-            text = f"{counted(len(found), kind)} in the metadata of {asked}: {names}"
+            text = f"{counted(len(found), kind)} in the metadata of {asked}: {names}{fenced}"
             wrong.append(Reason(f"{code} in metadata", text, code=code))
     return wrong
 

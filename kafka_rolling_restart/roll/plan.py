@@ -82,8 +82,8 @@ def choose(
     if unknown:
         known = ", ".join(ranges(brokers))
         raise UsageError(
-            f"--broker-ids: {unknown} not registered; registered: {known}. Start the broker, or "
-            "leave it out",
+            f"--broker-ids: {unknown} not registered; registered: {known}. If it is down or "
+            "fenced, start it first",
             code="broker-ids-unknown",
         )
     if skip > len(brokers):
@@ -434,7 +434,7 @@ def _finding(
 ) -> Finding:
     """Put together what was found of one broker; ``ready`` is None where its host was not looked
     at."""
-    problems = [_metrics_problem(reading), shared]
+    problems = [_metrics_problem(broker, reading), shared]
     notes: list[Problem | None] = []
     if allow_cached:
         notes.append(_cache_note(reading))
@@ -458,9 +458,14 @@ def _those(found: Iterable[Problem | None]) -> tuple[Problem, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _metrics_problem(reading: Sample) -> Problem | None:
+def _metrics_problem(broker: Broker, reading: Sample) -> Problem | None:
     if reading.metrics is not None:
         return None
+    if not broker.is_broker:
+        text = (
+            f"it does not serve: {reading.reason}. It is down, starting, or cut off: check its log"
+        )
+        return Problem(text, code="not-serving")
     if not reading.tells_process:
         return Problem(f"it does not serve: {reading.reason}. {reading.advice}", code="not-serving")
     return Problem(f"no metrics: {reading.reason}. {reading.advice}", code="no-metrics")
@@ -477,8 +482,8 @@ def _not_found(ready: Readiness) -> Problem | None:
     )
     if found.presence is not Presence.BLIND:
         text += (
-            ". If it runs there, give --process-pattern; if it runs in a container, use a source "
-            "of metrics (--metrics)"
+            ". If it is down, start it first. If it runs there, give --process-pattern; a broker "
+            "in a container needs a source of metrics (--metrics)"
         )
     return Problem(text, code="process-not-identified")
 

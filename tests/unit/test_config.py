@@ -272,7 +272,7 @@ def test_a_bootstrap_server_that_is_no_address_is_said_in_one_line(servers: str)
 def test_bootstrap_servers_name_the_cluster_by_the_first() -> None:
     found = of_bootstrap("k1:9092, [::1]:9093")
     assert found.bootstrap == (("k1", 9092), ("::1", 9093))
-    assert (found.label, found.zookeeper) == ("k1:9092 and 1 more", "")
+    assert (found.label, found.zookeeper) == ("k1:9092", "")
 
 
 def test_a_cluster_without_zookeeper_begins_at_its_broker_list(tmp_path: Path) -> None:
@@ -302,3 +302,30 @@ def test_a_cluster_without_zookeeper_that_is_wrong_names_the_key(
     (tmp_path / "t.yaml").write_text(f"clusters: {{main: {settings}}}")
     with pytest.raises(UsageError, match=re.escape(said)):
         load("t", "main", [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("command-config", "command_config"),
+        ("zookeper", "zookeeper"),
+        ("broker-list", "broker_list"),
+        ("Zookeeper", "zookeeper"),
+    ],
+)
+def test_a_key_that_is_nearly_one_of_ours_is_not_left_out_in_silence(
+    tmp_path: Path, key: str, meant: str
+) -> None:
+    settings = {"broker_list": "[k1:9092]", key: "x"}
+    if meant == "broker_list":
+        del settings["broker_list"]
+    text = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    (tmp_path / "t.yaml").write_text(f"clusters: {{main: {{{text}}}}}")
+    with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
+        load("t", "main", [tmp_path])
+
+
+def test_keys_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    text = "clusters: {main: {broker_list: ['k1:9092'], owner: me, brokers: 3, config: {}}}"
+    (tmp_path / "t.yaml").write_text(text)
+    assert load("t", "main", [tmp_path]).bootstrap == (("k1", 9092),)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_rolling_restart.errors import Objection, SshError, no_objection
-from kafka_rolling_restart.hosts.broker_host import BrokerHost, HostCommand
+from kafka_rolling_restart.hosts.broker_host import UNIT_KNOWN, BrokerHost, HostCommand
 from kafka_rolling_restart.model.broker import CommandResult, Jvm
 from kafka_rolling_restart.model.observation import Presence
 from kafka_rolling_restart.model.problem import Problem
@@ -474,3 +474,23 @@ def test_a_prepared_host_stops_starts_and_is_asked_where_the_system_has_no_more_
     finish(broker_host.stop(10))
     finish(broker_host.start(10))
     assert shell.ran[-2:] == ["sudo -n service kafka stop", "sudo -n service kafka start"]
+
+
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [
+        ("LoadState=not-found", ["unit-not-found"]),
+        ("LoadState=not-found\ninit-script", []),  # `service` runs it all the same
+        ("LoadState=loaded", []),
+        ("", []),  # no systemd
+        ("Welcome\nLoadState=not-found", ["unit-not-found"]),
+    ],
+)
+def test_a_unit_that_systemd_does_not_know_is_a_problem_though_sudo_allows_it(
+    said: str, codes: list[str]
+) -> None:
+    shell = FakeShell({UNIT_KNOWN.format(unit="kafak"): (0, said), "command -v kill": (0, "kill")})
+    shell.answers["command -v systemctl"] = (0, "systemctl")
+    found = BrokerHost(shell, "kill it", "systemctl start kafak").preflight(None).problems
+    assert [problem.code for problem in found] == codes
+    assert all("Correct --start-command" in problem.text for problem in found)

@@ -167,7 +167,7 @@ def test_a_fenced_broker_is_no_member_and_is_noted(kafka: FakeKafka) -> None:
     assert 2 not in kraft.brokers()
     (note,) = kraft.notes()
     assert note.code == "brokers-fenced" and note.text.startswith(
-        "fenced by the controller: broker 2."
+        "fenced by the controller: broker 2"
     )
     seen = kraft.observe([1, 2, 9])
     assert [one.presence for one in seen.values()] == [
@@ -521,7 +521,7 @@ def test_before_kafka_4_a_fenced_combined_node_is_no_controller_and_is_named() -
     assert sorted(kraft.brokers()) == [1, 2]
     (note,) = kraft.notes()
     assert note.code == "brokers-fenced" and note.text.startswith(
-        "fenced by the controller: broker 3."
+        "fenced by the controller: broker 3"
     )
 
 
@@ -529,7 +529,7 @@ def test_before_kafka_4_a_fenced_broker_that_follows_the_quorum_is_named() -> No
     kraft = before_4(FakeKafka(), 2)
     assert sorted(kraft.brokers()) == [1, 3, 101, 102, 103]
     (note,) = kraft.notes()
-    assert note.text.startswith("fenced by the controller: broker 2.")
+    assert note.text.startswith("fenced by the controller: broker 2")
 
 
 def test_before_kafka_4_all_is_well_where_nobody_is_missing() -> None:

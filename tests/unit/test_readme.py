@@ -25,6 +25,7 @@ OF_OTHERS = {  # options of other programs
     "--id": "kafka-cluster.sh",
     "--state": "kafka-consumer-groups.sh",
     "--replay": "tests.exhaustive",
+    "--all": "systemctl",
     "--limit": "ansible-playbook",
     "--command-config": "Kafka's own tools",
     "--add": "kafka-acls.sh",
