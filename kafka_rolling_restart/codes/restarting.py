@@ -36,8 +36,8 @@ RESTARTING = Chapter(
             "the stop command failed (warning)",
             "It ended with another status than 0. The broker is watched all the same, because "
             "the command may still take effect: if the broker goes, it is started and the run goes "
-            "on; if it still runs as before at the time limit, the run ends with status 4, or with status "
-            "5 where no metrics tell whether it is stopping and the limit is below 330 s.",
+            "on; if it still runs as before at the time limit, the run ends with status 4, or with "
+            "status 5 where no metrics tell whether it is stopping and the limit is below 330 s.",
             "The line has what the stop command said. If that is 'not found' or 'not allowed', "
             "nothing was stopped: end the run, and correct `--stop-command`. Else wait until the "
             "run ends; do not stop the broker by hand meanwhile.",
