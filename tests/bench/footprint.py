@@ -15,7 +15,8 @@ MEMORY_LIMIT_MIB = 80
 EVERYTHING = (
     "from kafka_rolling_restart import main; from kafka_rolling_restart.metrics import jmxproxy;"
     "from kafka_rolling_restart.hosts.ssh import client; from kafka_rolling_restart.registry "
-    "import zookeeper; import rich.live, rich.table, yaml, resource;"
+    "import zookeeper, kraft; from kafka_rolling_restart.registry.kafka import client as kafka;"
+    "import rich.live, rich.table, yaml, resource;"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
 
