@@ -268,3 +268,11 @@ def test_a_login_that_ends_with_no_session_says_so() -> None:
     with pytest.raises(SshError, match="n1: logged in, but no session was opened") as raised:
         session.open_first()
     assert not raised.value.sent and raised.value.code == "ssh-unreachable"
+
+
+def test_a_question_of_many_words_does_not_fill_the_screen() -> None:
+    session = SshSession(FakeTransport(), Links(), "n1")  # type: ignore[arg-type]
+    with pytest.raises(SshError) as raised:
+        session.run(f"sh -c '{'x' * 1500}'", 0.05)
+    assert str(raised.value).startswith("`sh -c 'xxx")
+    assert len(str(raised.value)) < 400

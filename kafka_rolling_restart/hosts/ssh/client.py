@@ -20,6 +20,7 @@ from kafka_rolling_restart.text import clean
 LOG = logging.getLogger(__package__)
 LOGIN_S = 40.0  # for all of a login: finding the address, connecting, hops, keys, the agent
 # beyond the limit of a command, for opening its channel and for the end of its output
+SHOWN = 300  # characters of a command in messages
 GRACE_S = 10.0
 # for the first answer after a login: PAM's session modules run before it, and pam_systemd alone
 # waits for a busy systemd for up to 25 s, twice
@@ -246,7 +247,7 @@ class SshSession:
         if secret is not None and self._no_secrets:
             raise SshError(f"{self._where}: {self._no_secrets}", code="password-not-sent")
         began, sent = time.monotonic(), False
-        name = shown or command
+        name = _shortened(shown or command)
         # paramiko waits without a bound for the answer to exec; closing the connection wakes it.
         watchdog = threading.Timer(limit + GRACE_S, self._links.close)
         watchdog.daemon = True
@@ -287,6 +288,11 @@ class SshSession:
         result = CommandResult(name, status, output, time.monotonic() - began)
         LOG.debug("%s: %s (%.2f s)", self._where, result, result.seconds)
         return result
+
+
+def _shortened(command: str) -> str:
+    """Return a command as messages show it: our longest question to a host is 1.5 kB."""
+    return command if len(command) <= SHOWN else f"{command[:SHOWN]}..."
 
 
 def _follow(channel: Any, deadline: float) -> tuple[int | None, str]:
