@@ -12,10 +12,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.model.broker import Broker
@@ -23,6 +21,7 @@ from kafka_rolling_restart.model.observation import Observation, Presence
 from kafka_rolling_restart.model.verdict import Health, Verdict
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.access import MetricsAccess
+from tests.bench.apart import peak_mib, served
 from tests.bench.proxies import ANSWER_S, PORT, PREFIX, address
 from tests.fakes import NoClusterState
 
@@ -36,7 +35,6 @@ LOSSLESS_LIMIT_S = 8.0
 SLACK_S = 1.0
 MEMORY_LIMIT_MIB = 150
 LOADED = ("main", "metrics.jmxproxy", "hosts.ssh.client", "registry.zookeeper", "output.screen")
-MIB = 1024  # KiB
 
 
 @dataclass(frozen=True)
@@ -67,22 +65,6 @@ class Registry(NoClusterState):
         return dict.fromkeys(ids, Observation(Presence.PRESENT))
 
 
-@contextmanager
-def proxies(silent: int) -> Iterator[None]:
-    """Have the proxies served in a process of their own."""
-    command = [sys.executable, "-m", "tests.bench.proxies", str(BROKERS), str(silent)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
-        try:
-            if server.stdout.readline() != "READY\n":
-                raise RuntimeError("the proxies cannot be served")
-            yield
-        finally:
-            server.stdin.close()
-
-
 def measure(checks: int) -> Figures:
     """Make so many checks, with the whole program loaded."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
@@ -90,7 +72,7 @@ def measure(checks: int) -> Figures:
         importlib.import_module(f"kafka_rolling_restart.{name}")
     importlib.import_module("rich.live")
     watch = _watch()
-    return Figures([_look(watch) for _ in range(checks)], _peak_mib())
+    return Figures([_look(watch) for _ in range(checks)], peak_mib())
 
 
 def _look(watch: ClusterWatch) -> Look:
@@ -109,14 +91,9 @@ def _watch() -> ClusterWatch:
     return ClusterWatch(brokers, Registry(), sources, clock, TIMEOUT_S)
 
 
-def _peak_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / MIB
-
-
 def scenario(silent: int, checks: int) -> Figures:
     """Measure in a fresh process, with so many silent brokers."""
-    with proxies(silent):
+    with served("tests.bench.proxies", str(BROKERS), str(silent)):
         command = [sys.executable, "-m", "tests.bench.fleet", "--measure", str(checks)]
         found = json.loads(
             subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -12,17 +12,16 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafka_rolling_restart.clock import SystemClock
 from kafka_rolling_restart.model.verdict import Health
 from kafka_rolling_restart.roll.watch import ClusterWatch
 from kafka_rolling_restart.settings.access import KafkaAccess
+from tests.bench.apart import peak_mib, served
 
 if TYPE_CHECKING:
     from tests.fake_kafka import FakeState
@@ -38,7 +37,6 @@ CHECKS = 5
 LIMIT_S, MEMORY_LIMIT_MIB = 10.0, 400
 SLACK_S = 5.0  # for the questions beside those that say nothing
 LOADED = ("main", "hosts.ssh.client", "registry.kraft", "registry.kafka.client", "output.screen")
-MIB = 1024  # KiB
 SCENES = {"sound": Health.HEALTHY, "down": Health.UNHEALTHY, "silent": Health.UNHEALTHY}
 
 
@@ -100,22 +98,6 @@ def _state(gone: set[int]) -> "FakeState":
     )
 
 
-@contextmanager
-def nodes(scene: str) -> Iterator[None]:
-    """Have the nodes served in a process of their own."""
-    command = [sys.executable, "-m", "tests.bench.metadata", "--serve", scene]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
-        try:
-            if server.stdout.readline() != "READY\n":
-                raise RuntimeError("the nodes cannot be served")
-            yield
-        finally:
-            server.stdin.close()
-
-
 def measure(checks: int) -> Figures:
     """Make so many checks, with the whole program loaded."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
@@ -128,7 +110,7 @@ def measure(checks: int) -> Figures:
         began = time.monotonic()
         verdict = watch.check()
         taken.append(time.monotonic() - began)
-    return Figures(taken, verdict.health.value, verdict.why, _peak_mib())
+    return Figures(taken, verdict.health.value, verdict.why, peak_mib())
 
 
 def _watch() -> ClusterWatch:
@@ -145,14 +127,9 @@ def _watch() -> ClusterWatch:
     return ClusterWatch(brokers, kraft, sources, clock, TIMEOUT_S, read_many=read_many)
 
 
-def _peak_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / MIB
-
-
 def figures(scene: str) -> Figures:
     """Measure a scene in a fresh process."""
-    with nodes(scene):
+    with served("tests.bench.metadata", "--serve", scene):
         command = [sys.executable, "-m", "tests.bench.metadata", "--measure", str(CHECKS)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Figures(**json.loads(told))
