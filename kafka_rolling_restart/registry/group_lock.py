@@ -288,7 +288,8 @@ class GroupLock:
         self._seat, self._holds = _Seat(), False
 
     def holder(self) -> str:
-        """Tell who holds the lock now, or nothing. Nothing is written.
+        """Tell who holds the lock now, or nothing. Nothing is written by us; Kafka makes the topic
+        __consumer_offsets when a cluster is asked for its first coordinator.
 
         A group that is just forming is waited for; where it does not settle, it counts as held.
         """
